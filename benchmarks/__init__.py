@@ -1,0 +1,1 @@
+"""Protocols that judge a bundle or a running server."""

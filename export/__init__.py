@@ -1,0 +1,1 @@
+"""From towers to ONNX, with parity measured."""

@@ -1,0 +1,1 @@
+"""The bundle: product vectors, index, catalogue, and proof that nothing changed."""

@@ -1,0 +1,1 @@
+"""The online path: request in, suitable products out."""

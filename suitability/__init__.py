@@ -1,0 +1,1 @@
+"""The rules: who may be shown what."""
