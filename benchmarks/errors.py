@@ -1,0 +1,28 @@
+"""Errors of the benchmarks.
+
+BenchmarkError
+├── BenchmarkInputError     a file or setting the caller gave is missing or wrong
+├── StageFailedError        a stage of the pipeline (a command of ours) ended with an error
+├── ServerStartError        the server under test did not become ready, or ended
+└── LoadClientError         a client process of the load driver failed
+"""
+
+
+class BenchmarkError(Exception):
+    """Anything that stops a benchmark or the demonstration."""
+
+
+class BenchmarkInputError(BenchmarkError):
+    """A file or setting given by the caller is missing or wrong."""
+
+
+class StageFailedError(BenchmarkError):
+    """A stage of the pipeline ended with an error; the message holds the end of its log."""
+
+
+class ServerStartError(BenchmarkError):
+    """The server under test ended, or was not ready within the time allowed."""
+
+
+class LoadClientError(BenchmarkError):
+    """A client process of the load driver failed or did not report."""

@@ -1,0 +1,1 @@
+"""Judges models, sealed bundles and baselines by stated protocols."""
