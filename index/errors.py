@@ -1,0 +1,100 @@
+"""Errors of the index package.
+
+IndexPackageError
+|-- VectorValueError             a vector or scale that cannot be used: NaN, infinite, wrong shape
+|-- FeatureError                 feature transforms (index.features)
+|   |-- FeatureSchemaError       a spec or vocabulary with unknown, missing or wrong keys
+|   `-- FeatureValueError        a value that cannot be encoded
+|-- BuildInputError              an input of `index build` is missing or wrong
+|-- AnnError                     the nearest-neighbour index
+|   |-- AnnDeviceError           the device asked for is not there
+|   |-- AnnQueryError            a query that must not reach faiss
+|   `-- AnnFormatError           an index file that is not what the bundle says
+`-- BundleError                  a bundle on disk; `.file` names the file
+    |-- BundleNotFoundError      no such bundle, or no CURRENT
+    |-- BundleExistsError        the target is already there
+    |-- BundleWriteError         the bundle could not be written
+    |-- BundleFormatError        unknown version, bad manifest, bad file content
+    |   `-- BundleLinkError      a link or something that is not a plain file
+    |-- BundleChecksumError      a file differs from its manifest
+    `-- BundleConsistencyError   files that do not fit together
+"""
+
+from __future__ import annotations
+
+
+class IndexPackageError(Exception):
+    """Root of the errors of this package."""
+
+
+class VectorValueError(IndexPackageError):
+    """A vector or scale cannot be used."""
+
+
+class FeatureError(IndexPackageError):
+    """Feature transforms failed."""
+
+
+class FeatureSchemaError(FeatureError):
+    """A feature spec or vocabulary has unknown, missing or wrong keys."""
+
+
+class FeatureValueError(FeatureError):
+    """A value cannot be encoded; the message names the field."""
+
+
+class BuildInputError(IndexPackageError):
+    """An input of a build is missing or wrong; the message names it."""
+
+
+class AnnError(IndexPackageError):
+    """The nearest-neighbour index failed."""
+
+
+class AnnDeviceError(AnnError):
+    """The device asked for is not there."""
+
+
+class AnnQueryError(AnnError):
+    """A query must not reach the index."""
+
+
+class AnnFormatError(AnnError):
+    """An index file is not what the bundle says it is."""
+
+
+class BundleError(IndexPackageError):
+    """A bundle on disk is wrong; `file` names the file inside it (or the bundle itself)."""
+
+    def __init__(self, file: str, problem: str) -> None:
+        super().__init__(f"{file}: {problem}")
+        self.file = file
+        self.problem = problem
+
+
+class BundleNotFoundError(BundleError):
+    """There is no such bundle."""
+
+
+class BundleExistsError(BundleError):
+    """The target of a build is already there."""
+
+
+class BundleWriteError(BundleError):
+    """The bundle could not be written."""
+
+
+class BundleFormatError(BundleError):
+    """The bundle's version, manifest or a file's content is not understood."""
+
+
+class BundleLinkError(BundleFormatError):
+    """A bundle entry is a link or not a plain file."""
+
+
+class BundleChecksumError(BundleError):
+    """A file differs from its manifest."""
+
+
+class BundleConsistencyError(BundleError):
+    """The files of a bundle do not fit together."""
