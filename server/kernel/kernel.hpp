@@ -1,0 +1,107 @@
+// The native kernel: integer score and select. Pure C++17, no Python.
+//
+// The definition is index/reference.py; tests compare the two bit for bit. Scores are exact: int16 products
+// accumulated in int64, so no input can overflow (a product is at most 2^30 and a vector far below 2^33 long).
+
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace prudence {
+
+inline constexpr std::int64_t k_max = 10000;
+
+// The caller gave something that the definition does not allow. The message names it.
+class InputError : public std::invalid_argument {
+  public:
+    using std::invalid_argument::invalid_argument;
+};
+
+// Item vectors, row-major [row_count, dim].
+struct ItemMatrix {
+    const std::int16_t* values;
+    std::size_t row_count;
+    std::size_t dim;
+};
+
+// Item rows chosen by a caller, [count].
+struct RowList {
+    const std::int64_t* rows;
+    std::size_t count;
+};
+
+struct ScoredRow {
+    std::int64_t score;
+    std::int64_t id_rank;
+    std::int64_t row;
+};
+
+inline std::int64_t dot(const std::int16_t* const left, const std::int16_t* const right, const std::size_t dim) {
+    std::int64_t sum = 0;
+    for (std::size_t position = 0; position < dim; ++position) {
+        sum += static_cast<std::int32_t>(left[position]) * static_cast<std::int32_t>(right[position]);
+    }
+    return sum;
+}
+
+inline void require_rows(const RowList& chosen, const std::size_t row_count) {
+    const auto limit = static_cast<std::int64_t>(row_count);
+    for (std::size_t position = 0; position < chosen.count; ++position) {
+        const std::int64_t row = chosen.rows[position];
+        if (row < 0 || row >= limit) {
+            throw InputError("rows: row " + std::to_string(row) + " at position " + std::to_string(position) +
+                             "; expected 0 <= row < " + std::to_string(limit));
+        }
+    }
+}
+
+// Writes the score of each chosen row to scores [chosen.count], in the order given.
+inline void rescore(const std::int16_t* const user, const ItemMatrix& items, const RowList& chosen,
+                    std::int64_t* const scores) {
+    require_rows(chosen, items.row_count);
+    for (std::size_t position = 0; position < chosen.count; ++position) {
+        const auto row = static_cast<std::size_t>(chosen.rows[position]);
+        scores[position] = dot(user, items.values + row * items.dim, items.dim);
+    }
+}
+
+// Score descending, then id_rank ascending: a total order, because ranks are distinct.
+inline bool ranks_before(const ScoredRow& left, const ScoredRow& right) {
+    return left.score != right.score ? left.score > right.score : left.id_rank < right.id_rank;
+}
+
+inline std::vector<std::int64_t> distinct_rows(const RowList& chosen) {
+    std::vector<std::int64_t> rows(chosen.rows, chosen.rows + chosen.count);
+    std::sort(rows.begin(), rows.end());
+    rows.erase(std::unique(rows.begin(), rows.end()), rows.end());
+    return rows;
+}
+
+// Returns the best k distinct rows of the chosen ones, best first. id_rank is [items.row_count].
+inline std::vector<ScoredRow> rescore_select(const std::int16_t* const user, const ItemMatrix& items,
+                                             const RowList& chosen, const std::int64_t* const id_rank,
+                                             const std::int64_t k) {
+    if (k < 0 || k > k_max) {
+        throw InputError("k: " + std::to_string(k) + "; expected 0 <= k <= " + std::to_string(k_max));
+    }
+    require_rows(chosen, items.row_count);
+    const std::vector<std::int64_t> rows = distinct_rows(chosen);
+    std::vector<ScoredRow> scored;
+    scored.reserve(rows.size());
+    for (const std::int64_t row : rows) {
+        const auto offset = static_cast<std::size_t>(row);
+        scored.push_back({dot(user, items.values + offset * items.dim, items.dim), id_rank[offset], row});
+    }
+    const std::size_t wanted = std::min(static_cast<std::size_t>(k), scored.size());
+    const auto end = scored.begin() + static_cast<std::ptrdiff_t>(wanted);
+    std::partial_sort(scored.begin(), end, scored.end(), ranks_before);
+    scored.erase(end, scored.end());
+    return scored;
+}
+
+}  // namespace prudence

@@ -1,0 +1,158 @@
+"""The native kernel agrees with its NumPy definition, and refuses what the definition does not allow."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from index import reference
+from server import native
+
+SIZES = (0, 1, 2, 3, 7, 31, 64, 65)
+
+
+def _case(dim: int, count: int, seed: int = 5) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    random = np.random.default_rng(seed + 1000 * dim + count)
+    user = random.integers(-32768, 32768, dim, dtype=np.int16)
+    items = random.integers(-32768, 32768, (count, dim), dtype=np.int16)
+    return user, items, random.permutation(count).astype(np.int64)
+
+
+@pytest.mark.parametrize("dim", SIZES)
+@pytest.mark.parametrize("count", SIZES)
+def test_kernel_equals_the_definition_on_odd_sizes(dim: int, count: int) -> None:
+    user, items, ranks = _case(dim, count)
+    rows = np.random.default_rng(1).permutation(count).astype(np.int64)[: max(count - 1, 0)]
+    for k in (0, 1, 5, count, count + 3):
+        expected = reference.rescore_select(user, items, rows, ranks, k)
+        found = native.rescore_select(user, items, rows, ranks, k=k)
+        np.testing.assert_array_equal(found[0], expected[0])
+        np.testing.assert_array_equal(found[1], expected[1])
+    np.testing.assert_array_equal(native.rescore(user, items, rows), reference.score(user, items[rows]))
+
+
+def test_scores_are_exact_at_the_extremes() -> None:
+    user = np.full(1024, -32768, dtype=np.int16)
+    items = np.stack([user, np.full(1024, 32767, dtype=np.int16)])
+    scores = native.rescore(user, items, np.array([0, 1], dtype=np.int64))
+    assert scores.tolist() == [1024 * 2**30, -1024 * 32768 * 32767]
+
+
+def test_ties_are_broken_by_id_rank() -> None:
+    user = np.ones(3, dtype=np.int16)
+    items = np.ones((65, 3), dtype=np.int16)
+    ranks = np.random.default_rng(3).permutation(65).astype(np.int64)
+    rows, scores = native.rescore_select(user, items, np.arange(65, dtype=np.int64), ranks, k=65)
+    assert ranks[rows].tolist() == list(range(65))
+    assert set(scores.tolist()) == {3}
+
+
+def test_a_row_given_twice_is_selected_once() -> None:
+    user, items, ranks = _case(4, 7)
+    rows = np.array([6, 2, 6, 2, 2], dtype=np.int64)
+    found, _ = native.rescore_select(user, items, rows, ranks, k=5)
+    assert sorted(found.tolist()) == [2, 6]
+
+
+def test_rescore_keeps_order_and_repeats() -> None:
+    user, items, _ = _case(4, 7)
+    rows = np.array([6, 2, 6], dtype=np.int64)
+    scores = native.rescore(user, items, rows)
+    assert scores[0] == scores[2]
+    assert scores.tolist() == reference.score(user, items[rows]).tolist()
+
+
+@pytest.mark.parametrize("bad_row", [-1, 7, 2**62, -(2**63)])
+def test_a_row_out_of_range_is_refused_and_named(bad_row: int) -> None:
+    user, items, ranks = _case(4, 7)
+    rows = np.array([0, bad_row], dtype=np.int64)
+    with pytest.raises(native.KernelInputError, match=f"row {bad_row} at position 1; expected 0 <= row < 7"):
+        native.rescore_select(user, items, rows, ranks, k=1)
+    with pytest.raises(native.KernelInputError, match="position 1"):
+        native.rescore(user, items, rows)
+
+
+@pytest.mark.parametrize("k", [-1, 10_001, 2**62])
+def test_k_out_of_range_is_refused(k: int) -> None:
+    user, items, ranks = _case(4, 7)
+    with pytest.raises(native.KernelInputError, match="expected 0 <= k <= 10000"):
+        native.rescore_select(user, items, np.arange(7, dtype=np.int64), ranks, k=k)
+
+
+@pytest.mark.parametrize("k", [2**64, 1.5, None])
+def test_k_that_is_no_int64_is_refused(k: object) -> None:
+    user, items, ranks = _case(4, 7)
+    with pytest.raises(native.KernelInputError, match="an int k"):
+        native.rescore_select(user, items, np.arange(7, dtype=np.int64), ranks, k=k)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int64, np.uint16, np.float32])
+def test_a_wrong_dtype_is_refused(dtype: type) -> None:
+    user, items, _ = _case(4, 7)
+    rows = np.arange(7, dtype=np.int64)
+    with pytest.raises(native.KernelInputError, match="user: wrong dtype"):
+        native.rescore(user.astype(dtype), items, rows)
+    with pytest.raises(native.KernelInputError, match="items: wrong dtype"):
+        native.rescore(user, items.astype(dtype), rows)
+
+
+def test_row_numbers_of_a_wrong_dtype_are_refused() -> None:
+    user, items, ranks = _case(4, 7)
+    with pytest.raises(native.KernelInputError, match="rows: wrong dtype; expected int64"):
+        native.rescore(user, items, np.arange(7, dtype=np.int32))  # type: ignore[arg-type]
+    with pytest.raises(native.KernelInputError, match="id_rank: wrong dtype"):
+        native.rescore_select(user, items, np.arange(7), ranks.astype(np.int32), k=1)  # type: ignore[arg-type]
+
+
+def test_arrays_that_are_not_contiguous_are_refused() -> None:
+    user, items, ranks = _case(8, 7)
+    rows = np.arange(7, dtype=np.int64)
+    with pytest.raises(native.KernelInputError, match="items: not C-contiguous"):
+        native.rescore(user[:4].copy(), items[:, ::2], rows)
+    with pytest.raises(native.KernelInputError, match="items: not C-contiguous"):
+        native.rescore(user, np.asfortranarray(items), rows)
+    with pytest.raises(native.KernelInputError, match="rows: not C-contiguous"):
+        native.rescore(user, items, rows[::2])
+    with pytest.raises(native.KernelInputError, match="user: not C-contiguous"):
+        native.rescore(user[::-1], items, rows)
+    with pytest.raises(native.KernelInputError, match="id_rank: not C-contiguous"):
+        native.rescore_select(user, items, rows, ranks[::-1], k=1)
+
+
+def test_unaligned_arrays_are_refused() -> None:
+    user, items, _ = _case(4, 7)
+    storage = np.zeros(user.nbytes + 1, dtype=np.uint8)
+    unaligned = storage[1:].view(np.int16)
+    with pytest.raises(native.KernelInputError, match="user"):
+        native.rescore(unaligned, items, np.arange(7, dtype=np.int64))
+
+
+def test_wrong_shapes_are_refused() -> None:
+    user, items, ranks = _case(4, 7)
+    rows = np.arange(7, dtype=np.int64)
+    with pytest.raises(native.KernelInputError, match="user: dim 3; expected the items' dim 4"):
+        native.rescore(user[:3].copy(), items, rows)
+    with pytest.raises(native.KernelInputError, match="items: 1 dimensions; expected 2"):
+        native.rescore(user, items[0], rows)
+    with pytest.raises(native.KernelInputError, match="id_rank: length 6; expected one per item row, 7"):
+        native.rescore_select(user, items, rows, ranks[:6].copy(), k=1)
+
+
+def test_things_that_are_no_arrays_are_refused() -> None:
+    user, items, _ = _case(4, 7)
+    with pytest.raises(native.KernelInputError, match="expected plain NumPy arrays"):
+        native.rescore(None, items, np.arange(7, dtype=np.int64))  # type: ignore[arg-type]
+    with pytest.raises(native.KernelInputError, match="expected plain NumPy arrays"):
+        native.rescore(user, items, [0, 1])  # type: ignore[arg-type]
+
+
+def test_read_only_and_memory_mapped_items_are_accepted(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    user, items, _ = _case(4, 7)
+    np.save(tmp_path / "items.npy", items)
+    mapped = np.load(tmp_path / "items.npy", mmap_mode="r")
+    rows = np.arange(7, dtype=np.int64)
+    assert native.rescore(user, mapped, rows).tolist() == native.rescore(user, items, rows).tolist()
+
+
+def test_the_kernel_says_which_path_runs() -> None:
+    assert native.kernel_path() == "scalar"
