@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+
+from benchmarks.evaluate.temporal import Scores
 
 
 class PopularityScorer:
@@ -18,7 +19,7 @@ class PopularityScorer:
         """
         self._owner_counts = Counter(product for products in owned.values() for product in products)
 
-    def score(self, user_ids: Sequence[str], product_ids: Sequence[str]) -> NDArray[np.generic]:
+    def score(self, user_ids: Sequence[str], product_ids: Sequence[str]) -> Scores:
         """Returns owner counts, int64 [users, products]."""
         counts = np.array(
             [self._owner_counts[product] for product in product_ids], dtype=np.int64

@@ -1,7 +1,7 @@
 """Defines the ranking metrics in plain numpy, one user at a time.
 
-Every metric reads `hits`: bool [k], whether the product at that rank is relevant, best rank first. A list shorter
-than k is one whose candidates were exhausted; its missing ranks count as misses.
+Every metric reads `hits`: bool [k], whether the product at that rank is relevant, best rank first. A list
+shorter than k is one whose candidates were exhausted; its missing ranks count as misses.
 """
 
 from collections.abc import Collection, Sequence
@@ -40,7 +40,7 @@ def recall_at_k(hits: NDArray[np.bool_], relevant_count: int) -> float:
 
 
 def ndcg_at_k(hits: NDArray[np.bool_], relevant_count: int) -> float:
-    """Returns the discounted gain over that of the best possible list, the ideal cut at min(k, relevant_count).
+    """Returns the discounted gain over that of the best list, the ideal cut at min(k, relevant_count).
 
     Args:
         hits: bool [k].

@@ -1,8 +1,8 @@
 """Evaluates by the temporal protocol: rolling splits in time, each with its own candidates.
 
 At each split the scorer knows only what is dated before the time point. Candidates are the split's eligible
-products less those the user already owns; users are those with a test purchase and at least one earlier
-purchase (the `eligible_customers` of the FAR-Trans splits). A metric is averaged over users, then over splits.
+products less those the user already owns; users are those with a test purchase and at least one earlier one
+(the `eligible_customers` of the FAR-Trans splits). A metric is averaged over users, then over splits.
 """
 
 import csv
@@ -20,6 +20,8 @@ from benchmarks.errors import BenchmarkInputError
 from benchmarks.evaluate.metrics import mark_hits, ndcg_at_k, recall_at_k
 
 USER_BLOCK = 512
+
+Scores = NDArray[np.int64] | NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Split:
 class Scorer(Protocol):
     """Anything that scores products for users: a baseline, a model, a sealed bundle, a server."""
 
-    def score(self, user_ids: Sequence[str], product_ids: Sequence[str]) -> NDArray[np.generic]:
+    def score(self, user_ids: Sequence[str], product_ids: Sequence[str]) -> Scores:
         """Returns scores [users, products]; higher is better, ties go to the smaller product id."""
         ...
 
@@ -105,8 +107,8 @@ def read_far_trans_splits(directory: Path, numbers: Sequence[int]) -> list[Split
     time_points = {int(row["split"]): row["time_point"] for row in _read_rows(directory / "splits_dev.csv")}
     unknown = sorted(set(numbers) - set(time_points))
     if unknown:
-        message = f"splits {unknown} are not in splits_dev.csv, which holds {min(time_points)} to {max(time_points)}"
-        raise BenchmarkInputError(message)
+        held = f"{min(time_points)} to {max(time_points)}"
+        raise BenchmarkInputError(f"splits_dev.csv has no splits {unknown}; it holds {held}")
     eligible: dict[int, list[str]] = defaultdict(list)
     for row in _read_rows(directory / "split_eligible_assets_dev.csv.gz"):
         eligible[int(row["split"])].append(row["ISIN"])

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from benchmarks.errors import BenchmarkInputError
 from benchmarks.evaluate.baselines import PopularityScorer
-from benchmarks.evaluate.temporal import Split, evaluate_split, read_far_trans_splits
+from benchmarks.evaluate.temporal import Scores, Split, evaluate_split, read_far_trans_splits
 
 
 class FixedScorer:
@@ -21,8 +20,8 @@ class FixedScorer:
     def __init__(self, scores: dict[str, float]) -> None:
         self._scores = scores
 
-    def score(self, user_ids: Sequence[str], product_ids: Sequence[str]) -> NDArray[np.generic]:
-        return np.tile([self._scores[product] for product in product_ids], (len(user_ids), 1))
+    def score(self, user_ids: Sequence[str], product_ids: Sequence[str]) -> Scores:
+        return np.tile(np.array([self._scores[product] for product in product_ids]), (len(user_ids), 1))
 
 
 def make_split(purchases: dict[str, set[str]], owned: dict[str, set[str]]) -> Split:
