@@ -1,1 +1,59 @@
-"""The rules: who may be shown what."""
+"""The rules: who may be shown what.
+
+The entry points are re-exported here; everything else is internal. The package uses the standard library only
+and imports nothing of ours.
+"""
+
+from suitability.cautions import warnings
+from suitability.codes import CODES, CODES_BY_NUMBER, ReasonCode, code_mask, codes_of_mask, in_order, waivable
+from suitability.errors import (
+    PolicyError,
+    PolicyKeyError,
+    PolicyReadError,
+    PolicySyntaxError,
+    PolicyValueError,
+    SuitabilityError,
+)
+from suitability.evaluate import evaluate
+from suitability.policy import Policy, default_policy_path, load_policy
+from suitability.policy_lint import lint
+from suitability.predicates import LEARNING_PREDICATE_LAST, PREDICATES
+from suitability.ratings import (
+    applied_risk_score_limit,
+    effective_level,
+    effective_risk_score,
+    is_learning,
+    is_rated,
+)
+from suitability.validity import eligible_until, valid_until
+
+__all__ = [
+    "CODES",
+    "CODES_BY_NUMBER",
+    "LEARNING_PREDICATE_LAST",
+    "PREDICATES",
+    "Policy",
+    "PolicyError",
+    "PolicyKeyError",
+    "PolicyReadError",
+    "PolicySyntaxError",
+    "PolicyValueError",
+    "ReasonCode",
+    "SuitabilityError",
+    "applied_risk_score_limit",
+    "code_mask",
+    "codes_of_mask",
+    "default_policy_path",
+    "effective_level",
+    "effective_risk_score",
+    "eligible_until",
+    "evaluate",
+    "in_order",
+    "is_learning",
+    "is_rated",
+    "lint",
+    "load_policy",
+    "valid_until",
+    "waivable",
+    "warnings",
+]
