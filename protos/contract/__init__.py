@@ -1,0 +1,1 @@
+"""Generation and checks of the wire contract; for this repository only, not part of the client wheel."""

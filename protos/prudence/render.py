@@ -1,0 +1,147 @@
+"""Plain-text tables of the server's answers."""
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+
+from prudence.v1 import recommendation_pb2 as pb
+
+
+def render_recommend(response: pb.RecommendResponse) -> str:
+    """Shows the products, why there are not more, what was withheld, and the trace if there is one."""
+    parts = [_products_table(response.products), *_response_reasons(response.reasons)]
+    parts += _withheld_counts(response.withheld_counts)
+    if response.HasField("trace"):
+        parts.append(_trace_table(response.trace))
+    return _join([*parts, _decision_line(response.decision)])
+
+
+def render_score(response: pb.ScoreProductsResponse) -> str:
+    """Shows the eligible products with scores, then the withheld ones with reasons, then unknown ids."""
+    parts = [_products_table(response.products)]
+    if response.withheld:
+        parts.append(_eligibility_table(response.withheld))
+    if response.unknown_product_ids:
+        parts.append("unknown to the bundle: " + ", ".join(response.unknown_product_ids))
+    return _join([*parts, _decision_line(response.decision)])
+
+
+def render_similar(response: pb.SimilarProductsResponse) -> str:
+    """Shows the similar products and why there are not more."""
+    parts = [_products_table(response.products), *_response_reasons(response.reasons)]
+    return _join([*parts, *_withheld_counts(response.withheld_counts), _decision_line(response.decision)])
+
+
+def render_eligible(response: pb.CheckEligibilityResponse) -> str:
+    """Shows one verdict per product."""
+    return _join([_eligibility_table(response.products), _decision_line(response.decision)])
+
+
+def render_info(response: pb.GetServingInfoResponse) -> str:
+    """Shows every field of the serving information, one per line."""
+    rows = []
+    for descriptor in response.DESCRIPTOR.fields:
+        value = getattr(response, descriptor.name)
+        if descriptor.message_type is not None:
+            value = value.ToJsonString() if response.HasField(descriptor.name) else "-"
+        elif isinstance(value, bool):
+            value = "yes" if value else "no"
+        rows.append([descriptor.name, str(value)])
+    return _table([], rows)
+
+
+def _products_table(products: Sequence[pb.RecommendedProduct]) -> str:
+    if not products:
+        return "no products"
+    header = ["#", "product", "title", "family", "level", "risk score", "score", "warnings"]
+    rows = [
+        [
+            str(position),
+            product.product_id,
+            product.title,
+            pb.ProductFamily.Name(product.family).removeprefix("PRODUCT_FAMILY_"),
+            str(product.effective_level) if product.HasField("effective_level") else "-",
+            _risk_score(product),
+            str(product.score),
+            " ".join(product.warnings),
+        ]
+        for position, product in enumerate(products, start=1)
+    ]
+    return _table(header, rows)
+
+
+def _risk_score(product: pb.RecommendedProduct) -> str:
+    score = str(product.risk_score) if product.HasField("risk_score") else "-"
+    return f"{score} <= {product.risk_score_limit}" if product.HasField("risk_score_limit") else score
+
+
+def _eligibility_table(products: Sequence[pb.ProductEligibility]) -> str:
+    rows = []
+    for product in products:
+        verdict = "eligible" if product.eligible else "not eligible" if product.known else "unknown"
+        rows.append([product.product_id, verdict, " ".join(reason.code for reason in product.reasons)])
+    return _table(["product", "verdict", "reasons"], rows)
+
+
+def _response_reasons(reasons: Iterable[pb.ResponseReason]) -> list[str]:
+    names = [pb.ResponseReason.Name(reason).removeprefix("RESPONSE_REASON_") for reason in reasons]
+    return ["note: " + ", ".join(names)] if names else []
+
+
+def _withheld_counts(counts: Sequence[pb.WithheldCount]) -> list[str]:
+    if not counts:
+        return []
+    rows = []
+    for each in counts:
+        example = each.example_product_id
+        if example and each.HasField("example_risk_score"):
+            example += f" (risk score {each.example_risk_score})"
+        rows.append([each.code, str(each.product_count), example])
+    return [_table(["withheld because", "products", "for example"], rows)]
+
+
+def _trace_table(trace: pb.Trace) -> str:
+    rows = [
+        [
+            each.stage,
+            f"{each.elapsed.ToMicroseconds() / 1000:.3f} ms",
+            str(each.row_count) if each.HasField("row_count") else "-",
+        ]
+        for each in trace.stages
+    ]
+    facts = (
+        f"{trace.retriever}, {trace.provider}, batch of {trace.batch_count}, "
+        f"{trace.search_round_count} search rounds, {trace.candidate_count} candidates, "
+        f"{trace.removed_count} removed, {trace.history_event_count} events read, "
+        f"{trace.history_unknown_count} unknown"
+    )
+    return f"{_table(['stage', 'elapsed', 'rows'], rows)}\n{facts}"
+
+
+def _decision_line(decision: pb.Decision) -> str:
+    clock = "" if decision.system_clock else " (evaluation clock)"
+    return (
+        f"decided for {decision.decision_time.ToJsonString()}{clock}, bundle {decision.bundle_version}, "
+        f"policy {decision.policy_hash[:12]}, request {decision.request_id}"
+    )
+
+
+def _join(parts: Iterable[str]) -> str:
+    return "\n\n".join(parts)
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, *rows] if header else list(rows)
+    widths = [max(_width(cell) for cell in column) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(_pad(cell, width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def _pad(cell: str, width: int) -> str:
+    return cell + " " * (width - _width(cell))
+
+
+def _width(text: str) -> int:
+    """Counts terminal columns: Chinese characters and full-width punctuation take two."""
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
