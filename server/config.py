@@ -1,0 +1,176 @@
+"""Settings of the server: command line > environment (PRUDENCE_*) > file (--config) > default.
+
+An unknown or bad value stops the program and names the field; nothing else reads the environment.
+"""
+
+import argparse
+import os
+from collections.abc import Sequence
+from datetime import UTC
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, Field, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    JsonConfigSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+from pydantic_settings import (
+    SettingsError as SourceError,
+)
+
+from server.clock import Clock
+from server.errors import SettingsError
+
+PREFIX = "PRUDENCE_"
+
+
+class Settings(BaseSettings):
+    """Everything that can be set."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        extra="forbid",
+        frozen=True,
+        cli_prog_name="python -m server",
+        cli_kebab_case=True,
+        cli_implicit_flags=True,
+        cli_hide_none_type=True,
+    )
+
+    config: Path | None = Field(default=None, description="JSON file of settings.")
+    print_config: bool = Field(default=False, description="Print the settings and stop.")
+    bundles: Path = Field(description="Folder of bundles; the file CURRENT in it names the one to serve.")
+    policy: Path | None = Field(
+        default=None, description="Policy file. Default: the one shipped with suitability."
+    )
+    store: Path | None = Field(
+        default=None, description="SQLite store of users. Default: none, every profile comes inline."
+    )
+    host: str = Field(default="127.0.0.1", min_length=1, description="Address to bind.")
+    port: Annotated[int, Field(ge=0, le=65535)] = Field(
+        default=50051, description="Port to bind; 0 takes a free one."
+    )
+    port_file: Path | None = Field(
+        default=None, description="File to write the bound port to, once the server is ready."
+    )
+    device: Literal["cpu", "cuda"] = Field(
+        default="cpu", description="Where the user tower and the index run; never replaced by another."
+    )
+    threads: Annotated[int, Field(ge=1, le=256)] = Field(
+        default=1, description="Threads of the user tower and of the index, each."
+    )
+    rpc_thread_count: Annotated[int, Field(ge=1, le=1024)] = Field(
+        default=32, description="Threads that take calls; also the most requests computed together."
+    )
+    queue_limit: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        default=1024, description="Requests that may wait; one more is answered UNAVAILABLE."
+    )
+    batch_count_max: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=256, description="Most requests in a BatchRecommend call."
+    )
+    k_max: Annotated[int, Field(ge=1, le=10_000)] = Field(default=1000, description="Largest k.")
+    channel: str = Field(
+        default="app", min_length=1, description="Sales channel that suitability sees on every request."
+    )
+    clock: AwareDatetime | None = Field(
+        default=None,
+        description="Fixed evaluation clock, RFC 3339. Default: the system's. Shown on every answer.",
+    )
+    allow_assumed: bool = Field(
+        default=False, description="Whether to serve data in which missing values were assumed."
+    )
+    allow_inline_profile: bool = Field(
+        default=True,
+        description="Whether requests may carry a profile. Until callers have identities with the role "
+        "profile_source, this server trusts every caller that can reach it.",
+    )
+    retriever: Literal["faiss", "exact"] = Field(
+        default="faiss", description="Search with FAISS, or score every row of the search range."
+    )
+    grace_s: Annotated[float, Field(ge=0, le=600)] = Field(
+        default=10.0, description="Seconds that calls in flight get to finish after SIGTERM."
+    )
+
+    @model_validator(mode="after")
+    def _check_queue(self) -> "Settings":
+        if self.queue_limit < self.batch_count_max:
+            raise ValueError(
+                f"queue_limit {self.queue_limit} must be at least batch_count_max {self.batch_count_max}"
+            )
+        return self
+
+    def decision_clock(self) -> Clock:
+        """Returns the clock that decisions are made by."""
+        return Clock(None if self.clock is None else self.clock.astimezone(UTC))
+
+
+def load_settings(arguments: Sequence[str]) -> Settings:
+    """Reads the settings from every source.
+
+    Args:
+        arguments: the command line after the program's name.
+
+    Raises:
+        SettingsError: a value is bad, missing or unknown; the message names it.
+    """
+    _refuse_unknown_environment()
+    file = _find_file(arguments)
+
+    class _Sources(Settings):
+        """Serves one sealed bundle over gRPC."""
+
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            if file is None:
+                return (init_settings, env_settings)
+            return (init_settings, env_settings, JsonConfigSettingsSource(settings_cls, json_file=file))
+
+    try:
+        return _Sources(_cli_parse_args=list(arguments))  # type: ignore[call-arg]
+    except ValidationError as error:
+        raise SettingsError(_explain(error)) from error
+    except SourceError as error:
+        raise SettingsError(str(error)) from error
+    except ValueError as error:
+        # Only the file's parser raises a plain ValueError here.
+        raise SettingsError(f"config: {file} is not JSON: {error}") from error
+
+
+def _find_file(arguments: Sequence[str]) -> Path | None:
+    """Finds the settings file before anything else is parsed, since it is itself a source."""
+    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    early.add_argument("--config", type=Path, default=os.environ.get(PREFIX + "CONFIG"))
+    found = early.parse_known_args(list(arguments))[0].config
+    if found is None:
+        return None
+    file = Path(found)
+    if not file.is_file():
+        raise SettingsError(f"config: expected a JSON file, found none at {file}")
+    return file
+
+
+def _refuse_unknown_environment() -> None:
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    given = [name for name in os.environ if name.upper().startswith(PREFIX)]
+    unknown = sorted(name for name in given if name.upper() not in known)
+    if unknown:
+        raise SettingsError(f"{unknown[0]}: no such setting; expected one of {', '.join(sorted(known))}")
+
+
+def _explain(error: ValidationError) -> str:
+    problems = []
+    for detail in error.errors(include_url=False):
+        field = ".".join(str(part) for part in detail["loc"]) or "settings"
+        given = "" if detail["type"] == "missing" else f", got {detail['input']!r}"
+        problems.append(f"{field}: {detail['msg']}{given}")
+    return "; ".join(problems)

@@ -1,0 +1,110 @@
+"""Errors of the server.
+
+ServerError
+|-- RequestError              the caller's fault; answered, never logged as ours
+|   |-- InvalidArgumentError  a field is wrong; `.field` names it
+|   |-- MalformedMessageError the bytes are not the message that the method takes
+|   |-- ProductUnknownError   the product asked about is not in the bundle
+|   |-- ProfileRefusedError   this server takes no inline profiles
+|   |-- DeadlineError         the caller's deadline passed before the answer
+|   `-- CancelledError        the caller went away before the answer
+|-- ServingError              our fault or our state; answered
+|   |-- OverloadError         the queue is full; worth retrying
+|   |-- NotReadyError         starting or draining; worth retrying
+|   |-- StoreReadError        the store failed under a request
+|   `-- ModelOutputError      the user tower gave no usable vector for this request
+`-- StartError                stops the program with one line
+    |-- SettingsError         a setting is unknown or bad; the message names it
+    |-- PortError             the address cannot be bound
+    |-- DeviceError           the device asked for did not load
+    |-- StoreError            the store is missing, corrupt or of another version
+    |-- SnapshotError         bundle, policy and stages do not make a servable whole
+    `-- AssumedDataError      assumed data without leave to serve it
+
+The class decides what a caller sees; the one table is in `status.py`.
+"""
+
+
+class ServerError(Exception):
+    """Root of the errors of this package."""
+
+
+class RequestError(ServerError):
+    """The caller's fault."""
+
+
+class InvalidArgumentError(RequestError):
+    """A field of the request is wrong."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field}: {problem}")
+        self.field = field
+        self.problem = problem
+
+
+class MalformedMessageError(RequestError):
+    """The bytes are not the message that the method takes."""
+
+
+class ProductUnknownError(RequestError):
+    """The product asked about is not in the bundle."""
+
+
+class ProfileRefusedError(RequestError):
+    """This server takes no inline profiles."""
+
+
+class DeadlineError(RequestError):
+    """The caller's deadline passed before the answer."""
+
+
+class CancelledError(RequestError):
+    """The caller went away before the answer."""
+
+
+class ServingError(ServerError):
+    """Our fault or our state."""
+
+
+class OverloadError(ServingError):
+    """The queue is full."""
+
+
+class NotReadyError(ServingError):
+    """The server is starting or draining."""
+
+
+class StoreReadError(ServingError):
+    """The store failed under a request."""
+
+
+class ModelOutputError(ServingError):
+    """The user tower gave no usable vector for this request."""
+
+
+class StartError(ServerError):
+    """Stops the program with one line."""
+
+
+class SettingsError(StartError):
+    """A setting is unknown or bad."""
+
+
+class PortError(StartError):
+    """The address cannot be bound."""
+
+
+class DeviceError(StartError):
+    """The device asked for did not load."""
+
+
+class StoreError(StartError):
+    """The store is missing, corrupt or of another version."""
+
+
+class SnapshotError(StartError):
+    """Bundle, policy and stages do not make a servable whole."""
+
+
+class AssumedDataError(StartError):
+    """The data holds assumed values and the settings do not allow that."""

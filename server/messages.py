@@ -1,0 +1,192 @@
+"""What a request asks and what an answer holds, as plain frozen values.
+
+Protobuf stops in `convert` (requests) and `render` (answers).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum
+from typing import Any
+
+from index.features import Event
+
+
+class Domain(IntEnum):
+    """Part of the catalogue; the numbers are the wire's."""
+
+    LEARNING = 1
+    FINANCIAL = 2
+    BOTH = 3
+
+
+class ResponseReason(IntEnum):
+    """Why an answer is short or plain; the numbers are the wire's."""
+
+    NOTHING_ELIGIBLE = 1
+    FEWER_ELIGIBLE_THAN_K = 2
+    USER_UNKNOWN = 3
+    HISTORY_EMPTY = 4
+
+
+@dataclass(frozen=True, slots=True)
+class UserInput:
+    """The user as the request states it. `profile` is None when the store is to be read."""
+
+    user_id: str
+    profile: Mapping[str, Any] | None
+    history: tuple[Event, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The user that a decision is made for, after the store was read.
+
+    `profile` holds suitability's field names, `pseudonym` among them when the user is known.
+    """
+
+    profile: Mapping[str, Any]
+    history: tuple[Event, ...]
+    assumed_fields: tuple[str, ...]
+    known: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RecommendQuery:
+    """Asks for up to k eligible products."""
+
+    user: UserInput
+    domain: Domain
+    k: int
+    risk_score_limit: int | None
+    include_product_ids: tuple[str, ...]
+    exclude_product_ids: tuple[str, ...]
+    allow_seen: bool
+    request_id: str
+    include_trace: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SimilarQuery:
+    """Asks for eligible products close to one product."""
+
+    user: UserInput
+    product_id: str
+    domain: Domain
+    k: int
+    risk_score_limit: int | None
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class NamedQuery:
+    """Asks about named products: their scores, or only whether they are eligible."""
+
+    user: UserInput
+    product_ids: tuple[str, ...]
+    user_initiated: bool
+    risk_score_limit: int | None
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListedProduct:
+    """One product of an answer: an eligible verdict, and the catalogue's own facts about it."""
+
+    product_id: str
+    row: int
+    score: int
+    effective_level: int | None
+    risk_score: int | None
+    risk_score_limit: int | None
+    warnings: tuple[str, ...]
+    valid_until: datetime
+    assumed_fields: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """How many products one disclosable code removed, and one of them."""
+
+    code: str
+    product_count: int
+    example_product_id: str
+    example_risk_score: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class StageTime:
+    """Time one stage took, and the rows that left it where rows apply."""
+
+    stage: str
+    seconds: float
+    row_count: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TraceDetail:
+    """How an answer came about."""
+
+    stages: tuple[StageTime, ...]
+    batch_count: int
+    search_round_count: int
+    candidate_count: int
+    removed_count: int
+    history_event_count: int
+    history_unknown_count: int
+    retriever: str
+    provider: str
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionStamp:
+    """The versions behind an answer."""
+
+    decision_time: datetime
+    system_clock: bool
+    bundle_version: str
+    policy_hash: str
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListAnswer:
+    """An answer of Recommend or SimilarProducts."""
+
+    products: tuple[ListedProduct, ...]
+    reasons: tuple[ResponseReason, ...]
+    withheld: tuple[Withheld, ...]
+    decision: DecisionStamp
+    trace: TraceDetail | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The verdict on one named product. `codes` holds the disclosable ones only, in predicate order."""
+
+    product_id: str
+    known: bool
+    eligible: bool
+    codes: tuple[str, ...]
+    valid_until: datetime | None
+    warnings: tuple[str, ...]
+    assumed_fields: tuple[str, ...]
+    waivable_codes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreAnswer:
+    """An answer of ScoreProducts."""
+
+    products: tuple[ListedProduct, ...]
+    withheld: tuple[Verdict, ...]
+    unknown_product_ids: tuple[str, ...]
+    decision: DecisionStamp
+
+
+@dataclass(frozen=True, slots=True)
+class CheckAnswer:
+    """An answer of CheckEligibility."""
+
+    products: tuple[Verdict, ...]
+    decision: DecisionStamp

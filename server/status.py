@@ -1,0 +1,90 @@
+"""What a caller sees of an error: one table from error class to gRPC code and reason.
+
+Only errors of ours carry their text to the caller. Anything else is INTERNAL with an opaque id, and the id is
+what the log line holds.
+"""
+
+import secrets
+from dataclasses import dataclass
+
+import grpc
+import structlog
+from google.protobuf import any_pb2, duration_pb2
+from google.rpc import error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from server import errors
+
+DOMAIN = "prudence"
+RETRY_DELAY_MS = 100
+
+_log = structlog.get_logger("server")
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorRow:
+    """What one error class becomes. `shows_text` is false where the text is not the caller's business."""
+
+    code: grpc.StatusCode
+    reason: str
+    retryable: bool = False
+    shows_text: bool = True
+
+
+TABLE: dict[type[errors.ServerError], ErrorRow] = {
+    errors.InvalidArgumentError: ErrorRow(grpc.StatusCode.INVALID_ARGUMENT, "FIELD_INVALID"),
+    errors.MalformedMessageError: ErrorRow(grpc.StatusCode.INVALID_ARGUMENT, "MESSAGE_MALFORMED"),
+    errors.ProductUnknownError: ErrorRow(grpc.StatusCode.NOT_FOUND, "PRODUCT_UNKNOWN"),
+    errors.ProfileRefusedError: ErrorRow(grpc.StatusCode.PERMISSION_DENIED, "PROFILE_SOURCE_REQUIRED"),
+    errors.DeadlineError: ErrorRow(grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_PASSED"),
+    errors.CancelledError: ErrorRow(grpc.StatusCode.CANCELLED, "CALL_CANCELLED"),
+    errors.OverloadError: ErrorRow(grpc.StatusCode.UNAVAILABLE, "OVERLOADED", retryable=True),
+    errors.NotReadyError: ErrorRow(grpc.StatusCode.UNAVAILABLE, "NOT_READY", retryable=True),
+    errors.StoreReadError: ErrorRow(grpc.StatusCode.INTERNAL, "STORE_FAILED", shows_text=False),
+    errors.ModelOutputError: ErrorRow(grpc.StatusCode.INTERNAL, "MODEL_OUTPUT_INVALID", shows_text=False),
+}
+_UNKNOWN = ErrorRow(grpc.StatusCode.INTERNAL, "INTERNAL", shows_text=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An error as the caller sees it."""
+
+    row: ErrorRow
+    field: str
+    problem: str
+    message: str
+
+
+def describe(error: BaseException) -> Failure:
+    """Finds the error's row; logs what the caller may not read under an opaque id."""
+    row = TABLE.get(type(error), _UNKNOWN) if isinstance(error, errors.ServerError) else _UNKNOWN
+    if row.shows_text:
+        field = error.field if isinstance(error, errors.InvalidArgumentError) else ""
+        problem = error.problem if isinstance(error, errors.InvalidArgumentError) else str(error)
+        return Failure(row=row, field=field, problem=problem, message=str(error))
+    error_id = secrets.token_hex(8)
+    _log.error("request failed", error_id=error_id, reason=row.reason, exc_info=error)
+    text = f"internal error {error_id}"
+    return Failure(row=row, field="", problem=text, message=text)
+
+
+def to_status(failure: Failure) -> grpc.Status:
+    """Builds the gRPC status with its google.rpc details."""
+    details = [error_details_pb2.ErrorInfo(reason=failure.row.reason, domain=DOMAIN)]
+    if failure.field:
+        violation = error_details_pb2.BadRequest.FieldViolation(
+            field=failure.field, description=failure.problem
+        )
+        details.append(error_details_pb2.BadRequest(field_violations=[violation]))
+    if failure.row.retryable:
+        delay = duration_pb2.Duration(nanos=RETRY_DELAY_MS * 1_000_000)
+        details.append(error_details_pb2.RetryInfo(retry_delay=delay))
+    packed = []
+    for detail in details:
+        box = any_pb2.Any()
+        box.Pack(detail)
+        packed.append(box)
+    return rpc_status.to_status(
+        status_pb2.Status(code=failure.row.code.value[0], message=failure.message, details=packed)
+    )
