@@ -3,7 +3,7 @@
 TrainingError
 ├── DataError                    the input is wrong: the caller's fault
 │   ├── MissingFileError         a named file or directory is not there or cannot be read
-│   ├── SchemaError              a file is not the table it should be: a column is missing, unknown or of the wrong type
+│   ├── SchemaError              a column is missing, unknown or of the wrong type
 │   ├── EmptyDataError           a table holds no valid row
 │   ├── RowError                 a row is wrong and the caller asked for strictness
 │   │   └── DuplicateIdError     two rows share an id

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 import pyarrow as pa
 
@@ -53,7 +53,7 @@ class Kind(StrEnum):
     INTEGER_MAP = "integer_map"
 
 
-ARROW_TYPES: Final[Mapping[Kind, pa.DataType]] = MappingProxyType(
+ARROW_TYPES: Final[Mapping[Kind, Any]] = MappingProxyType(
     {
         Kind.TEXT: pa.string(),
         Kind.INTEGER: pa.int64(),
@@ -98,7 +98,7 @@ class TableSpec:
     @property
     def arrow(self) -> pa.Schema:
         """The Arrow schema in which the table is stored."""
-        return pa.schema([pa.field(field.name, ARROW_TYPES[field.kind]) for field in self.fields])
+        return pa.schema([(field.name, ARROW_TYPES[field.kind]) for field in self.fields])
 
 
 def _id(name: str) -> Field:

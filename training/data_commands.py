@@ -1,0 +1,142 @@
+"""Commands that make a data set: simulate, import, check."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from training.data_progress import show_progress
+from training.dataset import DataSource, check_target, parse_clock, write_dataset
+from training.errors import TrainingError
+from training.quality import CheckedData, check_data, refuse_problems
+from training.schema import INTERACTIONS, PRODUCTS, PROFILES
+from training.simulate.platform import simulate
+from training.simulate.settings import SimulationSettings
+from training.tables import read_table
+
+COMMANDS = ("simulate", "import", "check")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs one of the data commands.
+
+    Returns: the exit code; 0 when the data set was written, 1 with a message on stderr otherwise.
+    """
+    arguments = _parser().parse_args(argv)
+    console = Console()
+    try:
+        arguments.run(arguments, console)
+    except TrainingError as error:
+        Console(stderr=True).print(
+            f"{type(error).__name__}: {error}", markup=False, highlight=False, soft_wrap=True
+        )
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="command")
+    _add_simulate(commands)
+    _add_check(commands)
+    return parser
+
+
+def _add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser("simulate", help="write the simulated platform")
+    parser.add_argument("out", type=Path, metavar="OUT")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--users", type=int, default=20_000)
+    parser.add_argument("--courses", type=int, default=2_000)
+    parser.add_argument("--products", type=int, default=600, help="financial and insurance products")
+    parser.add_argument("--clock", help="the platform's present, RFC 3339 (default: today, 00:00 UTC)")
+    parser.add_argument("--force", action="store_true", help="replace OUT")
+    parser.set_defaults(run=_run_simulate)
+
+
+def _add_check(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser("check", help="check your own tables and write them as a data set")
+    parser.add_argument("interactions", type=Path, metavar="INTERACTIONS")
+    parser.add_argument("products", type=Path, metavar="PRODUCTS")
+    parser.add_argument("profiles", type=Path, metavar="PROFILES")
+    parser.add_argument("out", type=Path, metavar="OUT")
+    parser.add_argument("--name", default="own", help="name of the origin, shown with the results")
+    parser.add_argument(
+        "--clock", help="instant at which the data is current, RFC 3339; later events are set aside"
+    )
+    parser.add_argument("--strict", action="store_true", help="refuse the data if any row would be set aside")
+    parser.add_argument("--force", action="store_true", help="replace OUT")
+    parser.set_defaults(run=_run_check)
+
+
+def _run_simulate(arguments: argparse.Namespace, console: Console) -> None:
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    settings = SimulationSettings(
+        clock=parse_clock(arguments.clock) if arguments.clock else today,
+        seed=arguments.seed,
+        users=arguments.users,
+        courses=arguments.courses,
+        products=arguments.products,
+    )
+    check_target(arguments.out, force=arguments.force)
+    with show_progress(console, text="simulating users", total=settings.users) as advance:
+        result = simulate(settings, advance)
+    write_dataset(
+        result.checked,
+        result.source,
+        arguments.out,
+        force=arguments.force,
+        extra_files={"truth.npz": result.truth},
+    )
+    show_quality(console, result.checked, result.source, arguments.out)
+
+
+def _run_check(arguments: argparse.Namespace, console: Console) -> None:
+    check_target(arguments.out, force=arguments.force)
+    clock = parse_clock(arguments.clock) if arguments.clock else None
+    checked = check_data(
+        interactions=read_table(arguments.interactions, INTERACTIONS),
+        products=read_table(arguments.products, PRODUCTS),
+        profiles=read_table(arguments.profiles, PROFILES),
+        clock=clock,
+    )
+    if arguments.strict:
+        refuse_problems(checked)
+    source = DataSource(
+        name=arguments.name, simulated=False, licence="", attribution="", clock=arguments.clock
+    )
+    write_dataset(checked, source, arguments.out, force=arguments.force)
+    show_quality(console, checked, source, arguments.out)
+
+
+def show_quality(console: Console, checked: CheckedData, source: DataSource, out: Path) -> None:
+    """Prints what was read, kept and set aside, and what was assumed."""
+    table = Table(
+        title=f"{source.name}{' (simulated)' if source.simulated else ''}, clock {source.clock or 'system'}"
+    )
+    for heading in ("table", "read", "kept", "set aside", "repeats", "reasons"):
+        table.add_column(heading, justify="left" if heading in {"table", "reasons"} else "right")
+    for name in ("interactions", "products", "profiles"):
+        quality = getattr(checked, name).quality
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in quality.quarantined.items())
+        counts = (
+            quality.rows_read,
+            quality.rows_kept,
+            quality.rows_quarantined,
+            quality.duplicates_collapsed,
+        )
+        table.add_row(name, *(f"{count:,}" for count in counts), reasons)
+    console.print(table)
+    for table_name, fields in source.assumed.items():
+        for field, count in fields.items():
+            console.print(f"assumed: {table_name}.{field} in {count:,} rows", highlight=False)
+    console.print(f"users without a profile: {checked.users_without_profile:,}", highlight=False)
+    console.print(f"written to {out}", highlight=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""A simulated platform: learners and investors, courses and financial products, profiles and behaviour."""
