@@ -1,0 +1,79 @@
+# The door of the repository. Needs Python 3.11 or later, a C++17 compiler and make; everything else goes into a
+# virtual environment from pinned versions (constraints.txt).
+
+PYTHON ?= python3
+CXX ?= c++
+DEVICE ?= cpu
+ARTIFACTS ?= artifacts
+DATA ?= simulated
+ASSUME ?=
+PORT ?= 50051
+
+ifeq ($(filter $(DEVICE),cpu cuda),)
+  $(error DEVICE must be cpu or cuda, not "$(DEVICE)")
+endif
+
+# faiss-cpu and faiss-gpu must never share an environment, so a GPU gets its own.
+ifeq ($(DEVICE),cuda)
+  VENV := .venv-gpu
+  EXTRAS := gpu,train,bench,dev
+else
+  VENV := .venv
+  EXTRAS := cpu,train,bench,dev
+endif
+
+BIN := $(VENV)/bin
+READY := $(VENV)/.installed
+INSTALL_INPUTS := constraints.txt pyproject.toml protos/pyproject.toml CMakeLists.txt $(wildcard server/kernel/*)
+CHECK_TESTS := tests/test_tidy.py tests/test_imports.py tests/protos/test_contract.py
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo serve bench test check format protos wheel clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(READY) ## create the environment and build the native kernel
+
+$(READY): $(INSTALL_INPUTS)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or later is needed; $(PYTHON) is not. Say make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+	@command -v $(CXX) >/dev/null || \
+	  { echo "A C++17 compiler is needed; $(CXX) was not found. Say make CXX=g++ $(MAKECMDGOALS)" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	CXX=$(CXX) $(BIN)/python -m pip install -c constraints.txt -e protos -e '.[$(EXTRAS)]'
+	@touch $@
+
+demo: $(READY) ## the whole path, from data to answers; DATA=far-trans:DIR ASSUME=FILE DEVICE=cuda
+	$(BIN)/python -m benchmarks.demo --data $(DATA) --device $(DEVICE) $(if $(ASSUME),--assume $(ASSUME))
+
+serve: $(READY) ## keep the server of the last demo running; PORT=50051
+	$(BIN)/python -m benchmarks.demo serve --data $(DATA) --device $(DEVICE) --port $(PORT)
+
+bench: $(READY) ## speed and recall of a running server, into artifacts/bench
+	$(BIN)/python -m benchmarks.bench
+
+test: $(READY) ## every test
+	$(BIN)/python -m pytest
+
+check: $(READY) ## formatting, types, import contracts, wire contract, house style
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q $(CHECK_TESTS)
+
+format: $(READY) ## let ruff format and fix what it can
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+protos: $(READY) ## regenerate the stubs and the descriptor set; refuses a breaking change
+	cd protos && ../$(BIN)/python -m contract.generate
+
+wheel: $(READY) ## build both wheels into dist/
+	$(BIN)/python -m build --wheel --outdir dist protos
+	$(BIN)/python -m build --wheel --outdir dist .
+
+clean: ## remove what was built; environments and artifacts stay
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -path './.venv*' -prune -o -type d -name __pycache__ -print -exec rm -rf {} +
