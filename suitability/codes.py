@@ -15,8 +15,6 @@ from types import MappingProxyType
 from suitability.records import USER_FIELDS, integer
 from suitability.texts import USER_TEXTS
 
-MASK_BYTES = 16
-
 
 class CodeClass(StrEnum):
     """Says whose data or state a code is about: ours, the user's, the product's, or the match of both."""

@@ -11,7 +11,7 @@ from suitability.ratings import is_learning
 PREDICATE_ERROR = "SYS_PREDICATE_ERROR"
 
 
-def evaluate(  # noqa: PLR0917 - the order of the arguments is the contract.
+def evaluate(
     user: Mapping[str, Any] | None,
     product: Mapping[str, Any] | None,
     policy: Policy | Mapping[str, Any],

@@ -112,8 +112,6 @@ class Wholes:
             Whole(0, RISK_SCORE_MAX).check(member, f"{path}[{position}]")
 
 
-Leaf = Whole | Text | Flag | Instant | Zone | Texts | Wholes
-
 _LEVEL = Whole(0, max(SCALE_LEVEL_MAX.values()))
 _MONTHS = Whole(0, 1200)
 _COUNT = Whole(0, 1000)

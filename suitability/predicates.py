@@ -190,7 +190,7 @@ def _check_changes(pair: Pair) -> str | None:
     if flag(pair.user, USER_FIELDS["change_reported"]) is not False:
         return "USR_CHANGE_REPORTED"
     changed = flag(pair.user, USER_FIELDS["level_changed"]) is not False
-    # require_reconfirm_on_change is a fail-closed switch that lint fixes to true, so it is not consulted here.
+    # Lint fixes the switch require_reconfirm_on_change to true, so it is not consulted here.
     if changed and flag(pair.user, USER_FIELDS["level_confirmed"]) is not True:
         return "USR_LEVEL_UNCONFIRMED"
     return None

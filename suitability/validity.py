@@ -13,7 +13,7 @@ from suitability.ratings import is_learning, is_rated
 from suitability.records import INSURANCE_FAMILIES, PRODUCT_FIELDS, USER_FIELDS, day, instant, text
 
 
-def valid_until(  # noqa: PLR0917 - the same order as evaluate.
+def valid_until(
     user: Mapping[str, Any] | None,
     product: Mapping[str, Any] | None,
     policy: Policy | Mapping[str, Any],

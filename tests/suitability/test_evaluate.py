@@ -1,0 +1,409 @@
+"""Tests of the verdict: boundaries, worst values, junk, and each predicate deciding alone."""
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta, timezone
+
+import pytest
+
+from suitability import CODES, LEARNING_PREDICATE_LAST, PREDICATES, evaluate, load_policy
+from suitability import predicates as predicate_module
+from suitability.records import PRODUCT_FIELDS, USER_FIELDS
+
+SHANGHAI = timezone(timedelta(hours=8))
+MICROSECOND = timedelta(microseconds=1)
+
+
+def without(record: Mapping[str, object], name: str) -> dict[str, object]:
+    return {key: value for key, value in record.items() if key != name}
+
+
+def changed(policy, **sections):
+    """Returns a policy in which named sections or values are replaced."""
+    values = {**policy.values}
+    for name, value in sections.items():
+        values[name] = {**values[name], **value} if isinstance(value, Mapping) else value
+    return load_policy(values)
+
+
+def test_the_base_pair_is_eligible(user, product, policy, now):
+    assert evaluate(user, product, policy, now, "app") == frozenset()
+
+
+def test_a_course_is_eligible_for_an_unknown_user(course, policy, now):
+    assert evaluate(None, course, policy, now, "app") == frozenset()
+    assert evaluate({}, course, policy, now, "app") == frozenset()
+    assert evaluate({"blocked": True}, course, policy, now, "app") == frozenset()
+
+
+def test_insurance_below_the_rated_level_needs_no_assessment(user, insurance, policy, now):
+    bare = without(without(user, "assessed_on"), "risk_level")
+    assert evaluate(bare, insurance, policy, now, "app") == frozenset()
+
+
+# (predicate, changes of user, changes of product, changes of policy, code)
+ALONE = [
+    (0, {}, {}, {"effective_to": "2026-11-22T04:00:00Z"}, "SYS_POLICY_NOT_EFFECTIVE"),
+    (0, {}, {}, {"effective_from": "2026-11-22T04:00:00.000001Z"}, "SYS_POLICY_NOT_EFFECTIVE"),
+    (1, {}, {"family": "BOND"}, {}, "PRD_DATA_INVALID"),
+    (1, {}, {"family": None}, {}, "PRD_DATA_INVALID"),
+    (1, {}, {"id": ""}, {}, "PRD_DATA_INVALID"),
+    (1, {}, {"issuer": " "}, {}, "PRD_DATA_INVALID"),
+    (1, {}, {}, {"halted_products": ["fund-1"]}, "PRD_HALTED"),
+    (1, {}, {}, {"halted_issuers": ["issuer-1"]}, "PRD_HALTED"),
+    (1, {}, {"status": None}, {}, "PRD_STATUS_UNKNOWN"),
+    (1, {}, {"status": "on_sale"}, {}, "PRD_NOT_ON_SALE"),
+    (1, {}, {"registration_code": ""}, {}, "PRD_REGISTRATION_MISSING"),
+    (2, {}, {"sale_start": None}, {}, "PRD_WINDOW_UNKNOWN"),
+    (2, {}, {"sale_end": datetime(2027, 1, 1)}, {}, "PRD_WINDOW_UNKNOWN"),  # noqa: DTZ001 - naive on purpose.
+    (2, {}, {"sale_end": datetime(2026, 11, 22, 4, tzinfo=UTC)}, {}, "PRD_OUTSIDE_WINDOW"),
+    (2, {}, {"sale_start": datetime(2026, 11, 22, 4, tzinfo=UTC) + MICROSECOND}, {}, "PRD_OUTSIDE_WINDOW"),
+    (3, {}, {"channels": None}, {}, "PRD_CHANNEL_UNKNOWN"),
+    (3, {}, {"channels": "app"}, {}, "PRD_CHANNEL_UNKNOWN"),
+    (3, {}, {"licence_until": None}, {}, "PRD_CHANNEL_UNKNOWN"),
+    (3, {}, {"channels": ["branch"]}, {}, "PRD_CHANNEL_NOT_PERMITTED"),
+    (3, {}, {"channels": []}, {}, "PRD_CHANNEL_NOT_PERMITTED"),
+    (
+        3,
+        {},
+        {"licence_until": datetime(2026, 11, 22, 12, tzinfo=SHANGHAI)},
+        {},
+        "PRD_CHANNEL_LICENCE_EXPIRED",
+    ),
+    (6, {"pseudonym": b""}, {}, {}, "USR_NOT_FOUND"),
+    (6, {"blocked": True}, {}, {}, "USR_RESTRICTED"),
+    (6, {"blocked": None}, {}, {}, "USR_RESTRICTED"),
+    (6, {"consent_sensitive": False}, {}, {}, "USR_CONSENT_MISSING"),
+    (9, {"assessed_on": None}, {}, {}, "USR_ASSESSMENT_MISSING"),
+    (9, {"assessed_on": date(2026, 11, 23)}, {}, {}, "USR_ASSESSMENT_FUTURE"),
+    (9, {"assessed_on": date(2025, 11, 22)}, {}, {}, "USR_ASSESSMENT_EXPIRED"),
+    (9, {"change_reported": True}, {}, {}, "USR_CHANGE_REPORTED"),
+    (9, {"level_changed": True}, {}, {}, "USR_LEVEL_UNCONFIRMED"),
+    (9, {"level_changed": None, "level_confirmed": None}, {}, {}, "USR_LEVEL_UNCONFIRMED"),
+    (9, {"assessments_today": None}, {}, {}, "USR_ASSESSMENT_COUNT_UNKNOWN"),
+    (9, {"assessments_12m": -1}, {}, {}, "USR_ASSESSMENT_COUNT_UNKNOWN"),
+    (9, {"assessments_today": 3}, {}, {}, "USR_ASSESSMENT_TOO_MANY"),
+    (9, {"assessments_12m": 9}, {}, {}, "USR_ASSESSMENT_TOO_MANY"),
+    (10, {}, {"level_issuer": None}, {}, "PRD_LEVEL_UNKNOWN"),
+    (10, {}, {"level_distributor": 6}, {}, "PRD_LEVEL_UNKNOWN"),
+    (10, {}, {"scale": None}, {}, "PRD_LEVEL_UNKNOWN"),
+    (10, {}, {}, {"level_cap": 2}, "MAT_LEVEL_OVER_CAP"),
+    (10, {}, {"level_distributor": 4}, {}, "MAT_LEVEL_OVER_TOLERANCE"),
+    (10, {}, {"level_issuer": 4, "level_distributor": 2}, {}, "MAT_LEVEL_OVER_TOLERANCE"),
+    (25, {}, {"risk_score": 10_001}, {}, "PRD_RISK_SCORE_UNKNOWN"),
+    (25, {}, {"risk_score": "4200"}, {}, "PRD_RISK_SCORE_UNKNOWN"),
+    (25, {}, {"risk_score": 6001}, {}, "MAT_RISK_SCORE_OVER_LIMIT"),
+]
+
+
+@pytest.mark.parametrize(("number", "user_change", "product_change", "policy_change", "code"), ALONE)
+def test_one_change_gives_one_code(
+    number, user_change, product_change, policy_change, code, user, product, policy, now
+):
+    codes = evaluate(
+        {**user, **user_change}, {**product, **product_change}, changed(policy, **policy_change), now, "app"
+    )
+    assert codes == {code}
+    assert code in CODES
+
+
+def test_each_implemented_predicate_decides_some_case_alone():
+    assert {row[0] for row in ALONE} == {predicate.number for predicate in PREDICATES}
+
+
+# Changes that stay just inside every bound.
+WITHIN = [
+    ({"assessed_on": date(2025, 11, 23)}, {}),
+    ({"assessed_on": date(2026, 11, 22)}, {}),
+    ({"assessments_today": 2, "assessments_12m": 8}, {}),
+    ({"level_changed": True, "level_confirmed": True}, {}),
+    ({}, {"sale_start": datetime(2026, 11, 22, 4, tzinfo=UTC)}),
+    ({}, {"sale_end": datetime(2026, 11, 22, 4, tzinfo=UTC) + MICROSECOND}),
+    ({}, {"licence_until": datetime(2026, 11, 22, 4, tzinfo=UTC) + MICROSECOND}),
+    ({}, {"risk_score": 6000}),
+    ({}, {"risk_score": None}),
+    ({}, {"risk_score": 0}),
+    ({"risk_level": 4}, {"level_distributor": 4, "risk_score": None}),
+    ({"risk_level": 5}, {"scale": "SRI7", "level_distributor": 6, "risk_score": None}),
+    ({"risk_level": 0}, {"level_issuer": 1, "level_distributor": 1, "risk_score": None}),
+]
+
+
+@pytest.mark.parametrize(("user_change", "product_change"), WITHIN)
+def test_a_pair_on_the_inner_side_of_a_bound_stays_eligible(
+    user_change, product_change, user, product, policy, now
+):
+    assert evaluate({**user, **user_change}, {**product, **product_change}, policy, now, "app") == frozenset()
+
+
+def test_the_local_day_decides_expiry(user, product, policy):
+    assessed = {**user, "assessed_on": date(2025, 11, 23)}
+    just_before = datetime(2026, 11, 22, 15, 59, 59, 999999, tzinfo=UTC)
+    assert evaluate(assessed, product, policy, just_before, "app") == frozenset()
+    codes = evaluate(assessed, product, policy, just_before + MICROSECOND, "app")
+    assert codes == {"USR_ASSESSMENT_EXPIRED"}
+
+
+def test_sri7_level_seven_is_over_every_tolerance(user, product, policy, now):
+    top = {**product, "scale": "SRI7", "level_distributor": 7, "risk_score": 0}
+    assert evaluate({**user, "risk_level": 5}, top, policy, now, "app") == {"MAT_LEVEL_OVER_TOLERANCE"}
+
+
+@pytest.mark.parametrize("scale", ["CN5", "SRI7"])
+@pytest.mark.parametrize("level", range(2, 8))
+@pytest.mark.parametrize("family", ["FUND", "INS_LINKED", "WEALTH", "TRUST", "STRUCTURED"])
+def test_level_zero_never_sees_above_level_one(scale, level, family, user, product, policy, now):
+    risky = {**product, "family": family, "scale": scale, "level_distributor": level, "risk_score": 0}
+    assert evaluate({**user, "risk_level": 0}, risky, policy, now, "app")
+
+
+def test_missing_risk_level_denies_by_three_predicates_with_one_code(user, product, policy, now):
+    assert evaluate({**user, "risk_level": None}, product, policy, now, "app") == {"USR_ASSESSMENT_MISSING"}
+
+
+def test_the_first_failing_test_wins_inside_a_predicate(user, product, policy, now):
+    both = {**product, "status": None, "registration_code": None}
+    assert evaluate(user, both, policy, now, "app") == {"PRD_STATUS_UNKNOWN"}
+    halted = changed(policy, halted_products=["fund-1"])
+    assert evaluate(user, both, halted, now, "app") == {"PRD_HALTED"}
+    held = {**user, "blocked": True, "consent_sensitive": False}
+    assert evaluate(held, product, policy, now, "app") == {"USR_RESTRICTED"}
+
+
+def test_every_predicate_is_evaluated(user, product, policy, now):
+    codes = evaluate(
+        {**user, "blocked": True, "change_reported": True},
+        {**product, "status": "DRAFT", "channels": [], "sale_end": now, "risk_score": 9000},
+        policy,
+        now,
+        "app",
+    )
+    assert codes == {
+        "PRD_NOT_ON_SALE",
+        "PRD_OUTSIDE_WINDOW",
+        "PRD_CHANNEL_NOT_PERMITTED",
+        "USR_RESTRICTED",
+        "USR_CHANGE_REPORTED",
+        "MAT_RISK_SCORE_OVER_LIMIT",
+    }
+
+
+# --- The request's limit ---
+
+
+@pytest.mark.parametrize(
+    ("limit", "denied"),
+    [(4200, False), (4199, True), (0, True), (10_000, False)]
+    + [(invalid, True) for invalid in (-1, 10_001, True, 5000.0, "5000", float("nan"), [])],
+)
+def test_the_requests_limit_tightens_and_an_invalid_one_admits_nothing(
+    limit, denied, user, product, policy, now
+):
+    expected = {"MAT_RISK_SCORE_OVER_LIMIT"} if denied else set()
+    assert evaluate(user, product, policy, now, "app", limit) == expected
+
+
+def test_the_requests_limit_never_loosens(user, product, policy, now):
+    risky = {**product, "risk_score": 6001}
+    assert evaluate(user, risky, policy, now, "app", 10_000) == {"MAT_RISK_SCORE_OVER_LIMIT"}
+
+
+def test_the_requests_limit_does_not_concern_what_is_not_rated(user, course, insurance, policy, now):
+    assert evaluate(user, course, policy, now, "app", 0) == frozenset()
+    assert evaluate(user, insurance, policy, now, "app", 0) == frozenset()
+
+
+# --- Unknown is no ---
+
+# For each field that an implemented predicate reads: the worst value there is.
+WORST_USER = {
+    "pseudonym": b"",
+    "blocked": True,
+    "consent_sensitive": False,
+    "risk_level": 0,
+    "assessed_on": date(1900, 1, 1),
+    "change_reported": True,
+    "assessments_today": 10**6,
+    "assessments_12m": 10**6,
+}
+WORST_PRODUCT = {
+    "id": "",
+    "issuer": "",
+    "family": "BOND",
+    "scale": "",
+    "status": "CLOSED",
+    "registration_code": "",
+    "sale_start": datetime(2099, 1, 1, tzinfo=UTC),
+    "sale_end": datetime(2000, 1, 1, tzinfo=UTC),
+    "channels": [],
+    "licence_until": datetime(2000, 1, 1, tzinfo=UTC),
+    "level_issuer": 5,
+    "level_distributor": 5,
+}
+
+
+@pytest.mark.parametrize("name", WORST_USER)
+def test_a_missing_user_field_is_at_least_as_bad_as_the_worst_value(name, user, product, policy, now):
+    assert evaluate({**user, name: WORST_USER[name]}, product, policy, now, "app")
+    assert evaluate(without(user, name), product, policy, now, "app")
+    assert evaluate({**user, name: None}, product, policy, now, "app")
+
+
+@pytest.mark.parametrize("name", WORST_PRODUCT)
+def test_a_missing_product_field_is_at_least_as_bad_as_the_worst_value(name, user, product, policy, now):
+    assert evaluate(user, {**product, name: WORST_PRODUCT[name]}, policy, now, "app")
+    assert evaluate(user, without(product, name), policy, now, "app")
+    assert evaluate(user, {**product, name: None}, policy, now, "app")
+
+
+JUNK = [
+    None,
+    float("nan"),
+    float("inf"),
+    3.0,
+    True,
+    False,
+    "３",
+    "3",
+    "",
+    -1,
+    10**30,
+    [],
+    {},
+    [None],
+    [1],
+    b"",
+    ...,
+    datetime(2026, 11, 22),  # noqa: DTZ001 - naive on purpose.
+    datetime.min.replace(tzinfo=SHANGHAI),
+    datetime.max.replace(tzinfo=timezone(-timedelta(hours=8))),
+]
+
+# What a junk value may rightly be: a value of the field, which then decides nothing.
+PERMITTED = {
+    ("user", "level_changed"): {False},
+    ("user", "level_confirmed"): {True, False},
+    ("user", "blocked"): {False},
+    ("user", "consent_sensitive"): {True},
+    ("user", "change_reported"): {False},
+    ("product", "risk_score"): {None},
+    ("product", "id"): {"３", "3"},
+    ("product", "issuer"): {"３", "3"},
+    ("product", "registration_code"): {"３", "3"},
+}
+DECIDING_USER = [*WORST_USER, "level_changed"]
+DECIDING_PRODUCT = [*WORST_PRODUCT, "risk_score"]
+
+
+def is_permitted(side: str, name: str, junk: object) -> bool:
+    allowed = PERMITTED.get((side, name), set())
+    return any(type(junk) is type(value) and junk == value for value in allowed)
+
+
+@pytest.mark.parametrize("name", DECIDING_USER)
+@pytest.mark.parametrize("junk", JUNK, ids=repr)
+def test_junk_in_a_user_field_denies(name, junk, user, product, policy, now):
+    codes = evaluate({**user, name: junk}, product, policy, now, "app")
+    assert bool(codes) is not is_permitted("user", name, junk)
+
+
+@pytest.mark.parametrize("name", DECIDING_PRODUCT)
+@pytest.mark.parametrize("junk", JUNK, ids=repr)
+def test_junk_in_a_product_field_denies(name, junk, user, product, policy, now):
+    codes = evaluate(user, {**product, name: junk}, policy, now, "app")
+    assert bool(codes) is not is_permitted("product", name, junk)
+
+
+@pytest.mark.parametrize("junk", JUNK, ids=repr)
+def test_junk_in_any_field_never_raises_and_gives_registered_codes(junk, user, product, policy, now):
+    for name in USER_FIELDS:
+        assert evaluate({**user, name: junk}, product, policy, now, "app") <= CODES.keys()
+    for name in PRODUCT_FIELDS:
+        assert evaluate(user, {**product, name: junk}, policy, now, "app") <= CODES.keys()
+
+
+@pytest.mark.parametrize("junk", [value for value in JUNK if value != "３"], ids=repr)
+def test_junk_as_channel_record_or_policy_denies(junk, user, product, policy, now):
+    assert evaluate(user, product, policy, now, junk) == {"PRD_CHANNEL_NOT_PERMITTED"}
+    assert evaluate(junk, product, policy, now, "app") >= {"USR_NOT_FOUND", "USR_ASSESSMENT_MISSING"}
+    assert "PRD_DATA_INVALID" in evaluate(user, junk, policy, now, "app")
+    assert "SYS_POLICY_NOT_EFFECTIVE" in evaluate(user, product, junk, now, "app")
+
+
+@pytest.mark.parametrize(
+    "instant",
+    [value for value in JUNK if not (isinstance(value, datetime) and value.tzinfo is not None)]
+    + [date(2026, 11, 22), datetime.min.replace(tzinfo=SHANGHAI)],
+    ids=repr,
+)
+def test_an_instant_without_zone_denies_everything(instant, user, product, course, policy):
+    assert "SYS_CLOCK_INVALID" in evaluate(user, product, policy, instant, "app")
+    assert "SYS_CLOCK_INVALID" in evaluate(user, course, policy, instant, "app")
+
+
+@pytest.mark.parametrize(
+    "section", ["risk_matrix", "risk_score", "assessment", "level_cap", "halted_products"]
+)
+def test_a_policy_that_lacks_a_key_denies_every_product(section, user, product, course, policy, now):
+    broken = {name: value for name, value in policy.values.items() if name != section}
+    assert evaluate(user, product, broken, now, "app") == {"SYS_POLICY_NOT_EFFECTIVE"}
+    assert evaluate(user, course, broken, now, "app") == {"SYS_POLICY_NOT_EFFECTIVE"}
+
+
+def test_a_plain_mapping_serves_as_policy(user, product, policy, now):
+    assert evaluate(user, product, policy.values, now, "app") == frozenset()
+
+
+class Hostile(dict):
+    """Is a mapping that fails when one field is read."""
+
+    def get(self, name, default=None):
+        if name == "risk_level":
+            raise RuntimeError("no such luck")
+        return super().get(name, default)
+
+
+def test_a_predicate_that_raises_denies(user, product, policy, now, monkeypatch):
+    assert evaluate(Hostile(user), product, policy, now, "app") == {"SYS_PREDICATE_ERROR"}
+
+    def fail(pair):
+        raise ZeroDivisionError
+
+    table = (*PREDICATES, predicate_module.Predicate(26, "fail", fail))
+    monkeypatch.setitem(evaluate.__globals__, "PREDICATES", table)
+    assert evaluate(user, product, policy, now, "app") == {"SYS_PREDICATE_ERROR"}
+
+
+# --- Learning content ---
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"status": None}, "PRD_STATUS_UNKNOWN"),
+        ({"issuer": None}, "PRD_DATA_INVALID"),
+        ({"sale_end": None}, "PRD_WINDOW_UNKNOWN"),
+        ({"sale_end": datetime(2026, 11, 22, 4, tzinfo=UTC)}, "PRD_OUTSIDE_WINDOW"),
+        ({"channels": None}, "PRD_CHANNEL_UNKNOWN"),
+        ({"channels": ["web"]}, "PRD_CHANNEL_NOT_PERMITTED"),
+    ],
+)
+def test_predicates_zero_to_three_apply_to_learning_content(change, code, course, policy, now):
+    assert evaluate(None, {**course, **change}, policy, now, "app") == {code}
+
+
+def test_a_halted_course_is_not_shown(course, policy, now):
+    assert evaluate(None, course, changed(policy, halted_issuers=["school-1"]), now, "app") == {"PRD_HALTED"}
+
+
+def test_an_expired_licence_says_nothing_about_learning_content(course, policy, now):
+    stated = {**course, "licence_until": datetime(2000, 1, 1, tzinfo=UTC)}
+    assert evaluate(None, stated, policy, now, "app") == frozenset()
+
+
+def test_the_last_predicate_of_learning_content_is_the_channel():
+    assert LEARNING_PREDICATE_LAST == 3
+    assert PREDICATES[3].name == "channel"
+
+
+def test_a_product_of_unknown_family_is_never_treated_as_learning_content(user, policy, now):
+    assert evaluate(user, {"family": "course"}, policy, now, "app") > {"PRD_DATA_INVALID"}
