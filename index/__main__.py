@@ -1,0 +1,132 @@
+"""Command line: `python -m index build | inspect | verify`. Exit code 0 is well, 1 a refusal, 2 bad usage."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from index.ann import INDEX_KINDS
+from index.build import BUILD_STEPS, build_bundle
+from index.bundle import find_changed_files, read_current, verify_bundle
+from index.errors import IndexPackageError
+from index.files import CURRENT
+from index.manifest import Manifest
+from suitability.errors import SuitabilityError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns the exit code."""
+    options = _parser().parse_args(arguments)
+    out, problems = Console(highlight=False), Console(stderr=True, highlight=False, soft_wrap=True)
+    try:
+        if options.command == "build":
+            return _build(options, out)
+        if options.command == "inspect":
+            return _inspect(options, out)
+        return _verify(options, out, problems)
+    except (IndexPackageError, SuitabilityError) as error:
+        problems.print(f"{type(error).__name__}: {error}", style="red", markup=False)
+        return 1
+
+
+def _build(options: argparse.Namespace, out: Console) -> int:
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as progress:
+        task = progress.add_task("build", total=len(BUILD_STEPS))
+
+        def on_step(step: str) -> None:
+            progress.update(task, description=f"build: {step}", completed=BUILD_STEPS.index(step))
+            if not out.is_terminal:
+                out.print(f"build: {step}")
+
+        bundle = build_bundle(
+            export=options.export,
+            products=options.products,
+            policy=options.policy,
+            bundles=options.out,
+            kind=options.index,
+            version=options.version,
+            on_step=on_step,
+        )
+    out.print(f"sealed {bundle.path}", markup=False, soft_wrap=True)
+    out.print(_summary(bundle.manifest))
+    return 0
+
+
+def _inspect(options: argparse.Namespace, out: Console) -> int:
+    manifest = verify_bundle(_bundle_path(options.bundle))
+    out.print(_summary(manifest))
+    files = Table("file", "bytes", "SHA-256", box=None)
+    for name, entry in sorted(manifest.files.items()):
+        files.add_row(name, f"{entry.size:,}", entry.sha256[:16])
+    out.print(files)
+    return 0
+
+
+def _verify(options: argparse.Namespace, out: Console, problems: Console) -> int:
+    path = _bundle_path(options.bundle)
+    changed = find_changed_files(path)
+    for error in changed:
+        problems.print(f"{type(error).__name__}: {error}", style="red", markup=False)
+    if changed:
+        return 1
+    manifest = verify_bundle(path)
+    out.print(
+        f"{manifest.bundle_version}: all {len(manifest.files)} files match the manifest",
+        markup=False,
+        soft_wrap=True,
+    )
+    return 0
+
+
+def _bundle_path(path: Path) -> Path:
+    """Returns a bundle: the path itself, or the one that its CURRENT names."""
+    return read_current(path) if (path / CURRENT).exists() else path
+
+
+def _summary(manifest: Manifest) -> Table:
+    recall = manifest.recall.get("by_domain", {})
+    assumed = manifest.source.get("assumed") or {}
+    rows = {
+        "bundle_version": manifest.bundle_version,
+        "created": f"{manifest.create_time} from commit {manifest.source_commit[:12]}",
+        "source": f"{manifest.source.get('name')}, simulated: {manifest.source.get('simulated')}",
+        "attribution": manifest.source.get("attribution") or "-",
+        "assumed values": sum(count for table in assumed.values() for count in table.values()),
+        "model": f"{manifest.model}, embedding_dim {manifest.embedding_dim}, opset {manifest.opset}",
+        "products": f"{manifest.product_count} ({manifest.learning_count} learning)",
+        "index": f"{manifest.index.kind}, {manifest.index.probe_count} of {manifest.index.list_count} lists",
+        "ANN recall@20": ", ".join(f"{domain} {value:.4f}" for domain, value in recall.items()),
+        "score_scale": f"{manifest.score_scale:.6g}",
+        "policy_hash": manifest.policy_hash[:16],
+    }
+    table = Table(show_header=False, box=None)
+    for name, value in rows.items():
+        table.add_row(name, str(value))
+    return table
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m index", description="Builds and proves bundles.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    build = commands.add_parser("build", help="build, seal and make current")
+    build.add_argument("--export", type=Path, required=True, help="directory that python -m export wrote")
+    build.add_argument("--products", type=Path, required=True, help="clean catalogue, Parquet")
+    build.add_argument("--policy", type=Path, required=True, help="policy under which rows are ordered")
+    build.add_argument("--out", type=Path, required=True, help="directory of all bundles")
+    build.add_argument("--index", choices=INDEX_KINDS, default="auto", help="FAISS index to build")
+    build.add_argument("--version", help="bundle_version; by default time and content hash")
+    for name, text in (("inspect", "print what a bundle holds"), ("verify", "prove every byte")):
+        command = commands.add_parser(name, help=text)
+        command.add_argument("bundle", type=Path, help=f"a bundle, or a directory with {CURRENT}")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

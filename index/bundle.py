@@ -1,0 +1,223 @@
+"""The disk contract: a sealed, immutable directory per version, and CURRENT, naming the one that serves.
+
+Opening proves kind, size and SHA-256 of every file before any parser sees it; sealing and opening then
+run the same consistency check. A bundle becomes visible whole or not at all.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index.contents import Contents, parse_contents
+from index.errors import BundleError, BundleFormatError, BundleNotFoundError
+from index.features import FeatureSpec, Vocabulary
+from index.files import (
+    CURRENT,
+    Buffer,
+    list_entries,
+    open_directory,
+    read_file,
+    read_pointer,
+    read_proven,
+    write_directory,
+    write_pointer,
+)
+from index.golden import Golden
+from index.manifest import (
+    MANIFEST,
+    MANIFEST_BYTES_MAX,
+    FileEntry,
+    Manifest,
+    parse_manifest,
+    require_version_name,
+)
+from index.products import ProductTable
+from suitability.policy import Policy
+
+_MAPPED = frozenset({"item_vectors.int16.npy", "item_vectors.int8.npy"})
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An open bundle. The vectors are read-only views of the proven files.
+
+    `policy` is the one under which the rows were ordered; the policy in force is server state.
+    """
+
+    path: Path
+    manifest: Manifest
+    item_vectors: NDArray[np.int16]  # [n, dim]
+    item_vectors_int8: NDArray[np.int8]  # [n, dim]
+    products: ProductTable
+    features: FeatureSpec
+    vocabulary: Vocabulary
+    policy: Policy
+    evaluation: Mapping[str, Any]
+    golden: Golden
+    user_tower: bytes
+    item_tower: bytes
+
+    @property
+    def product_ids(self) -> tuple[str, ...]:
+        """Returns the product_id of each row."""
+        return self.products.ids
+
+    @property
+    def learning_count(self) -> int:
+        """Returns the number of learning products: rows [0, learning_count)."""
+        return self.manifest.learning_count
+
+    @property
+    def user_tower_path(self) -> Path:
+        """Returns the user tower's file; `user_tower` holds its proven bytes."""
+        return self.path / "user_tower.onnx"
+
+    @property
+    def item_tower_path(self) -> Path:
+        """Returns the item tower's file; `item_tower` holds its proven bytes."""
+        return self.path / "item_tower.onnx"
+
+    @property
+    def index_path(self) -> Path:
+        """Returns the FAISS index's file, for `index.ann.open_index`."""
+        return self.path / "index.faiss"
+
+
+def open_bundle(path: Path, *, allow_unsigned: bool = True) -> Bundle:
+    """Opens a bundle after proving every byte of it.
+
+    Args:
+        path: the bundle's directory.
+        allow_unsigned: accept a bundle without a signature; no bundle has one yet.
+
+    Raises:
+        BundleNotFoundError: the bundle or a file of it is missing.
+        BundleLinkError: an entry is a link or not a plain file.
+        BundleChecksumError: a file differs from the manifest.
+        BundleFormatError: the version or a file's content is not understood, or an entry is unexpected.
+        BundleConsistencyError: the files do not fit together.
+    """
+    manifest, files = _read_proven_files(path)
+    if manifest.signature is None and not allow_unsigned:
+        raise BundleFormatError(
+            MANIFEST, "no signature; expected one because unsigned bundles are not allowed"
+        )
+    return _assemble(path, manifest, parse_contents(manifest, files))
+
+
+def verify_bundle(path: Path) -> Manifest:
+    """Proves every file of a bundle and their consistency; raises what `open_bundle` raises."""
+    return open_bundle(path).manifest
+
+
+def find_changed_files(path: Path) -> tuple[BundleError, ...]:
+    """Returns one error for each file that differs from the manifest, instead of stopping at the first.
+
+    Raises:
+        BundleError: the directory or its manifest cannot be read, so that nothing can be compared.
+    """
+    with open_directory(path) as directory:
+        manifest = _read_manifest(directory)
+        problems = []
+        for name, entry in sorted(manifest.files.items()):
+            try:
+                read_proven(directory, name, size=entry.size, sha256=entry.sha256, mapped=True)
+            except BundleError as error:
+                problems.append(error)
+    return tuple(problems)
+
+
+def seal_bundle(bundles: Path, draft: Manifest, files: Mapping[str, bytes]) -> Bundle:
+    """Checks and writes a bundle as `bundles/<bundle_version>`, whole or not at all.
+
+    Args:
+        bundles: the directory of all bundles.
+        draft: the manifest; its `files` is replaced by the sizes and digests of `files`.
+        files: content by file name, all of them.
+
+    Raises:
+        BundleExistsError: that version is there.
+        BundleWriteError: the disk refused.
+        BundleFormatError, BundleConsistencyError: opening it would have failed.
+    """
+    entries = {
+        name: FileEntry(len(content), hashlib.sha256(content).hexdigest()) for name, content in files.items()
+    }
+    # Parsing the manifest's own bytes refuses here whatever opening would refuse.
+    manifest = parse_manifest(dataclasses.replace(draft, files=entries).to_json())
+    contents = parse_contents(manifest, files)
+    target = bundles / manifest.bundle_version
+    write_directory(target, {**files, MANIFEST: manifest.to_json()}, last=MANIFEST)
+    return _assemble(target, manifest, contents)
+
+
+def read_current(bundles: Path) -> Path:
+    """Returns the directory of the bundle that CURRENT names.
+
+    Raises:
+        BundleNotFoundError: there is no CURRENT, or the bundle it names is missing.
+        BundleFormatError: CURRENT holds no bundle version.
+    """
+    text = read_pointer(bundles)
+    try:
+        path = bundles / require_version_name(text)
+    except BundleFormatError as error:
+        raise BundleFormatError(CURRENT, error.problem) from error
+    if not os.path.lexists(path):
+        raise BundleNotFoundError(str(path), f"{CURRENT} names it, but it is not there")
+    return path
+
+
+def write_current(bundles: Path, bundle_version: str) -> None:
+    """Makes CURRENT name a bundle, atomically.
+
+    Raises:
+        BundleNotFoundError: that bundle is not there.
+        BundleFormatError: it is no bundle version.
+        BundleWriteError: the disk refused; the old pointer stays.
+    """
+    path = bundles / require_version_name(bundle_version)
+    if not os.path.lexists(path / MANIFEST):
+        raise BundleNotFoundError(str(path), f"expected a sealed bundle before {CURRENT} names it")
+    write_pointer(bundles, bundle_version)
+
+
+def _read_proven_files(path: Path) -> tuple[Manifest, dict[str, Buffer]]:
+    with open_directory(path) as directory:
+        manifest = _read_manifest(directory)
+        if path.name != manifest.bundle_version:
+            raise BundleFormatError(
+                MANIFEST, f"bundle_version is {manifest.bundle_version!r}; the directory is {path.name!r}"
+            )
+        files = {
+            name: read_proven(directory, name, size=entry.size, sha256=entry.sha256, mapped=name in _MAPPED)
+            for name, entry in manifest.files.items()
+        }
+    return manifest, files
+
+
+def _read_manifest(directory: int) -> Manifest:
+    """Reads the manifest and checks that the directory holds exactly the files it names."""
+    manifest = parse_manifest(read_file(directory, MANIFEST, size_max=MANIFEST_BYTES_MAX))
+    found = list_entries(directory)
+    expected = {MANIFEST, *manifest.files}
+    missing, extra = sorted(expected - found), sorted(found - expected)
+    if missing:
+        raise BundleNotFoundError(missing[0], "named in the manifest, but not there")
+    if extra:
+        raise BundleFormatError(extra[0], "not named in the manifest; a bundle holds nothing else")
+    return manifest
+
+
+def _assemble(path: Path, manifest: Manifest, contents: Contents) -> Bundle:
+    parsed = {field.name: getattr(contents, field.name) for field in dataclasses.fields(contents)}
+    return Bundle(path=path, manifest=manifest, **parsed)

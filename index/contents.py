@@ -1,0 +1,222 @@
+"""What a bundle's bytes mean: parsed once, and checked to fit together.
+
+Sealing and opening both go through `parse_contents`, so a bundle that was sealed is one that opens.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from index.ann import describe_index
+from index.errors import (
+    AnnFormatError,
+    BuildInputError,
+    BundleConsistencyError,
+    BundleFormatError,
+    FeatureSchemaError,
+)
+from index.features import FeatureSpec, Vocabulary
+from index.files import Buffer
+from index.golden import GOLDEN, Golden, read_golden
+from index.manifest import IndexSummary, Manifest, strict_json
+from index.products import ProductTable, count_learning, order_rows, read_products, table_of
+from suitability.errors import PolicyError
+from suitability.policy import Policy, load_policy
+
+VECTOR_NORM_RATIO_MAX = 100.0
+"""A vector this many times longer than the median would win every list and leave the others no resolution."""
+
+_NPY_HEADER_MAX = 4096
+_SCALE_TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True)
+class Contents:
+    """The parsed files of a bundle."""
+
+    item_vectors: NDArray[np.int16]  # [n, dim]
+    item_vectors_int8: NDArray[np.int8]  # [n, dim]
+    products: ProductTable
+    features: FeatureSpec
+    vocabulary: Vocabulary
+    policy: Policy
+    evaluation: Mapping[str, Any]
+    golden: Golden
+    user_tower: bytes
+    item_tower: bytes
+
+
+def parse_contents(manifest: Manifest, files: Mapping[str, Buffer]) -> Contents:
+    """Parses every file and checks that they describe one catalogue under one policy.
+
+    Args:
+        manifest: the bundle's manifest.
+        files: proven content by file name.
+
+    Raises:
+        BundleFormatError: a file is not what its name says.
+        BundleConsistencyError: files do not fit together, or with the manifest.
+    """
+    shape = (manifest.product_count, manifest.embedding_dim)
+    try:
+        products = table_of(
+            read_products(pa.BufferReader(bytes(files["products.parquet"])), name="products.parquet"),
+            name="products.parquet",
+        )
+        contents = Contents(
+            item_vectors=parse_vectors("item_vectors.int16.npy", files, np.dtype("<i2"), shape),
+            item_vectors_int8=parse_vectors("item_vectors.int8.npy", files, np.dtype("i1"), shape),
+            products=products,
+            features=FeatureSpec.from_json(bytes(files["features.json"])),
+            vocabulary=Vocabulary.from_json(bytes(files["vocabulary.json"])),
+            policy=load_policy(bytes(files["policy.json"])),
+            evaluation=strict_json(bytes(files["evaluation.json"]), "evaluation.json"),
+            golden=read_golden(bytes(files[GOLDEN])),
+            user_tower=bytes(files["user_tower.onnx"]),
+            item_tower=bytes(files["item_tower.onnx"]),
+        )
+    except BuildInputError as error:
+        raise BundleFormatError("products.parquet", str(error)) from error
+    except FeatureSchemaError as error:
+        name = "vocabulary.json" if str(error).startswith("vocabulary") else "features.json"
+        raise BundleFormatError(name, str(error)) from error
+    except PolicyError as error:
+        raise BundleFormatError("policy.json", str(error)) from error
+    _check_manifest(manifest, contents)
+    _check_order(contents)
+    _check_vectors(manifest, contents)
+    _check_index(manifest, bytes(files["index.faiss"]))
+    _check_golden(manifest, contents)
+    return contents
+
+
+def parse_vectors(
+    name: str, files: Mapping[str, Buffer], dtype: np.dtype[Any], shape: tuple[int, int]
+) -> NDArray[Any]:
+    """Returns a view of an .npy file's array, without copying and without pickle.
+
+    Raises:
+        BundleFormatError: it is not an .npy file of exactly this dtype, shape and length.
+    """
+    content = files[name]
+    stream = io.BytesIO(content[:_NPY_HEADER_MAX])
+    try:
+        version = np.lib.format.read_magic(stream)
+        if version != (1, 0):
+            raise BundleFormatError(name, f".npy version is {version}; expected (1, 0)")
+        found_shape, fortran, found_dtype = np.lib.format.read_array_header_1_0(stream)
+    except ValueError as error:
+        raise BundleFormatError(name, f"expected an .npy header: {error}") from error
+    if fortran or found_dtype != dtype or found_shape != shape:
+        raise BundleFormatError(
+            name, f"{found_dtype} {found_shape}, fortran {fortran}; expected {dtype} {shape} in C order"
+        )
+    offset = stream.tell()
+    expected_size = offset + dtype.itemsize * shape[0] * shape[1]
+    if len(content) != expected_size:
+        raise BundleFormatError(name, f"{len(content)} bytes; its header says {expected_size}")
+    return np.frombuffer(content, dtype=dtype, offset=offset).reshape(shape)
+
+
+def _check_manifest(manifest: Manifest, contents: Contents) -> None:
+    facts: dict[str, tuple[str, object, object]] = {
+        "product_count": ("products.parquet", contents.products.count, manifest.product_count),
+        "learning_count": (
+            "products.parquet",
+            count_learning(contents.products.rows),
+            manifest.learning_count,
+        ),
+        "vocabulary_count": (
+            "vocabulary.json",
+            len(contents.vocabulary.product_ids),
+            manifest.vocabulary_count,
+        ),
+        "policy_hash": ("policy.json", contents.policy.sha256, manifest.policy_hash),
+    }
+    for field, (file, found, expected) in facts.items():
+        if found != expected:
+            raise BundleConsistencyError(file, f"{field} is {found}; the manifest says {expected}")
+    product = manifest.user_scale * manifest.item_scale
+    if abs(manifest.score_scale - product) > _SCALE_TOLERANCE * product:
+        raise BundleConsistencyError(
+            "manifest.json", f"score_scale is {manifest.score_scale}; user_scale * item_scale is {product}"
+        )
+
+
+def _check_order(contents: Contents) -> None:
+    order = order_rows(contents.products.rows, contents.policy)
+    wrong = next((row for row, position in enumerate(order) if row != position), None)
+    if wrong is not None:
+        raise BundleConsistencyError(
+            "products.parquet",
+            f"row {wrong} is {contents.products.ids[wrong]!r}; under policy.json it should be "
+            f"{contents.products.ids[order[wrong]]!r}",
+        )
+
+
+def _check_vectors(manifest: Manifest, contents: Contents) -> None:
+    name = "item_vectors.int16.npy"
+    norms = np.sqrt(np.einsum("nd,nd->n", *(contents.item_vectors,) * 2, dtype=np.float64))  # [n]
+    longest, median = float(norms.max()), float(np.median(norms))
+    if longest == 0:
+        raise BundleConsistencyError(name, "every vector is zero; expected vectors of a trained model")
+    if longest > VECTOR_NORM_RATIO_MAX * median:
+        raise BundleConsistencyError(
+            name,
+            f"the vector of {contents.products.ids[int(norms.argmax())]!r} has norm {longest:.0f}; "
+            f"expected at most {VECTOR_NORM_RATIO_MAX:.0f} times the median {median:.0f}",
+        )
+    expected = to_int8(contents.item_vectors, manifest.item_scale, manifest.int8_scale)
+    if not np.array_equal(contents.item_vectors_int8, expected):
+        raise BundleConsistencyError("item_vectors.int8.npy", f"differs from {name} rounded to int8")
+
+
+def to_int8(item_vectors: NDArray[np.int16], item_scale: float, int8_scale: float) -> NDArray[np.int8]:
+    """Rounds int16 vectors to int8: half to even, saturated at +-127.
+
+    Args:
+        item_vectors: int16 [n, dim].
+        item_scale: steps per unit of the int16 vectors.
+        int8_scale: steps per unit of the result.
+    """
+    steps = np.rint(item_vectors * (int8_scale / item_scale))  # [n, dim]
+    rounded: NDArray[np.int8] = np.clip(steps, -127, 127).astype(np.int8)
+    return rounded
+
+
+def _check_index(manifest: Manifest, content: bytes) -> None:
+    try:
+        shape = describe_index(content)
+    except AnnFormatError as error:
+        raise BundleFormatError("index.faiss", str(error)) from error
+    if (shape.count, shape.dim) != (manifest.product_count, manifest.embedding_dim):
+        raise BundleConsistencyError(
+            "index.faiss",
+            f"holds {shape.count} rows of dim {shape.dim}; the manifest says {manifest.product_count} of "
+            f"{manifest.embedding_dim}",
+        )
+    summary = IndexSummary(shape.kind, shape.list_count, shape.probe_count)
+    if summary != manifest.index:
+        raise BundleConsistencyError("index.faiss", f"is {summary}; the manifest says {manifest.index}")
+
+
+def _check_golden(manifest: Manifest, contents: Contents) -> None:
+    known = frozenset(contents.products.ids)
+    if not contents.golden.requests:
+        raise BundleConsistencyError(GOLDEN, "holds no request; expected at least one")
+    for position, request in enumerate(contents.golden.requests):
+        if request.user_vector.shape != (manifest.embedding_dim,):
+            raise BundleConsistencyError(
+                GOLDEN,
+                f"request {position}: vector of shape {request.user_vector.shape}; expected "
+                f"({manifest.embedding_dim},)",
+            )
+        if len(request.product_ids) != len(request.scores) or not known.issuperset(request.product_ids):
+            raise BundleConsistencyError(GOLDEN, f"request {position}: unknown products or scores missing")

@@ -1,0 +1,242 @@
+"""The manifest of a bundle: what it holds, how it was made, and the size and SHA-256 of every other file."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any
+
+from index.errors import BundleFormatError
+
+FORMAT_VERSION = 1
+MANIFEST = "manifest.json"
+MANIFEST_BYTES_MAX = 1 << 20
+
+PRODUCT_COUNT_MAX = 10_000_000
+EMBEDDING_DIM_MAX = 4096
+
+_MEBIBYTE = 1 << 20
+FILE_BYTES_MAX: Mapping[str, int] = MappingProxyType(
+    {
+        "user_tower.onnx": 2048 * _MEBIBYTE,
+        "item_tower.onnx": 2048 * _MEBIBYTE,
+        "item_vectors.int16.npy": 16384 * _MEBIBYTE,
+        "item_vectors.int8.npy": 8192 * _MEBIBYTE,
+        "index.faiss": 65536 * _MEBIBYTE,
+        "products.parquet": 8192 * _MEBIBYTE,
+        "features.json": 64 * _MEBIBYTE,
+        "vocabulary.json": 2048 * _MEBIBYTE,
+        "policy.json": _MEBIBYTE,
+        "evaluation.json": 16 * _MEBIBYTE,
+        "golden.json": 64 * _MEBIBYTE,
+    }
+)
+"""Every file of a bundle beside the manifest, with the most bytes it may have."""
+
+_VERSION_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_SHA256_PATTERN = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """Size in bytes and SHA-256 (lower-case hexadecimal) of one file."""
+
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class IndexSummary:
+    """What `index.faiss` holds: its FAISS class, number of lists, and lists probed per query."""
+
+    kind: str
+    list_count: int
+    probe_count: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Describes a bundle. Scales are integer steps per unit; a wire score / score_scale is a model score."""
+
+    format_version: int
+    bundle_version: str
+    create_time: str  # RFC 3339 with zone
+    source_commit: str
+    model: str
+    embedding_dim: int
+    product_count: int
+    learning_count: int
+    vocabulary_count: int
+    user_scale: float
+    item_scale: float
+    score_scale: float
+    int8_scale: float
+    opset: int
+    index: IndexSummary
+    parity: Mapping[str, Any]
+    quantisation: Mapping[str, Any]
+    recall: Mapping[str, Any]
+    quality: Mapping[str, Any]
+    policy_hash: str
+    source: Mapping[str, Any]
+    tool_versions: Mapping[str, str]
+    files: Mapping[str, FileEntry]
+    signature: None = None
+
+    def to_json(self) -> bytes:
+        """Returns the manifest as UTF-8 JSON with sorted keys."""
+        body = {
+            **{field.name: getattr(self, field.name) for field in dataclasses.fields(self)},
+            "index": dataclasses.asdict(self.index),
+            "files": {name: dataclasses.asdict(entry) for name, entry in self.files.items()},
+        }
+        text = json.dumps(body, ensure_ascii=False, indent=2, sort_keys=True, allow_nan=False)
+        return f"{text}\n".encode()
+
+    @property
+    def created(self) -> datetime:
+        """Returns when the bundle was built, with its zone."""
+        return datetime.fromisoformat(self.create_time)
+
+
+def parse_manifest(content: bytes) -> Manifest:
+    """Parses a manifest strictly.
+
+    Raises:
+        BundleFormatError: not JSON, a duplicate, unknown or missing key, a wrong type, an unknown
+            format_version, or a value out of range.
+    """
+    body = strict_json(content, MANIFEST)
+    _require("format_version", body.get("format_version") == FORMAT_VERSION, body, f"{FORMAT_VERSION}")
+    expected = {field.name for field in dataclasses.fields(Manifest)}
+    if body.keys() != expected:
+        raise BundleFormatError(MANIFEST, f"missing or unknown keys {sorted(body.keys() ^ expected)}")
+    require_version_name(body["bundle_version"])
+    for field in ("source_commit", "model"):
+        _require(field, isinstance(body[field], str) and 0 < len(body[field]) <= 200, body, "a short text")
+    for field in ("parity", "quantisation", "recall", "quality", "source", "tool_versions"):
+        _require(field, isinstance(body[field], dict), body, "an object")
+    _require("create_time", _is_instant(body["create_time"]), body, "RFC 3339 with a zone")
+    _require("policy_hash", _matches(_SHA256_PATTERN, body["policy_hash"]), body, "64 hexadecimal digits")
+    _require("signature", body["signature"] is None, body, "null")
+    _check_numbers(body)
+    return Manifest(**{**body, "index": _parse_index(body["index"]), "files": _parse_files(body["files"])})
+
+
+def strict_json(content: bytes | memoryview, file: str) -> dict[str, Any]:
+    """Parses one JSON object, refusing duplicate keys, NaN and infinity.
+
+    Raises:
+        BundleFormatError: it is anything else; the message names the file.
+    """
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        body = dict(pairs)
+        if len(body) != len(pairs):
+            names = [name for name, _ in pairs]
+            repeated = next(name for name in names if names.count(name) > 1)
+            raise BundleFormatError(file, f"key {repeated!r:.80} is there twice")
+        return body
+
+    def refuse(constant: str) -> None:
+        raise BundleFormatError(file, f"{constant} is no JSON number")
+
+    try:
+        body = json.loads(bytes(content).decode("utf-8"), object_pairs_hook=unique, parse_constant=refuse)
+    except (ValueError, RecursionError) as error:
+        raise BundleFormatError(file, f"expected a JSON object: {error}") from error
+    if not isinstance(body, dict):
+        raise BundleFormatError(file, f"expected a JSON object, got {type(body).__name__}")
+    return body
+
+
+def require_version_name(name: object) -> str:
+    """Returns a bundle version that is safe as a directory name.
+
+    Raises:
+        BundleFormatError: it is not 1 to 100 letters, digits, dots, hyphens or underscores, or starts with
+            anything but a letter or digit.
+    """
+    if not isinstance(name, str) or _VERSION_PATTERN.fullmatch(name) is None:
+        raise BundleFormatError(
+            "bundle_version",
+            f"{name!r:.120}; expected 1 to 100 of A-Z a-z 0-9 . _ -, a letter or digit first",
+        )
+    return name
+
+
+def _check_numbers(body: Mapping[str, Any]) -> None:
+    counts = {
+        "embedding_dim": (1, EMBEDDING_DIM_MAX),
+        "product_count": (1, PRODUCT_COUNT_MAX),
+        "learning_count": (0, PRODUCT_COUNT_MAX),
+        "vocabulary_count": (0, PRODUCT_COUNT_MAX),
+        "opset": (1, 1000),
+    }
+    for field, (low, high) in counts.items():
+        _require(field, _is_count(body[field], low, high), body, f"an integer from {low} to {high}")
+    for field in ("user_scale", "item_scale", "score_scale", "int8_scale"):
+        value = body[field]
+        sound = isinstance(value, float) and math.isfinite(value) and value > 0
+        _require(field, sound, body, "a positive finite number")
+
+
+def _parse_index(value: object) -> IndexSummary:
+    match value:
+        case {"kind": str(kind), "list_count": list_count, "probe_count": probe_count, **rest} if (
+            not rest
+            and _is_count(list_count, 1, PRODUCT_COUNT_MAX)
+            and _is_count(probe_count, 1, PRODUCT_COUNT_MAX)
+        ):
+            return IndexSummary(kind, list_count, probe_count)
+    raise BundleFormatError(MANIFEST, f"index is {value!r:.200}; expected kind, list_count and probe_count")
+
+
+def _parse_files(value: object) -> Mapping[str, FileEntry]:
+    if not isinstance(value, dict):
+        raise BundleFormatError(MANIFEST, f"files is {value!r:.80}; expected an object")
+    for name in value:
+        if name not in FILE_BYTES_MAX:
+            raise BundleFormatError(MANIFEST, f"files names {name!r:.120}, which is no file of a bundle")
+    missing = sorted(FILE_BYTES_MAX.keys() - value.keys())
+    if missing:
+        raise BundleFormatError(MANIFEST, f"files does not name {missing}")
+    return MappingProxyType({name: _parse_entry(name, entry) for name, entry in value.items()})
+
+
+def _parse_entry(name: str, entry: object) -> FileEntry:
+    match entry:
+        case {"size": size, "sha256": str(sha256), **rest} if (
+            not rest and _is_count(size, 1, FILE_BYTES_MAX[name]) and _matches(_SHA256_PATTERN, sha256)
+        ):
+            return FileEntry(size, sha256)
+    raise BundleFormatError(
+        MANIFEST,
+        f"files[{name!r}] is {entry!r:.120}; expected sha256 and a size from 1 to {FILE_BYTES_MAX[name]}",
+    )
+
+
+def _require(field: str, sound: bool, body: Mapping[str, Any], expected: str) -> None:
+    if not sound:
+        raise BundleFormatError(MANIFEST, f"{field} is {body.get(field)!r:.120}; expected {expected}")
+
+
+def _is_count(value: object, low: int, high: int) -> bool:
+    return type(value) is int and low <= value <= high
+
+
+def _is_instant(value: object) -> bool:
+    try:
+        return isinstance(value, str) and datetime.fromisoformat(value).utcoffset() is not None
+    except ValueError:
+        return False
+
+
+def _matches(pattern: re.Pattern[str], value: object) -> bool:
+    return isinstance(value, str) and pattern.fullmatch(value) is not None
