@@ -131,8 +131,6 @@ def test_a_fresh_process_loads_nothing_forbidden(package: str) -> None:
     done = subprocess.run(
         [
             sys.executable,
-            "-W",
-            "error::DeprecationWarning:__main__",
             "-c",
             IMPORT_ALL,
             package,
