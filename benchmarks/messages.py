@@ -7,10 +7,9 @@ from typing import Any
 from google.protobuf import timestamp_pb2
 from prudence.v1 import profile_pb2, recommendation_pb2
 
-from index.features import EVENT_TYPES, Event
+from index.features import Event
 
 HISTORY_COUNT_MAX = 1000  # The wire contract's limit.
-EVENT_NUMBERS = {name: profile_pb2.EventType.Value(f"EVENT_TYPE_{name.upper()}") for name in EVENT_TYPES}
 DOMAINS = {
     "learning": recommendation_pb2.DOMAIN_LEARNING,
     "financial": recommendation_pb2.DOMAIN_FINANCIAL,
@@ -63,7 +62,9 @@ def make_interaction(event: Event) -> profile_pb2.Interaction:
     event_time = timestamp_pb2.Timestamp()
     event_time.FromMicroseconds(round(event.event_time * 1e6))
     return profile_pb2.Interaction(
-        product_id=event.product_id, event_type=EVENT_NUMBERS[event.event_type], event_time=event_time
+        product_id=event.product_id,
+        event_type=f"EVENT_TYPE_{event.event_type.upper()}",
+        event_time=event_time,
     )
 
 

@@ -1,0 +1,165 @@
+"""The pipeline of the demonstration: from a data source to a sealed bundle and a store, stage by stage."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks.machine import ROOT
+from benchmarks.stages import Stage, StageOutcome, run_stage
+
+DEFAULT_POLICY = ROOT / "suitability" / "policy.default.json"
+
+
+@dataclass(frozen=True)
+class Artifacts:
+    """Where one pipeline keeps what it made; the paths do not change between runs.
+
+    Attributes:
+        directory: holds everything of one data source, for example artifacts/simulated.
+    """
+
+    directory: Path
+
+    @property
+    def data(self) -> Path:
+        """The data set."""
+        return self.directory / "data"
+
+    @property
+    def run(self) -> Path:
+        """The trained model."""
+        return self.directory / "run"
+
+    @property
+    def export(self) -> Path:
+        """The exported towers and vectors."""
+        return self.directory / "export"
+
+    @property
+    def bundles(self) -> Path:
+        """The sealed bundles."""
+        return self.directory / "bundles"
+
+    @property
+    def store(self) -> Path:
+        """The server's store of users."""
+        return self.directory / "store.sqlite"
+
+    @property
+    def records(self) -> Path:
+        """Keys and logs of the stages."""
+        return self.directory / "stages"
+
+
+@dataclass(frozen=True)
+class DataCommand:
+    """How a data set comes into being.
+
+    Attributes:
+        label: what it is, for people.
+        arguments: command line after `python -m`, up to the target directory.
+        options: command line after the target directory.
+        inputs: files and directories that it reads.
+    """
+
+    label: str
+    arguments: tuple[str, ...]
+    options: tuple[str, ...] = ()
+    inputs: tuple[Path, ...] = ()
+
+
+def simulate_platform(*, seed: int, users: int, courses: int, products: int) -> DataCommand:
+    """Makes the simulated platform."""
+    sizes = ("--seed", seed, "--users", users, "--courses", courses, "--products", products)
+    return DataCommand(
+        f"simulate {users:,} users, {courses:,} courses, {products:,} financial products",
+        arguments=("training", "simulate"),
+        options=tuple(map(str, sizes)),
+    )
+
+
+def import_far_trans(directory: Path, assumptions: Path | None) -> DataCommand:
+    """Imports FAR-Trans, as it is or with the assumptions of a file."""
+    arguments = ("training", "import", "far-trans", str(directory))
+    if assumptions is None:
+        return DataCommand("import FAR-Trans, nothing assumed", arguments, inputs=(directory,))
+    return DataCommand(
+        f"import FAR-Trans with {assumptions.name}",
+        arguments,
+        options=("--assume", str(assumptions)),
+        inputs=(directory, assumptions),
+    )
+
+
+def plan_stages(artifacts: Artifacts, data: DataCommand, *, model: str) -> list[Stage]:
+    """Plans data, train, export, index and users, in order.
+
+    Args:
+        artifacts: where the results go.
+        data: how the data set comes into being.
+        model: two_tower or mf.
+    """
+    return [_plan_data(artifacts, data), *plan_model(artifacts, model=model), _plan_users(artifacts)]
+
+
+def plan_model(artifacts: Artifacts, *, model: str) -> list[Stage]:
+    """Plans train, export and index on a data set that is there."""
+    products = artifacts.data / "products.parquet"
+    index_options = ("--export", artifacts.export, "--products", products, "--policy", DEFAULT_POLICY)
+    return [
+        Stage(
+            "train",
+            f"train {model}",
+            ("training", "--model", model, "--data", str(artifacts.data), "--out", str(artifacts.run)),
+            (artifacts.data,),
+            ("training", "index", "suitability"),
+            artifacts.run,
+        ),
+        Stage(
+            "export",
+            "export both towers to ONNX, quantise, compare with torch",
+            ("export", str(artifacts.run), str(artifacts.data), str(artifacts.export)),
+            (artifacts.data, artifacts.run),
+            ("export", "training", "index", "suitability"),
+            artifacts.export,
+        ),
+        Stage(
+            "index",
+            "order rows by risk, build the FAISS index, seal the bundle",
+            ("index", "build", *map(str, index_options), "--out", str(artifacts.bundles)),
+            (artifacts.export, products, DEFAULT_POLICY),
+            ("index", "suitability"),
+            artifacts.bundles,
+        ),
+    ]
+
+
+def run_stages(stages: Sequence[Stage], records: Path, console: Console) -> list[StageOutcome]:
+    """Runs the stages in order, each only if something that it depends on has changed."""
+    return [run_stage(stage, records, console) for stage in stages]
+
+
+def _plan_data(artifacts: Artifacts, data: DataCommand) -> Stage:
+    return Stage(
+        "data",
+        data.label,
+        (*data.arguments, str(artifacts.data), *data.options),
+        data.inputs,
+        ("training", "suitability"),
+        artifacts.data,
+    )
+
+
+def _plan_users(artifacts: Artifacts) -> Stage:
+    profiles, interactions = artifacts.data / "profiles.parquet", artifacts.data / "interactions.parquet"
+    options = ("--profiles", profiles, "--interactions", interactions, "--store", artifacts.store)
+    return Stage(
+        "users",
+        "fill the server's store with profiles and histories",
+        ("server", "import-users", *map(str, options)),
+        (profiles, interactions),
+        ("server", "suitability"),
+        artifacts.store,
+    )

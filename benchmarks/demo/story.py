@@ -1,0 +1,171 @@
+"""Asks a running server and shows what a person wants to see, one scene at a time."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from prudence.v1 import recommendation_pb2 as pb
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.dataset import DataSet
+from benchmarks.demo.people import Pair, choose_clicks
+from benchmarks.demo.text import (
+    describe_reasons,
+    describe_retriever,
+    describe_trace,
+    describe_withheld,
+    make_product_table,
+)
+from benchmarks.messages import make_recommend, make_user
+from benchmarks.serving import Stub
+
+FINANCIAL_K = 8
+LEARNING_K = 3
+LIMITS = (6000, 4000, 2000)
+CALL_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What every scene needs.
+
+    Attributes:
+        stub: the server.
+        info: what it serves.
+        dataset: the data that it was filled with.
+        limits: the policy's highest risk score by risk level.
+        console: where to show it.
+    """
+
+    stub: Stub
+    info: pb.GetServingInfoResponse
+    dataset: DataSet
+    limits: Mapping[int, int]
+    console: Console
+
+    def recommend(self, request: pb.RecommendRequest) -> pb.RecommendResponse:
+        """Calls Recommend."""
+        return self.stub.Recommend(request, timeout=CALL_TIMEOUT_S)
+
+    def say(self, text: str) -> None:
+        """Writes a paragraph as it stands."""
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    @property
+    def titles(self) -> Mapping[str, str]:
+        """Returns titles by product id."""
+        return {product_id: str(row["title"]) for product_id, row in self.dataset.products.items()}
+
+    @property
+    def now(self) -> float:
+        """Returns the decision time, seconds since 1970-01-01 UTC."""
+        return self.info.decision_time.ToNanoseconds() / 1e9
+
+
+def show_serving(scene: Scene) -> None:
+    """Shows what runs: bundle, devices, data, clock."""
+    info = scene.info
+    clock = "system clock" if info.system_clock else f"evaluation clock {info.decision_time.ToJsonString()}"
+    scene.say(f"  bundle {info.bundle_version}: {info.model}, {info.embedding_dim} dimensions")
+    scene.say(
+        f"  {info.learning_product_count} learning and {info.financial_product_count} financial products; "
+        f"data: {info.data_source}{', with assumed values' if info.assumed_data else ''}; {clock}"
+    )
+    scene.say(
+        f"  tower: {info.provider}; index: {describe_retriever(info.index_type)}; kernel: {info.kernel}"
+    )
+    scene.say(f"  policy {info.policy_id} {info.policy_version} (SHA-256 {info.policy_hash[:12]}…)")
+
+
+def show_pair(scene: Scene, pair: Pair) -> None:
+    """Shows a cautious and a bold user with the same history: the request traced, then the lists."""
+    history = scene.dataset.history(pair.cautious_id)
+    scene.say(
+        f"  Both requests carry the same history, the {len(history)} events of {pair.cautious_id}, with the stored\n"
+        f"  profile of {pair.cautious_id} or of {pair.bold_id} ({pair.how})."
+    )
+    shown: list[set[str]] = []
+    for name, user_id in (("cautious", pair.cautious_id), ("bold", pair.bold_id)):
+        profile = scene.dataset.profiles[user_id]
+        level = profile["risk_level"]
+        user = make_user(user_id, profile, history)
+        answer = scene.recommend(make_recommend(user, domain="financial", k=FINANCIAL_K, include_trace=True))
+        products = [*answer.products]
+        if scene.info.learning_product_count:
+            learning = scene.recommend(make_recommend(user, domain="learning", k=LEARNING_K))
+            products += learning.products
+        shown.append({product.product_id for product in answer.products})
+        limit = scene.limits[level]
+        scene.say(f"\n  The {name} user: risk level {level}, so risk scores up to {limit}")
+        scene.say(f"  {describe_trace(answer, kernel=scene.info.kernel)}")
+        show_withheld(scene, answer, limit=limit)
+        scene.console.print(make_product_table("", products, score_scale=scene.info.score_scale))
+    scene.say(f"  Financial products in both lists: {len(shown[0] & shown[1])} of {FINANCIAL_K}.")
+
+
+def show_withheld(scene: Scene, answer: pb.RecommendResponse, *, limit: int | None) -> None:
+    """Shows what each reason code removed, most first."""
+    for withheld in sorted(answer.withheld_counts, key=lambda entry: (-entry.product_count, entry.code)):
+        scene.say(f"    {describe_withheld(withheld, limit=limit, titles=scene.titles)}")
+    if answer.reasons:
+        scene.say(f"    reasons: {describe_reasons(answer.reasons)}")
+
+
+def show_limits(scene: Scene, pair: Pair) -> None:
+    """Shows the bold user's financial list as the request's risk_score_limit goes down."""
+    profile = scene.dataset.profiles[pair.bold_id]
+    user = make_user(pair.bold_id, profile, scene.dataset.history(pair.bold_id))
+    request = make_recommend(user, domain="financial", k=FINANCIAL_K)
+    first = scene.recommend(request).products
+    policy_limit = scene.limits[profile["risk_level"]]
+    limits: list[int | None] = [None, *(limit for limit in LIMITS if limit < policy_limit)]
+    table = Table(title="", header_style="")
+    table.add_column("title", overflow="fold", min_width=30)
+    table.add_column("risk score", justify="right")
+    kept: list[set[str]] = []
+    counts: list[int] = []
+    for limit in limits:
+        table.add_column("no limit asked" if limit is None else f"limit {limit}", justify="center")
+        one = _with_limit(request, limit, include=[product.product_id for product in first])
+        kept.append({product.product_id for product in scene.recommend(one).products})
+        every = _with_limit(request, limit, k=scene.info.k_max)
+        counts.append(len(scene.recommend(every).products))
+    for product in first:
+        marks = ["shown" if product.product_id in ids else "-" for ids in kept]
+        score = str(product.risk_score) if product.HasField("risk_score") else "-"
+        table.add_row(product.title, score, *marks)
+    table.add_row("of this list", "", *(str(len(ids)) for ids in kept), style="bold")
+    table.add_row("of all financial products", "", *map(str, counts), style="bold")
+    scene.console.print(table)
+
+
+def _with_limit(
+    request: pb.RecommendRequest, limit: int | None, *, k: int | None = None, include: Sequence[str] = ()
+) -> pb.RecommendRequest:
+    changed = pb.RecommendRequest()
+    changed.CopyFrom(request)
+    changed.include_product_ids.extend(include)
+    changed.k = k or request.k
+    if limit is not None:
+        changed.risk_score_limit = limit
+    return changed
+
+
+def show_new_user(scene: Scene, pair: Pair) -> None:
+    """Shows a user nobody has seen before: three clicks, first without and then with a questionnaire."""
+    clicks = choose_clicks(scene.dataset, count=3, now=scene.now)
+    titles = scene.titles
+    scene.say("  Three clicks: " + "; ".join(titles[click.product_id] for click in clicks))
+    borrowed: dict[str, Any] = dict(scene.dataset.profiles[pair.bold_id])
+    for text, profile in (
+        ("No questionnaire yet", {}),
+        (f"The questionnaire answered as {pair.bold_id} did (risk level {borrowed['risk_level']})", borrowed),
+    ):
+        user = make_user("new-visitor", profile, clicks)
+        answer = scene.recommend(make_recommend(user, domain="both", k=FINANCIAL_K, include_trace=True))
+        scene.say(f"\n  {text}: {describe_trace(answer, kernel=scene.info.kernel)}")
+        show_withheld(scene, answer, limit=scene.limits[borrowed["risk_level"]] if profile else None)
+        if answer.products:
+            table = make_product_table("", answer.products, score_scale=scene.info.score_scale)
+            scene.console.print(table)

@@ -1,0 +1,57 @@
+"""How the demonstration puts answers into words."""
+
+from google.protobuf.duration_pb2 import Duration
+from prudence.v1 import recommendation_pb2 as pb
+
+from benchmarks.demo.text import describe_reasons, describe_risk, describe_trace, describe_withheld
+
+
+def make_answer() -> pb.RecommendResponse:
+    stages = [("embed", 410_000), ("retrieve", 220_000), ("gate", 1_300_000)]
+    return pb.RecommendResponse(
+        products=[pb.RecommendedProduct(product_id="a")],
+        trace=pb.Trace(
+            stages=[pb.StageTiming(stage=name, elapsed=Duration(nanos=nanos)) for name, nanos in stages],
+            search_round_count=2,
+            candidate_count=300,
+            removed_count=63,
+            history_event_count=12,
+            retriever="faiss IndexFlat",
+            provider="CPUExecutionProvider",
+        ),
+    )
+
+
+def test_a_trace_is_told_in_the_order_of_the_pipeline() -> None:
+    assert describe_trace(make_answer(), kernel="scalar") == (
+        "history of 12 events -> embed with ONNX Runtime (CPUExecutionProvider) 0.41 ms"
+        " -> FAISS IndexFlat: 300 candidates in 2 rounds 0.22 ms -> C++ score (scalar)"
+        " -> risk filter: 63 removed 1.30 ms -> top 1"
+    )
+
+
+def test_a_removed_product_is_shown_with_the_numbers_compared() -> None:
+    withheld = pb.WithheldCount(
+        code="MAT_RISK_SCORE_OVER_LIMIT",
+        product_count=41,
+        example_product_id="F00042",
+        example_risk_score=6100,
+    )
+    text = describe_withheld(withheld, limit=4000, titles={"F00042": "Tech fund"})
+    assert text == (
+        "MAT_RISK_SCORE_OVER_LIMIT: 41 removed, for example F00042 Tech fund, score 6100 > limit 4000"
+    )
+
+
+def test_a_code_without_example_is_only_counted() -> None:
+    withheld = pb.WithheldCount(code="PRD_NOT_ON_SALE", product_count=2)
+    assert describe_withheld(withheld, limit=None, titles={}) == "PRD_NOT_ON_SALE: 2 removed"
+
+
+def test_risk_is_set_against_the_limit_where_there_is_one() -> None:
+    assert describe_risk(pb.RecommendedProduct(risk_score=0, risk_score_limit=4000)) == "0 / 4000"
+    assert describe_risk(pb.RecommendedProduct()) == "-"
+
+
+def test_reasons_are_plain_words() -> None:
+    assert describe_reasons([pb.RESPONSE_REASON_FEWER_ELIGIBLE_THAN_K]) == "fewer eligible than k"
