@@ -9,9 +9,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from training.assume import apply_assumptions, read_assumptions
 from training.data_progress import show_progress
 from training.dataset import DataSource, check_target, parse_clock, write_dataset
 from training.errors import TrainingError
+from training.importers.far_trans import import_far_trans
+from training.importers.imported import ImportedData
+from training.importers.pairs import import_pairs
 from training.quality import CheckedData, check_data, refuse_problems
 from training.schema import INTERACTIONS, PRODUCTS, PROFILES
 from training.simulate.platform import simulate
@@ -42,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="command")
     _add_simulate(commands)
+    _add_import(commands)
     _add_check(commands)
     return parser
 
@@ -71,6 +76,48 @@ def _add_check(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument("--strict", action="store_true", help="refuse the data if any row would be set aside")
     parser.add_argument("--force", action="store_true", help="replace OUT")
     parser.set_defaults(run=_run_check)
+
+
+def _add_import(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser("import", help="write a published data set")
+    names = parser.add_subparsers(required=True, metavar="NAME")
+    far_trans = names.add_parser("far-trans", help="bank customers and assets, publisher's layout")
+    far_trans.add_argument("directory", type=Path, metavar="DIR")
+    far_trans.add_argument("out", type=Path, metavar="OUT")
+    far_trans.add_argument("--assume", type=Path, metavar="FILE", help="a documented assumptions file")
+    far_trans.add_argument("--force", action="store_true", help="replace OUT")
+    far_trans.set_defaults(run=_run_far_trans)
+    pairs = names.add_parser("pairs", help="user-item lists (LightGCN) or ratings (NCF)")
+    pairs.add_argument("directory", type=Path, metavar="DIR")
+    pairs.add_argument("out", type=Path, metavar="OUT")
+    pairs.add_argument("second", type=Path, nargs="?", metavar="DIR2", help="the second domain")
+    pairs.add_argument("--force", action="store_true", help="replace OUT")
+    pairs.set_defaults(run=_run_pairs)
+
+
+def _run_far_trans(arguments: argparse.Namespace, console: Console) -> None:
+    check_target(arguments.out, force=arguments.force)
+    imported = import_far_trans(arguments.directory)
+    if arguments.assume is not None:
+        clock = parse_clock(str(imported.source.clock))
+        imported = apply_assumptions(imported, read_assumptions(arguments.assume), clock)
+    _write_import(imported, arguments, console)
+
+
+def _run_pairs(arguments: argparse.Namespace, console: Console) -> None:
+    check_target(arguments.out, force=arguments.force)
+    _write_import(import_pairs(arguments.directory, arguments.second), arguments, console)
+
+
+def _write_import(imported: ImportedData, arguments: argparse.Namespace, console: Console) -> None:
+    checked = check_data(
+        interactions=imported.interactions,
+        products=imported.products,
+        profiles=imported.profiles,
+        clock=parse_clock(str(imported.source.clock)),
+    )
+    write_dataset(checked, imported.source, arguments.out, force=arguments.force)
+    show_quality(console, checked, imported.source, arguments.out)
 
 
 def _run_simulate(arguments: argparse.Namespace, console: Console) -> None:

@@ -99,7 +99,9 @@ Mask: TypeAlias = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class _Finding:
+class Finding:
+    """Where one field is bad for one reason."""
+
     field: str
     reason: Reason
     mask: Mask  # [row_count], true where the value is bad.
@@ -156,21 +158,25 @@ def refuse_problems(checked: CheckedData) -> None:
         )
 
 
-def _check_table(raw: RawTable, relations: list[_Finding]) -> CheckedTable:
+def _check_table(raw: RawTable, relations: list[Finding]) -> CheckedTable:
     findings = [_from_fault(raw, fault.field, fault.positions) for fault in raw.faults]
     for spec_field in raw.spec.fields:
         unreadable = np.zeros(raw.table.num_rows, dtype=bool)
         for fault in raw.faults:
             if fault.field == spec_field.name:
                 unreadable[fault.positions] = True
-        findings += _check_field(raw.table.column(spec_field.name), spec_field, unreadable)
+        array = raw.table.column(spec_field.name).combine_chunks()
+        findings += check_field(array, spec_field)
+        if spec_field.required:
+            missing = _numpy(pc.is_null(array)) & ~unreadable
+            findings.append(Finding(spec_field.name, Reason.MISSING_REQUIRED, missing))
     extra = np.zeros(raw.table.num_rows, dtype=bool)
     if raw.spec.key is not None:
         conflicting, extra = _duplicate_ids(raw.table, raw.spec.key)
-        findings.append(_Finding(raw.spec.key, Reason.DUPLICATE_ID, conflicting))
+        findings.append(Finding(raw.spec.key, Reason.DUPLICATE_ID, conflicting))
     bad = _any(findings, raw.table.num_rows)
     # A row that is wrong in itself says so; what it refers to matters only when it is otherwise right.
-    relations = [_Finding(f.field, f.reason, f.mask & ~bad) for f in relations]
+    relations = [Finding(f.field, f.reason, f.mask & ~bad) for f in relations]
     bad |= _any(relations, raw.table.num_rows)
     if raw.spec.key is None:
         extra = _repeated_rows(raw.table, ~bad)
@@ -180,7 +186,7 @@ def _check_table(raw: RawTable, relations: list[_Finding]) -> CheckedTable:
 
 
 def _assemble(
-    raw: RawTable, findings: list[_Finding], *, clean: pa.Table, bad: Mask, extra: Mask
+    raw: RawTable, findings: list[Finding], *, clean: pa.Table, bad: Mask, extra: Mask
 ) -> CheckedTable:
     problems = [
         Problem(raw.spec.name, number, "", Reason.MALFORMED_ROW, json.dumps(text, ensure_ascii=False))
@@ -220,26 +226,24 @@ def _fill_defaults(table: pa.Table) -> pa.Table:
     return table.set_column(position, table.field(position), pc.coalesce(table.column(position), empty))
 
 
-def _from_fault(raw: RawTable, name: str, positions: npt.NDArray[np.int64]) -> _Finding:
+def _from_fault(raw: RawTable, name: str, positions: npt.NDArray[np.int64]) -> Finding:
     mask = np.zeros(raw.table.num_rows, dtype=bool)
     mask[positions] = True
-    return _Finding(name, Reason.WRONG_TYPE, mask)
+    return Finding(name, Reason.WRONG_TYPE, mask)
 
 
-def _check_field(column: Any, spec: Field, unreadable: Mask) -> list[_Finding]:
-    array = column.combine_chunks()
+def check_field(array: Any, spec: Field) -> list[Finding]:
+    """Returns the kinds of bad values among the present ones of one field; none means that all are right."""
     findings = []
-    if spec.required:
-        findings.append(_Finding(spec.name, Reason.MISSING_REQUIRED, _numpy(pc.is_null(array)) & ~unreadable))
     if spec.kind is Kind.NUMBER:
-        findings.append(_Finding(spec.name, Reason.NOT_FINITE, _numpy(pc.invert(pc.is_finite(array)))))
+        findings.append(Finding(spec.name, Reason.NOT_FINITE, _numpy(pc.invert(pc.is_finite(array)))))
     if spec.choices is not None:
         known = pc.is_in(array, pa.array(spec.choices, pa.string()))
         findings.append(
-            _Finding(spec.name, Reason.UNKNOWN_VALUE, _numpy(pc.and_(pc.is_valid(array), pc.invert(known))))
+            Finding(spec.name, Reason.UNKNOWN_VALUE, _numpy(pc.and_(pc.is_valid(array), pc.invert(known))))
         )
     elif spec.kind in {Kind.TEXT, Kind.INTEGER, Kind.NUMBER}:
-        findings.append(_Finding(spec.name, Reason.OUT_OF_RANGE, _outside(array, spec)))
+        findings.append(Finding(spec.name, Reason.OUT_OF_RANGE, _outside(array, spec)))
     elif spec.kind is Kind.TEXTS:
         members = pc.list_flatten(array)
         findings.append(_nested(array, pc.list_parent_indices(array), _outside(members, spec), spec))
@@ -251,20 +255,21 @@ def _check_field(column: Any, spec: Field, unreadable: Mask) -> list[_Finding]:
 def _outside(array: Any, spec: Field) -> Mask:
     """Marks values outside [low, high]: byte length for texts, NaN never (it has a reason of its own)."""
     size = pc.binary_length(array) if pa.types.is_string(array.type) else array
-    assert spec.low is not None and spec.high is not None, "a field that is compared has bounds"
+    assert spec.low is not None, "a field that is compared has bounds"
+    assert spec.high is not None, "a field that is compared has bounds"
     cast = float if pa.types.is_floating(size.type) else int
     low, high = pa.scalar(cast(spec.low), size.type), pa.scalar(cast(spec.high), size.type)
     return _numpy(pc.or_(pc.less(size, low), pc.greater(size, high)))
 
 
-def _nested(array: Any, parents: Any, outside: Mask, spec: Field) -> _Finding:
+def _nested(array: Any, parents: Any, outside: Mask, spec: Field) -> Finding:
     mask = np.zeros(len(array), dtype=bool)
     mask[parents.to_numpy(zero_copy_only=False)[outside]] = True
     mask |= _numpy(pc.greater(pc.list_value_length(array), LIST_COUNT_MAX))
-    return _Finding(spec.name, Reason.OUT_OF_RANGE, mask)
+    return Finding(spec.name, Reason.OUT_OF_RANGE, mask)
 
 
-def _check_map(array: Any, spec: Field) -> list[_Finding]:
+def _check_map(array: Any, spec: Field) -> list[Finding]:
     lists = array.cast(pa.list_(pa.struct([("key", pa.string()), ("value", pa.int64())])))
     parents, members = pc.list_parent_indices(lists), pc.list_flatten(lists)
     keys, values = members.field("key"), members.field("value")
@@ -276,7 +281,7 @@ def _check_map(array: Any, spec: Field) -> list[_Finding]:
     _, inverse, counts = np.unique(owners * (len(codes) + 1) + codes, return_inverse=True, return_counts=True)
     repeated = np.zeros(len(array), dtype=bool)
     repeated[owners[counts[inverse] > 1]] = True
-    return [_nested(lists, parents, outside, spec), _Finding(spec.name, Reason.REPEATED_KEY, repeated)]
+    return [_nested(lists, parents, outside, spec), Finding(spec.name, Reason.REPEATED_KEY, repeated)]
 
 
 def _duplicate_ids(table: pa.Table, key: str) -> tuple[Mask, Mask]:
@@ -310,18 +315,18 @@ def _repeated_rows(table: pa.Table, among: Mask) -> Mask:
     return extra
 
 
-def _unknown_products(interactions: pa.Table, products: pa.Table) -> _Finding:
+def _unknown_products(interactions: pa.Table, products: pa.Table) -> Finding:
     ids = interactions.column("product_id").combine_chunks()
     known = pc.is_in(ids, products.column("id").combine_chunks())
-    return _Finding("product_id", Reason.UNKNOWN_PRODUCT, _numpy(pc.invert(known)))
+    return Finding("product_id", Reason.UNKNOWN_PRODUCT, _numpy(pc.invert(known)))
 
 
-def _after_clock(interactions: pa.Table, clock: datetime) -> _Finding:
+def _after_clock(interactions: pa.Table, clock: datetime) -> Finding:
     times = interactions.column("event_time").combine_chunks()
-    return _Finding("event_time", Reason.AFTER_CLOCK, _numpy(pc.greater(times, pa.scalar(clock, times.type))))
+    return Finding("event_time", Reason.AFTER_CLOCK, _numpy(pc.greater(times, pa.scalar(clock, times.type))))
 
 
-def _any(findings: list[_Finding], row_count: int) -> Mask:
+def _any(findings: list[Finding], row_count: int) -> Mask:
     bad = np.zeros(row_count, dtype=bool)
     for finding in findings:
         bad |= finding.mask

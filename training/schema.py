@@ -98,7 +98,8 @@ class TableSpec:
     @property
     def arrow(self) -> pa.Schema:
         """The Arrow schema in which the table is stored."""
-        return pa.schema([(field.name, ARROW_TYPES[field.kind]) for field in self.fields])
+        columns: list[Any] = [(f.name, ARROW_TYPES[f.kind]) for f in self.fields]
+        return pa.schema(columns)
 
 
 def _id(name: str) -> Field:

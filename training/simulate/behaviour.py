@@ -169,12 +169,12 @@ def _logits(
 ) -> npt.NDArray[np.float32]:
     """Returns the log-odds of opening each product, float32 [user_count, product_count]."""
     if not financial:
-        taste = latents.learning[quarter, first:last]
-        return TASTE_STRENGTH * (taste @ latents.course_positions.T) + latents.course_popularity
-    taste = latents.financial[quarter, first:last]
+        liking = latents.learning[quarter, first:last] @ latents.course_positions.T
+        return np.asarray(TASTE_STRENGTH * liking + latents.course_popularity, dtype=np.float32)
+    liking = latents.financial[quarter, first:last] @ latents.product_positions.T
     distance = np.abs(steps[None, :] - (people.risk_levels[first:last, None] - 1))
-    logits = TASTE_STRENGTH * (taste @ latents.product_positions.T) + latents.product_popularity
-    return logits - np.float32(RISK_AVERSION) * distance.astype(np.float32)
+    logits = TASTE_STRENGTH * liking + latents.product_popularity - RISK_AVERSION * distance
+    return np.asarray(logits, dtype=np.float32)
 
 
 def _sample(
@@ -186,7 +186,8 @@ def _sample(
     cumulative /= cumulative[:, -1:]
     cumulative += np.arange(len(cumulative))[:, None]  # Rows follow each other, so one search serves all.
     flat = np.searchsorted(cumulative.ravel(), rows + rng.random(len(rows)), side="right")
-    return np.clip(flat - rows * logits.shape[1], 0, logits.shape[1] - 1).astype(np.int64)
+    picks = np.clip(flat - rows * logits.shape[1], 0, logits.shape[1] - 1)
+    return np.asarray(picks, dtype=np.int64)
 
 
 def _funnel(
@@ -195,7 +196,7 @@ def _funnel(
     liking: npt.NDArray[np.float32],
     rng: np.random.Generator,
 ) -> Iterator[_Events]:
-    """Yields the events of all sessions step by step; a step happens only to those who took the one before."""
+    """Yields the events of all sessions; a step happens only to those who took the one before."""
     count = len(items)
     everybody = np.arange(count)
     ones = np.ones(count, dtype=np.float32)
@@ -208,7 +209,8 @@ def _funnel(
         )
 
     def some(rows: npt.NDArray[np.int64], chance: Any) -> npt.NDArray[np.int64]:
-        return rows[rng.random(len(rows)) < np.clip(chance, 0.0, 0.95)]
+        taken: npt.NDArray[np.int64] = rows[rng.random(len(rows)) < np.clip(chance, 0.0, 0.95)]
+        return taken
 
     yield event(everybody, np.where(rng.random(count) < 0.15, SEARCH, VIEW), 0.0)
     clicked = some(everybody, 0.5 + 0.2 * liking)

@@ -13,7 +13,7 @@ COUNT_LIMITS: Final = {"users": 1_000_000, "courses": 100_000, "products": 100_0
 class SimulationSettings:
     """What to simulate.
 
-    The number of interactions follows the number of users: about 25 per user in the median and 40 in the mean,
+    The number of interactions follows the number of users: 25 per user in the median, 36 in the mean,
     so that 30 users make 10^3 and 250,000 users make 10^7.
 
     Attributes:

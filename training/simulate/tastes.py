@@ -1,7 +1,7 @@
 """Latent tastes of users and latent positions of products, with a known strength of transfer between domains.
 
 A taste is a vector over topics. The taste for financial products is correlated with the taste for courses by
-`taste_correlation`; both drift from quarter to quarter. These are the truth against which transfer is measured.
+`taste_correlation`; both drift from quarter to quarter. They are the truth that transfer is measured against.
 """
 
 from dataclasses import dataclass
