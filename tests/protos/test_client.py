@@ -1,0 +1,191 @@
+"""The command line and the client, against a server with fixed answers."""
+
+import json
+from pathlib import Path
+
+import pytest
+from prudence.__main__ import main
+from prudence.client import Client
+from prudence.errors import CallError, FieldViolation
+from prudence.v1 import recommendation_pb2 as pb
+
+USER = {
+    "user_id": "u1",
+    "profile": {"risk_level": 3, "us_person": False, "knowledge": {"values": {"FUND": "2"}}},
+    "history": [{"product_id": "C1", "event_type": "EVENT_TYPE_CLICK", "event_time": "2026-01-02T03:04:05Z"}],
+}
+
+
+@pytest.fixture
+def user_file(tmp_path: Path) -> Path:
+    path = tmp_path / "user.json"
+    path.write_text(json.dumps(USER), encoding="utf-8")
+    return path
+
+
+def test_recommend_prints_a_table(target: str, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["recommend", "--target", target, "--user", "u1", "--risk-score-limit", "4000"]
+    assert main(arguments) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == [
+        "#",
+        "product",
+        "title",
+        "family",
+        "level",
+        "risk",
+        "score",
+        "score",
+        "warnings",
+    ]
+    assert lines[2].split("  ")[-1] == "W_ASSUMED_DATA"
+    assert "3100 <= 4000" in lines[2]
+    assert "note: FEWER_ELIGIBLE_THAN_K" in lines
+    assert any(
+        line.startswith("MAT_RISK_SCORE_OVER_LIMIT") and line.endswith("7         F9 (risk score 6100)")
+        for line in lines
+    )
+
+
+def test_recommend_keeps_columns_straight_under_chinese_titles(
+    target: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["recommend", "--target", target, "--user", "u1"])
+    course, fund = capsys.readouterr().out.splitlines()[1:3]
+    # Four characters of two columns each: the same place on the screen is four positions earlier in the text.
+    assert course.index("COURSE") + 4 == fund.index("FUND")
+
+
+def test_recommend_shows_the_trace_when_asked(target: str, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["recommend", "--target", target, "--user", "u1", "--trace"])
+    out = capsys.readouterr().out
+    assert "1.234 ms" in out
+    assert "faiss IndexFlat" in out
+
+
+def test_recommend_prints_json(target: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["recommend", "--target", target, "--user", "u1", "--k", "1", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert [product["product_id"] for product in answer["products"]] == ["C1"]
+
+
+def test_recommend_reads_a_user_file(
+    target: str, user_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["recommend", "--target", target, "--user-file", str(user_file)]) == 0
+    assert "Steady Fund" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["score", "--user", "u1", "C1", "F1"], ["C1", "not eligible", "unknown to the bundle: Z9"]),
+        (["eligible", "--user", "u1", "F1"], ["F1", "not eligible", "MAT_RISK_SCORE_OVER_LIMIT"]),
+        (["similar", "--user", "u1", "F1"], ["no products", "NOTHING_ELIGIBLE", "bundle b1"]),
+        (["info"], ["two_tower", "system_clock", "yes"]),
+        (["health"], ["SERVING"]),
+    ],
+)
+def test_every_command_prints_its_answer(
+    target: str, capsys: pytest.CaptureFixture[str], arguments: list[str], expected: list[str]
+) -> None:
+    assert main([arguments[0], "--target", target, *arguments[1:]]) == 0
+    out = capsys.readouterr().out
+    assert [text for text in expected if text not in out] == []
+
+
+def test_a_refused_field_is_named_with_its_reason(target: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["recommend", "--target", target, "--user", "u1", "--k", "0"]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "INVALID_ARGUMENT FIELD_OUT_OF_RANGE: k is out of range" in captured.err
+    assert "field k: expected 1 to 1000, not 0" in captured.err
+    assert "request id r1" in captured.err
+
+
+def test_an_unhealthy_service_gives_status_1(target: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["health", "--target", target, "--service", "draining"]) == 1
+    assert capsys.readouterr().out == "NOT_SERVING\n"
+
+
+def test_an_unknown_service_gives_status_1(target: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["health", "--target", target, "--service", "nobody"]) == 1
+    assert "NOT_FOUND" in capsys.readouterr().err
+
+
+def test_an_unreachable_server_gives_status_1(capsys: pytest.CaptureFixture[str]) -> None:
+    # Port 1 needs privileges to bind and nothing listens there.
+    assert main(["info", "--target", "127.0.0.1:1", "--timeout", "5"]) == 1
+    assert "127.0.0.1:1: UNAVAILABLE" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["dance"],
+        ["recommend", "--user", "u1"],
+        ["recommend", "--target", "localhost:1"],
+        ["recommend", "--target", "localhost:1", "--user", "u1", "--domain", "stars"],
+        ["recommend", "--target", "localhost:1", "--user", "u1", "--k", "many"],
+        ["info", "--target", "localhost:1", "--timeout", "0"],
+        ["score", "--target", "localhost:1", "--user", "u1"],
+    ],
+)
+def test_wrong_usage_gives_status_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    assert "usage: prudence" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{", "expected the JSON form of prudence.v1.User"),
+        ('{"user_id": "u1", "shoe_size": 43}', "shoe_size"),
+        ('{"profile": {"client_type": "CLIENT_TYPE_ROYAL"}}', "CLIENT_TYPE_ROYAL"),
+        ('{"profile": {"risk_level": "high"}}', "risk_level"),
+        ("\udcff", "expected the JSON form"),
+    ],
+)
+def test_a_bad_user_file_gives_status_2_and_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, expected: str
+) -> None:
+    path = tmp_path / "bad.json"
+    path.write_text(text, encoding="utf-8", errors="surrogateescape")
+    assert main(["recommend", "--target", "localhost:1", "--user-file", str(path)]) == 2
+    err = capsys.readouterr().err
+    assert "bad.json" in err
+    assert expected in err
+
+
+def test_a_missing_user_file_gives_status_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "absent.json"
+    assert main(["recommend", "--target", "localhost:1", "--user-file", str(path)]) == 2
+    assert "absent.json" in capsys.readouterr().err
+
+
+def test_the_client_takes_a_fault_apart(target: str) -> None:
+    with Client(target) as client, pytest.raises(CallError) as caught:
+        client.recommend(pb.RecommendRequest(k=-1))
+    fault = caught.value.fault
+    assert (fault.code, fault.reason, fault.request_id) == ("INVALID_ARGUMENT", "FIELD_OUT_OF_RANGE", "r1")
+    assert fault.violations == (FieldViolation("k", "expected 1 to 1000, not -1"),)
+    assert fault.retry_delay_s is None
+
+
+def test_the_client_says_when_to_retry(target: str) -> None:
+    with Client(target) as client, pytest.raises(CallError, match=r"retry after 0\.25 s") as caught:
+        client.recommend(pb.RecommendRequest(k=1, user={"user_id": "hurry"}))
+    assert caught.value.fault.retry_delay_s == 0.25
+
+
+def test_the_client_reports_a_fault_without_details(target: str) -> None:
+    with Client(target) as client, pytest.raises(CallError, match="INTERNAL: no details here"):
+        client.recommend(pb.RecommendRequest(k=1, user={"user_id": "plain"}))
+
+
+def test_the_client_reports_a_method_the_server_lacks(target: str) -> None:
+    with Client(target) as client, pytest.raises(CallError, match="UNIMPLEMENTED"):
+        client.batch_recommend(pb.BatchRecommendRequest())
