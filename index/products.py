@@ -19,7 +19,7 @@ from suitability.policy import Policy
 from suitability.ratings import effective_risk_score, is_learning, is_rated
 from suitability.records import PRODUCT_FIELDS, RISK_SCORE_MAX, Kind
 
-ID_LENGTH_MAX = 256
+ID_BYTES_MAX = 128  # The wire contract's limit for ids.
 
 _SET_FIELDS = frozenset(name for name, field in PRODUCT_FIELDS.items() if field.kind is Kind.TEXTS)
 
@@ -81,7 +81,7 @@ def table_of(table: pa.Table, *, name: str) -> ProductTable:
     """Turns a catalogue into rows.
 
     Raises:
-        BuildInputError: an id is missing, repeated, blank or over ID_LENGTH_MAX characters.
+        BuildInputError: an id is missing, repeated, blank or over ID_BYTES_MAX bytes.
     """
     converters = {field.name: _converter(field) for field in table.schema}
     columns = {
@@ -138,9 +138,9 @@ def _converter(field: pa.Field[Any]) -> Callable[[Any], Any]:
 def _require_ids(values: list[Any], name: str) -> tuple[str, ...]:
     seen: set[str] = set()
     for position, value in enumerate(values):
-        if not isinstance(value, str) or not value.strip() or len(value) > ID_LENGTH_MAX:
+        if not isinstance(value, str) or not value.strip() or len(value.encode()) > ID_BYTES_MAX:
             raise BuildInputError(
-                f"{name}: id at row {position} is {value!r:.80}; expected 1 to {ID_LENGTH_MAX} characters"
+                f"{name}: id at row {position} is {value!r:.80}; expected a text of 1 to {ID_BYTES_MAX} bytes"
             )
         if value in seen:
             raise BuildInputError(
