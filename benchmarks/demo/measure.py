@@ -1,9 +1,6 @@
 """Short measurements for the demonstration: speed under a little load, and quality on held-out data."""
 
-from pathlib import Path
-
 import numpy as np
-from prudence.v1 import recommendation_pb2 as pb
 
 from benchmarks.dataset import DataSet
 from benchmarks.load.driver import run_load

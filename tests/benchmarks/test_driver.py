@@ -23,7 +23,7 @@ class FakeService(recommendation_pb2_grpc.RecommendationServiceServicer):
         self.call_count = 0
         self._lock = threading.Lock()
 
-    def Recommend(self, request: pb.RecommendRequest, context: grpc.ServicerContext) -> pb.RecommendResponse:  # noqa: N802
+    def Recommend(self, request: pb.RecommendRequest, context: grpc.ServicerContext) -> pb.RecommendResponse:
         with self._lock:
             self.call_count += 1
         if request.user.user_id == "bad":
@@ -32,7 +32,7 @@ class FakeService(recommendation_pb2_grpc.RecommendationServiceServicer):
             time.sleep(0.2)
         return pb.RecommendResponse()
 
-    def GetServingInfo(  # noqa: N802
+    def GetServingInfo(
         self, request: pb.GetServingInfoRequest, context: grpc.ServicerContext
     ) -> pb.GetServingInfoResponse:
         cpu_time = duration_pb2.Duration()

@@ -1,4 +1,4 @@
-"""The pipeline of the demonstration: from a data source to a sealed bundle and a store, stage by stage."""
+"""The pipeline from a data source to a sealed bundle and a store, stage by stage."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -101,19 +101,27 @@ def plan_stages(artifacts: Artifacts, data: DataCommand, *, model: str) -> list[
         data: how the data set comes into being.
         model: two_tower or mf.
     """
-    return [_plan_data(artifacts, data), *plan_model(artifacts, model=model), _plan_users(artifacts)]
+    return [plan_data(artifacts, data), *plan_model(artifacts, model=model), _plan_users(artifacts)]
 
 
-def plan_model(artifacts: Artifacts, *, model: str) -> list[Stage]:
-    """Plans train, export and index on a data set that is there."""
+def plan_model(artifacts: Artifacts, *, model: str, settings: Path | None = None) -> list[Stage]:
+    """Plans train, export and index on a data set that is there.
+
+    Args:
+        artifacts: where the data set is and the results go.
+        model: two_tower or mf.
+        settings: JSON file of training settings; None for the defaults.
+    """
+    setting_options = () if settings is None else ("--config", str(settings))
+    train = ("training", "--model", model, "--data", str(artifacts.data), "--out", str(artifacts.run))
     products = artifacts.data / "products.parquet"
     index_options = ("--export", artifacts.export, "--products", products, "--policy", DEFAULT_POLICY)
     return [
         Stage(
             "train",
             f"train {model}",
-            ("training", "--model", model, "--data", str(artifacts.data), "--out", str(artifacts.run)),
-            (artifacts.data,),
+            (*train, *setting_options),
+            (artifacts.data,) if settings is None else (artifacts.data, settings),
             ("training", "index", "suitability"),
             artifacts.run,
         ),
@@ -141,7 +149,8 @@ def run_stages(stages: Sequence[Stage], records: Path, console: Console) -> list
     return [run_stage(stage, records, console) for stage in stages]
 
 
-def _plan_data(artifacts: Artifacts, data: DataCommand) -> Stage:
+def plan_data(artifacts: Artifacts, data: DataCommand) -> Stage:
+    """Plans the data set."""
     return Stage(
         "data",
         data.label,
