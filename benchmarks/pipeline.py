@@ -113,14 +113,15 @@ def plan_model(artifacts: Artifacts, *, model: str, settings: Path | None = None
         settings: JSON file of training settings; None for the defaults.
     """
     setting_options = () if settings is None else ("--config", str(settings))
-    train = ("training", "--model", model, "--data", str(artifacts.data), "--out", str(artifacts.run))
+    # An interrupted run beside the target would stop the command; --force drops it.
+    train = ("training", "--model", model, "--data", artifacts.data, "--out", artifacts.run, "--force")
     products = artifacts.data / "products.parquet"
     index_options = ("--export", artifacts.export, "--products", products, "--policy", DEFAULT_POLICY)
     return [
         Stage(
             "train",
             f"train {model}",
-            (*train, *setting_options),
+            (*map(str, train), *setting_options),
             (artifacts.data,) if settings is None else (artifacts.data, settings),
             ("training", "index", "suitability"),
             artifacts.run,

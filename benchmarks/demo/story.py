@@ -82,8 +82,7 @@ def show_pair(scene: Scene, pair: Pair) -> None:
     """Shows a cautious and a bold user with the same history: the request traced, then the lists."""
     history = scene.dataset.history(pair.cautious_id)
     scene.say(
-        f"  Both requests carry the same history, the {len(history)} events of {pair.cautious_id}, and the
-"
+        f"  Both requests carry the same history, the {len(history)} events of {pair.cautious_id}, and the\n"
         f"  stored profile of {pair.cautious_id} or of {pair.bold_id} ({pair.how})."
     )
     shown: list[set[str]] = []

@@ -14,7 +14,9 @@ FILES = {
     "customer_information.csv": (
         "customerID,riskLevel,timestamp\nu,Income,2019-05-05\nu,Balanced,2021-05-05\nv,Income,2021-01-01\n"
     ),
-    "asset_information.csv": "ISIN,assetName,timestamp\na,First,2018-01-01\na,Later,2021-01-01\nb,New,2021-01-01\n",
+    "asset_information.csv": (
+        "ISIN,assetName,timestamp\na,First,2018-01-01\na,Later,2021-01-01\nb,New,2021-01-01\n"
+    ),
     "customer_risk_bands.csv": "customerID,risk_band\nu,3\n",
 }
 
