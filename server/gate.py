@@ -2,8 +2,8 @@
 
 The definition is `suitability.evaluate`, and this module gives the same codes. What depends on the user alone
 is asked of the definition itself, once per request; what depends on the product is compiled into columns once
-per bundle and policy. Between two instants at which some product's window opens or closes the product side does
-not change, so it is kept until the next of them.
+per bundle and policy. The product side changes only when some window or licence opens or closes, so it is
+kept until the next such instant.
 """
 
 from collections.abc import Mapping, Sequence
@@ -211,16 +211,16 @@ def read_codes(mask: NDArray[np.uint64]) -> tuple[str, ...]:
     return tuple(code.name for code in codes.in_order(codes.codes_of_mask(number)))
 
 
-def count_codes(masks: Masks) -> Mapping[str, int]:
+def count_codes(masks: Masks) -> list[tuple[str, int]]:
     """Counts the pairs that hold each code, over masks uint64 [n, 2]; codes in predicate order."""
-    if not len(masks):
-        return {}
-    distinct, counts = np.unique(masks, axis=0, return_counts=True)
-    totals: dict[str, int] = {}
-    for mask, count in zip(distinct, counts.tolist(), strict=True):
-        for name in read_codes(mask):
-            totals[name] = totals.get(name, 0) + count
-    return {code.name: totals[code.name] for code in codes.in_order(totals)}
+    totals: dict[int, int] = {}
+    for word in range(2):
+        values, counts = np.unique(masks[:, word], return_counts=True)
+        for value, count in zip(values.tolist(), counts.tolist(), strict=True):
+            for bit in range(value.bit_length()):
+                if value >> bit & 1:
+                    totals[word * 64 + bit] = totals.get(word * 64 + bit, 0) + count
+    return [(codes.CODES_BY_NUMBER[number].name, totals[number]) for number in sorted(totals)]
 
 
 def holds_code(masks: Masks, code: str) -> NDArray[np.bool_]:

@@ -1,0 +1,89 @@
+"""The command line: `python -m server [settings]` serves; `python -m server import-users` fills a store."""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+import structlog
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from server.config import load_settings
+from server.errors import StartError
+from server.import_users import ImportCounts, import_users
+
+
+def main(arguments: list[str]) -> int:
+    """Runs the command; returns the exit status."""
+    _start_logging()
+    try:
+        if arguments[:1] == ["import-users"]:
+            return _import_users(arguments[1:])
+        return _serve(arguments)
+    except StartError as error:
+        Console(stderr=True, soft_wrap=True).print(
+            f"error: {error}", style="bold red", highlight=False, markup=False
+        )
+        return 1
+
+
+def _serve(arguments: list[str]) -> int:
+    settings = load_settings(arguments)
+    if settings.print_config:
+        Console(soft_wrap=True).print_json(settings.model_dump_json())
+        return 0
+    # Only a process that serves loads the towers, the index and gRPC.
+    from server.app import serve
+
+    serve(settings)
+    return 0
+
+
+def _import_users(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m server import-users", allow_abbrev=False)
+    parser.add_argument("--profiles", type=Path, required=True, help="Parquet table of profiles.")
+    parser.add_argument("--interactions", type=Path, required=True, help="Parquet table of interactions.")
+    parser.add_argument("--store", type=Path, required=True, help="SQLite file to write.")
+    parser.add_argument("--force", action="store_true", help="Replace an existing store.")
+    options = parser.parse_args(arguments)
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        tasks = {name: progress.add_task(name, total=None) for name in ("users", "events")}
+        counts = import_users(
+            options.profiles,
+            options.interactions,
+            options.store,
+            force=options.force,
+            on_progress=lambda step, done, total: progress.update(tasks[step], completed=done, total=total),
+        )
+    console.print(_summarise(counts, options.store), soft_wrap=True)
+    return 0
+
+
+def _summarise(counts: ImportCounts, store: Path) -> str:
+    return (
+        f"{store}: {counts.user_count} users ({counts.user_without_profile_count} without a profile), "
+        f"{counts.event_count} events kept, {counts.event_left_out_count} older ones left out"
+    )
+
+
+def _start_logging() -> None:
+    renderer: structlog.types.Processor = structlog.processors.JSONRenderer()
+    if sys.stderr.isatty():
+        renderer = structlog.dev.ConsoleRenderer()
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,176 @@
+"""The program: opens everything or says in one line why not, serves, and drains on SIGTERM."""
+
+import signal
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import FrameType
+
+import grpc
+import structlog
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from prudence.v1 import recommendation_pb2_grpc
+
+from server import native
+from server.config import Settings
+from server.convert import RequestLimits
+from server.errors import AssumedDataError, PortError
+from server.interceptors import CallPool, DoorInterceptor
+from server.pipeline import Pipeline
+from server.services import SERVICE_NAME, RecommendationService, describe_source
+from server.snapshot import Snapshot, open_snapshot, warm_up
+from server.store import Store
+
+MESSAGE_BYTES_MAX = 1 << 20
+METADATA_BYTES_MAX = 16 << 10
+
+_SERVING = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+_log = structlog.get_logger("server")
+
+
+@dataclass(frozen=True, slots=True)
+class _Door:
+    """The gRPC side: the server with its port, and what has to be told of readiness."""
+
+    server: grpc.Server
+    port: int
+    pool: CallPool
+    interceptor: DoorInterceptor
+    health: health.HealthServicer
+    service: RecommendationService
+
+
+def serve(settings: Settings) -> None:
+    """Serves until SIGTERM or SIGINT, then drains.
+
+    Raises:
+        StartError: something that was asked for is not there; nothing is served then.
+    """
+    stop = threading.Event()
+    restore = _catch_signals(stop)
+    snapshot = open_snapshot(
+        settings.bundles,
+        settings.policy,
+        device=settings.device,
+        thread_count=settings.threads,
+        retriever=settings.retriever,
+        allow_assumed=settings.allow_assumed,
+    )
+    store = None if settings.store is None else _open_store(settings)
+    assumed_data = snapshot.assumed_data or (store is not None and store.holds_assumed())
+    door = _open_door(settings, assumed_data)
+    pipeline: Pipeline | None = None
+    try:
+        door.server.start()
+        warm_up(snapshot)
+        pipeline = Pipeline(
+            snapshot,
+            store,
+            clock=settings.decision_clock(),
+            channel=settings.channel,
+            queue_limit=settings.queue_limit,
+        )
+        door.service.open(pipeline)
+        _announce(settings, snapshot, door, assumed_data)
+        _set_health(door, _SERVING)
+        stop.wait()
+        _log.info("draining", grace_s=settings.grace_s)
+    finally:
+        _drain(door, pipeline, settings.grace_s)
+        if store is not None:
+            store.close()
+        restore()
+    _log.info("drained")
+
+
+def _open_store(settings: Settings) -> Store:
+    assert settings.store is not None
+    store = Store(settings.store)
+    if store.holds_assumed() and not settings.allow_assumed:
+        store.close()
+        raise AssumedDataError(
+            f"store {settings.store}: profiles hold assumed values; --allow-assumed serves it"
+        )
+    return store
+
+
+def _open_door(settings: Settings, assumed_data: bool) -> _Door:
+    pool = CallPool(settings.rpc_thread_count, "rpc")
+    interceptor = DoorInterceptor(pool, settings.queue_limit)
+    server = grpc.server(
+        pool,
+        interceptors=[interceptor],
+        options=[
+            # Two servers would share a port without a word.
+            ("grpc.so_reuseport", 0),
+            ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+            ("grpc.max_metadata_size", METADATA_BYTES_MAX),
+        ],
+    )
+    limits = RequestLimits(k_max=settings.k_max, allow_inline_profile=settings.allow_inline_profile)
+    service = RecommendationService(limits, settings.batch_count_max, assumed_data)
+    checks = health.HealthServicer(experimental_non_blocking=True)
+    recommendation_pb2_grpc.add_RecommendationServiceServicer_to_server(service, server)
+    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+    reflection.enable_server_reflection((SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+    address = f"{settings.host}:{settings.port}"
+    try:
+        port = server.add_insecure_port(address)
+    except RuntimeError as error:
+        raise PortError(f"{address}: cannot be bound; is the port taken?") from error
+    door = _Door(server, port, pool, interceptor, checks, service)
+    # The library starts "" as SERVING; nothing is ready yet.
+    _set_health(door, _NOT_SERVING)
+    return door
+
+
+def _set_health(door: _Door, status: int) -> None:
+    for name in ("", SERVICE_NAME):
+        door.health.set(name, status)
+
+
+def _announce(settings: Settings, snapshot: Snapshot, door: _Door, assumed_data: bool) -> None:
+    if settings.port_file is not None:
+        settings.port_file.write_text(f"{door.port}\n", encoding="ascii")
+    _log.info(
+        "serving",
+        address=f"{settings.host}:{door.port}",
+        tower=snapshot.encoder.provider,
+        index=snapshot.index_kind,
+        retriever=snapshot.retriever.name,
+        kernel=native.kernel_path(),
+        bundle=snapshot.version,
+        products=snapshot.bundle.products.count,
+        policy=snapshot.policy.policy_id,
+        policy_hash=snapshot.policy.sha256,
+        clock=settings.decision_clock().describe(),
+        assumed_data=assumed_data,
+        data_source=describe_source(snapshot.bundle.manifest.source),
+    )
+
+
+def _drain(door: _Door, pipeline: Pipeline | None, grace_s: float) -> None:
+    door.health.enter_graceful_shutdown()
+    door.server.stop(grace_s).wait(timeout=grace_s + 5.0)
+    if pipeline is not None:
+        pipeline.close()
+    door.interceptor.close()
+    door.pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _catch_signals(stop: threading.Event) -> Callable[[], None]:
+    """Makes SIGTERM and SIGINT set the event; returns what puts the old handlers back."""
+
+    def request_stop(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        stop.set()
+
+    kept = {number: signal.signal(number, request_stop) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def restore() -> None:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+
+    return restore

@@ -1,0 +1,82 @@
+"""The user tower under ONNX Runtime: the only door to onnxruntime."""
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from server.errors import DeviceError, SnapshotError
+
+_PROVIDERS: Final = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+_DTYPES: Final = {"tensor(int64)": np.int64, "tensor(float)": np.float32}
+_OUTPUT: Final = "user_vector"
+
+
+class Encoder:
+    """Embeds users. `embed` may be called by one thread at a time."""
+
+    def __init__(self, tower: bytes, *, device: Literal["cpu", "cuda"], thread_count: int) -> None:
+        """Opens the tower on the device asked for, and on no other.
+
+        Args:
+            tower: the proven bytes of the bundle's user_tower.onnx.
+            device: cpu or cuda.
+            thread_count: threads of one run.
+
+        Raises:
+            DeviceError: the execution provider is not there or did not load.
+            SnapshotError: the file is no tower of ours.
+        """
+        self.provider = _PROVIDERS[device]
+        available = onnxruntime.get_available_providers()
+        if self.provider not in available:
+            raise DeviceError(
+                f"device {device}: this onnxruntime has no {self.provider}, only {', '.join(available)}"
+            )
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = thread_count
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(tower, options, providers=[self.provider])
+        except Exception as error:  # onnxruntime's exceptions share no base class of their own.
+            raise SnapshotError(f"user_tower.onnx: onnxruntime cannot open it: {error}") from error
+        # onnxruntime falls back to the CPU without an error when a provider does not load.
+        loaded = self._session.get_providers()
+        if loaded[0] != self.provider:
+            raise DeviceError(f"device {device}: asked for {self.provider}, onnxruntime loaded {loaded}")
+        self._dtypes = self._read_inputs()
+
+    def embed(self, feed: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        """Runs the tower over a batch.
+
+        Args:
+            feed: the inputs by name, each with the same first length; the names that the tower has.
+
+        Returns:
+            float32 [batch, embedding_dim]; a row may hold NaN, which the caller has to look for.
+        """
+        vectors: NDArray[np.float32] = self._session.run([_OUTPUT], dict(feed))[0]
+        return vectors
+
+    def check_feed(self, feed: Mapping[str, NDArray[Any]]) -> None:
+        """Checks that what the features encode is what the tower takes.
+
+        Raises:
+            SnapshotError: a name or dtype differs.
+        """
+        given = {name: array.dtype.type for name, array in feed.items()}
+        if given != self._dtypes:
+            raise SnapshotError(f"user_tower.onnx takes {_show(self._dtypes)}, features give {_show(given)}")
+
+    def _read_inputs(self) -> dict[str, Any]:
+        outputs = [output.name for output in self._session.get_outputs()]
+        if outputs != [_OUTPUT]:
+            raise SnapshotError(f"user_tower.onnx: expected the one output {_OUTPUT}, got {outputs}")
+        return {entry.name: _DTYPES.get(entry.type, entry.type) for entry in self._session.get_inputs()}
+
+
+def _show(dtypes: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {getattr(kind, '__name__', kind)}" for name, kind in sorted(dtypes.items()))

@@ -1,0 +1,71 @@
+"""A user's profile as the store keeps it: JSON out, suitability's fields in; and what the store has to say
+about an inline one.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from datetime import date, datetime
+from typing import Any, Final
+
+from server.errors import StoreReadError
+from suitability.records import USER_FIELDS, Kind
+
+_USER_ID_PREFIX: Final = b"prudence user id\x00"
+
+
+def derive_pseudonym(user_id: str) -> bytes:
+    """Returns the name under which suitability and records know the user."""
+    return hashlib.sha256(_USER_ID_PREFIX + user_id.encode()).digest()
+
+
+def dump_profile(profile: Mapping[str, Any]) -> str:
+    """Writes the fields that are there as JSON: instants and days in ISO 8601, sets as sorted lists."""
+    body = {}
+    for name, value in profile.items():
+        if name not in USER_FIELDS or value is None:
+            continue
+        kind = USER_FIELDS[name].kind
+        if kind in (Kind.INSTANT, Kind.DAY):
+            body[name] = value.isoformat()
+        elif kind is Kind.TEXTS:
+            body[name] = sorted(value)
+        else:
+            body[name] = dict(value) if kind is Kind.COUNTS else value
+    return json.dumps(body, separators=(",", ":"), ensure_ascii=False)
+
+
+def load_profile(text: str) -> dict[str, Any]:
+    """Reads what `dump_profile` wrote.
+
+    Raises:
+        StoreReadError: the text is no profile.
+    """
+    try:
+        body = json.loads(text)
+        for name, read in _READERS.items():
+            if name in body:
+                body[name] = read(body[name])
+    except (ValueError, TypeError) as error:
+        raise StoreReadError("a stored profile cannot be read") from error
+    return body  # type: ignore[no-any-return]
+
+
+def apply_holds(inline: Mapping[str, Any], stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the inline profile with the stored block and withdrawn consent put over it."""
+    profile = dict(inline)
+    if stored.get("blocked") is True:
+        profile["blocked"] = True
+    if stored.get("consent_sensitive") is False:
+        profile["consent_sensitive"] = False
+    return profile
+
+
+_BY_KIND: Final[Mapping[Kind, Callable[[Any], Any]]] = {
+    Kind.INSTANT: datetime.fromisoformat,
+    Kind.DAY: date.fromisoformat,
+    Kind.TEXTS: frozenset,
+}
+_READERS: Final = {
+    name: _BY_KIND[field.kind] for name, field in USER_FIELDS.items() if field.kind in _BY_KIND
+}

@@ -1,0 +1,174 @@
+"""Answers onto the wire."""
+
+from datetime import datetime
+from typing import Any
+
+from google.protobuf import duration_pb2, timestamp_pb2
+from prudence.v1 import recommendation_pb2
+
+from server import messages
+from server.columns import to_microseconds
+from server.snapshot import ProductFacts, Snapshot
+from server.status import describe
+from suitability.codes import CODES
+
+# The generated stubs type enum values as a class that does not exist at run time.
+_FAMILIES: dict[str, Any] = {
+    name.removeprefix("PRODUCT_FAMILY_"): number for name, number in recommendation_pb2.ProductFamily.items()
+}
+_REASONS: dict[messages.ResponseReason, Any] = {
+    reason: recommendation_pb2.ResponseReason.Value(f"RESPONSE_REASON_{reason.name}")
+    for reason in messages.ResponseReason
+}
+
+
+def render_recommend(answer: messages.ListAnswer, snapshot: Snapshot) -> recommendation_pb2.RecommendResponse:
+    """Writes an answer of Recommend."""
+    return recommendation_pb2.RecommendResponse(
+        products=[_product(product, snapshot.facts[product.row]) for product in answer.products],
+        reasons=[_REASONS[reason] for reason in answer.reasons],
+        withheld_counts=[_withheld(withheld) for withheld in answer.withheld],
+        decision=_decision(answer.decision),
+        trace=None if answer.trace is None else _trace(answer.trace),
+    )
+
+
+def render_similar(
+    answer: messages.ListAnswer, snapshot: Snapshot
+) -> recommendation_pb2.SimilarProductsResponse:
+    """Writes an answer of SimilarProducts."""
+    return recommendation_pb2.SimilarProductsResponse(
+        products=[_product(product, snapshot.facts[product.row]) for product in answer.products],
+        reasons=[_REASONS[reason] for reason in answer.reasons],
+        withheld_counts=[_withheld(withheld) for withheld in answer.withheld],
+        decision=_decision(answer.decision),
+    )
+
+
+def render_score(
+    answer: messages.ScoreAnswer, snapshot: Snapshot
+) -> recommendation_pb2.ScoreProductsResponse:
+    """Writes an answer of ScoreProducts."""
+    return recommendation_pb2.ScoreProductsResponse(
+        products=[_product(product, snapshot.facts[product.row]) for product in answer.products],
+        withheld=[_verdict(verdict) for verdict in answer.withheld],
+        unknown_product_ids=answer.unknown_product_ids,
+        decision=_decision(answer.decision),
+    )
+
+
+def render_check(answer: messages.CheckAnswer) -> recommendation_pb2.CheckEligibilityResponse:
+    """Writes an answer of CheckEligibility."""
+    return recommendation_pb2.CheckEligibilityResponse(
+        products=[_verdict(verdict) for verdict in answer.products], decision=_decision(answer.decision)
+    )
+
+
+def render_result(
+    answer: messages.ListAnswer | Exception, snapshot: Snapshot
+) -> recommendation_pb2.BatchRecommendResult:
+    """Writes one outcome of a batch."""
+    if isinstance(answer, messages.ListAnswer):
+        return recommendation_pb2.BatchRecommendResult(response=render_recommend(answer, snapshot))
+    failure = describe(answer)
+    return recommendation_pb2.BatchRecommendResult(
+        error=recommendation_pb2.BatchError(
+            code=failure.row.code.value[0],
+            reason=failure.row.reason,
+            field=failure.field,
+            message=failure.problem,
+        )
+    )
+
+
+def render_instant(instant: datetime) -> timestamp_pb2.Timestamp:
+    """Writes an aware instant."""
+    seconds, microseconds = divmod(to_microseconds(instant), 1_000_000)
+    return timestamp_pb2.Timestamp(seconds=seconds, nanos=microseconds * 1000)
+
+
+def render_duration(seconds: float) -> duration_pb2.Duration:
+    """Writes a time span of 0 or more."""
+    whole, nanoseconds = divmod(round(seconds * 1e9), 1_000_000_000)
+    return duration_pb2.Duration(seconds=whole, nanos=nanoseconds)
+
+
+def _product(product: messages.ListedProduct, facts: ProductFacts) -> recommendation_pb2.RecommendedProduct:
+    return recommendation_pb2.RecommendedProduct(
+        product_id=product.product_id,
+        score=product.score,
+        title=facts.title,
+        family=_FAMILIES.get(facts.family),
+        effective_level=product.effective_level,
+        risk_score=product.risk_score,
+        risk_score_limit=product.risk_score_limit,
+        warnings=product.warnings,
+        valid_until_time=render_instant(product.valid_until),
+        alternate_title=facts.alternate_title,
+        issuer=facts.issuer,
+        assumed_fields=product.assumed_fields,
+    )
+
+
+def _withheld(withheld: messages.Withheld) -> recommendation_pb2.WithheldCount:
+    return recommendation_pb2.WithheldCount(
+        code=withheld.code,
+        product_count=withheld.product_count,
+        example_product_id=withheld.example_product_id,
+        example_risk_score=withheld.example_risk_score,
+    )
+
+
+def _verdict(verdict: messages.Verdict) -> recommendation_pb2.ProductEligibility:
+    reasons = []
+    for name in verdict.codes:
+        code = CODES[name]
+        reasons.append(
+            recommendation_pb2.EligibilityReason(
+                code=name,
+                number=code.number,
+                remedy=code.remedy.value,
+                text=code.text,
+                text_zh=code.text_zh,
+                basis=code.basis,
+                waivable=name in verdict.waivable_codes,
+            )
+        )
+    return recommendation_pb2.ProductEligibility(
+        product_id=verdict.product_id,
+        known=verdict.known,
+        eligible=verdict.eligible,
+        reasons=reasons,
+        valid_until_time=None if verdict.valid_until is None else render_instant(verdict.valid_until),
+        warnings=verdict.warnings,
+        assumed_fields=verdict.assumed_fields,
+    )
+
+
+def _decision(decision: messages.DecisionStamp) -> recommendation_pb2.Decision:
+    return recommendation_pb2.Decision(
+        decision_time=render_instant(decision.decision_time),
+        system_clock=decision.system_clock,
+        bundle_version=decision.bundle_version,
+        policy_hash=decision.policy_hash,
+        request_id=decision.request_id,
+    )
+
+
+def _trace(trace: messages.TraceDetail) -> recommendation_pb2.Trace:
+    return recommendation_pb2.Trace(
+        stages=[
+            recommendation_pb2.StageTiming(
+                stage=stage.stage, elapsed=render_duration(stage.seconds), row_count=stage.row_count
+            )
+            for stage in trace.stages
+        ],
+        batch_count=trace.batch_count,
+        search_round_count=trace.search_round_count,
+        candidate_count=trace.candidate_count,
+        removed_count=trace.removed_count,
+        history_event_count=trace.history_event_count,
+        history_unknown_count=trace.history_unknown_count,
+        retriever=trace.retriever,
+        provider=trace.provider,
+    )

@@ -1,0 +1,54 @@
+"""Exact scores in integers, and the order of a list; `index.reference` is the definition."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index import reference
+from server import native
+
+Rows = NDArray[np.int64]
+Vector = NDArray[np.int16]
+
+_TRIM_FACTOR = 4
+
+
+class Scorer:
+    """Scores rows of one bundle for quantised user vectors."""
+
+    def __init__(
+        self, item_vectors: NDArray[np.int16], id_rank: Rows, *, user_scale: float, item_scale: float
+    ) -> None:
+        """Keeps the bundle's matrix.
+
+        Args:
+            item_vectors: int16 [product_count, dim].
+            id_rank: int64 [product_count], position of each product_id in ascending byte order.
+            user_scale: integer steps per unit of a user vector.
+            item_scale: integer steps per unit of an item vector.
+        """
+        self._item_vectors = np.ascontiguousarray(item_vectors)
+        self._id_rank = id_rank
+        self._user_scale = user_scale
+        self._item_scale = item_scale
+
+    def quantise(self, vectors: NDArray[np.float32]) -> NDArray[np.int16]:
+        """Turns finite user vectors, float32 [batch, dim], into int16 [batch, dim]."""
+        return reference.quantise(vectors, self._user_scale)
+
+    def query_for_row(self, row: int) -> Vector:
+        """Returns a product's own vector on the user scale, int16 [dim]: the query for products like it."""
+        vector = self._item_vectors[row].astype(np.float32) / np.float32(self._item_scale)
+        return reference.quantise(vector, self._user_scale)
+
+    def score(self, vector: Vector, rows: Rows) -> NDArray[np.int64]:
+        """Scores rows in the order given, int64 [n]."""
+        return native.rescore(vector, self._item_vectors, rows)
+
+    def order(self, rows: Rows, scores: NDArray[np.int64], k: int) -> NDArray[np.int64]:
+        """Returns the positions of the best k, best first: score descending, then product_id ascending."""
+        if len(rows) <= k * _TRIM_FACTOR:
+            return reference.select(scores, self._id_rank[rows], k)
+        # Sorting everything for a few is slow: only what reaches the k-th score can be among the best k.
+        floor = np.partition(scores, len(scores) - k)[len(scores) - k]
+        kept = np.nonzero(scores >= floor)[0]
+        return kept[reference.select(scores[kept], self._id_rank[rows[kept]], k)]

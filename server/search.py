@@ -1,0 +1,229 @@
+"""What the compute thread does with a batch: features, tower, then rounds of retrieve, score and gate."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index.features import encode_users
+from server.clock import Clock
+from server.errors import ModelOutputError
+from server.gate import GateUser, Masks
+from server.messages import StageTime, Subject
+from server.retrieval import Round, Rows, SearchRange
+from server.snapshot import Snapshot
+
+Scores = NDArray[np.int64]
+Vector = NDArray[np.int16]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One search.
+
+    Attributes:
+        subject: whom it is for.
+        row_start: first row of the part of the catalogue asked for.
+        row_stop: one past its last row.
+        only_rows: if not None, exactly these rows are looked at, all of them.
+        left_out_rows: rows that are not considered.
+        like_row: if not None, this product's vector is the query in place of the user's.
+        k: number of products wanted.
+        risk_score_limit: the request's own limit.
+    """
+
+    subject: Subject
+    row_start: int
+    row_stop: int
+    only_rows: Rows | None
+    left_out_rows: Rows
+    like_row: int | None
+    k: int
+    risk_score_limit: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Everything one search looked at, with a score and a verdict for each row."""
+
+    user: GateUser
+    rows: Rows  # [n], distinct
+    scores: Scores  # [n]
+    masks: Masks  # [n, 2]
+    vector: Vector  # [dim]
+    stages: tuple[StageTime, ...]
+    batch_count: int
+    round_count: int
+    candidate_count: int
+    history_event_count: int
+    history_unknown_count: int
+
+
+@dataclass(slots=True)
+class _Progress:
+    """One search under way."""
+
+    job: Job
+    user: GateUser
+    vector: Vector
+    seen: NDArray[np.bool_]  # [product_count]; rows that were looked at or are left out
+    rows: list[Rows] = field(default_factory=list)
+    scores: list[Scores] = field(default_factory=list)
+    masks: list[Masks] = field(default_factory=list)
+    round_count: int = 0
+    candidate_count: int = 0
+    eligible_count: int = 0
+    done: bool = False
+    retrieve_s: float = 0.0
+    score_s: float = 0.0
+    gate_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Embedded:
+    """The queries of a batch, and what making them took."""
+
+    queries: list[Vector | ModelOutputError]
+    event_counts: list[int]
+    unknown_counts: list[int]
+    features_s: float
+    embed_s: float
+
+
+class Searcher:
+    """Answers batches over one snapshot. One thread calls it."""
+
+    def __init__(self, snapshot: Snapshot, clock: Clock, channel: str) -> None:
+        self._snapshot = snapshot
+        self._clock = clock
+        self._channel = channel
+
+    def run(self, jobs: Sequence[Job]) -> list[Found | Exception]:
+        """Searches for every job; all of them are decided for one instant.
+
+        Returns:
+            per job, in order, what was found, or the error of that job alone.
+        """
+        now = self._clock.now()
+        embedded = self._embed(jobs, now)
+        outcomes: list[Found | Exception] = []
+        searches: dict[int, _Progress] = {}
+        for position, (job, query) in enumerate(zip(jobs, embedded.queries, strict=True)):
+            if isinstance(query, ModelOutputError):
+                continue
+            gate = self._snapshot.gate
+            user = gate.admit(job.subject.profile, now, self._channel, job.risk_score_limit)
+            seen = np.zeros(self._snapshot.bundle.products.count, np.bool_)
+            seen[job.left_out_rows] = True
+            searches[position] = _Progress(job, user, query, seen)
+        self._search(list(searches.values()))
+        for position, query in enumerate(embedded.queries):
+            if isinstance(query, ModelOutputError):
+                outcomes.append(query)
+            else:
+                outcomes.append(_finish(searches[position], embedded, position, len(jobs)))
+        return outcomes
+
+    def _embed(self, jobs: Sequence[Job], now: datetime) -> _Embedded:
+        start_s = time.perf_counter()
+        bundle = self._snapshot.bundle
+        inputs = encode_users(
+            bundle.features,
+            bundle.vocabulary,
+            [job.subject.profile for job in jobs],
+            [job.subject.history for job in jobs],
+            now,
+        )
+        encoded_s = time.perf_counter()
+        vectors = self._snapshot.encoder.embed(inputs.feed())  # [batch, dim]
+        finite: NDArray[np.bool_] = np.all(np.isfinite(vectors), axis=1)  # [batch]
+        # NaN must not reach the neighbours' arithmetic; its own row is answered with an error.
+        queries = self._snapshot.scorer.quantise(np.where(finite[:, np.newaxis], vectors, 0.0))
+        chosen: list[Vector | ModelOutputError] = []
+        for position, job in enumerate(jobs):
+            if job.like_row is not None:
+                chosen.append(self._snapshot.scorer.query_for_row(job.like_row))
+            elif finite[position]:
+                chosen.append(queries[position])
+            else:
+                chosen.append(ModelOutputError("the user tower gave NaN or infinity"))
+        return _Embedded(
+            queries=chosen,
+            event_counts=(inputs.history_token > 0).sum(axis=1).tolist(),
+            unknown_counts=inputs.unknown_count.tolist(),
+            features_s=encoded_s - start_s,
+            embed_s=time.perf_counter() - encoded_s,
+        )
+
+    def _search(self, searches: list[_Progress]) -> None:
+        """Runs rounds until every search has k eligible rows or nothing left to look at."""
+        pending = searches
+        while pending:
+            together: dict[Round, list[_Progress]] = {}
+            for search in pending:
+                if search.job.only_rows is not None:
+                    self._look(search, search.job.only_rows)
+                    search.done = True
+                    continue
+                search_range = SearchRange(search.job.row_start, search.job.row_stop, search.user.row_stop)
+                planned = self._snapshot.retriever.plan(search_range, search.job.k, search.round_count)
+                together.setdefault(planned, []).append(search)
+            for planned, group in together.items():
+                self._run_round(planned, group)
+            pending = [search for search in pending if not search.done]
+
+    def _run_round(self, planned: Round, group: list[_Progress]) -> None:
+        start_s = time.perf_counter()
+        found = self._snapshot.retriever.search(np.stack([search.vector for search in group]), planned)
+        elapsed_s = time.perf_counter() - start_s
+        for search, rows in zip(group, found, strict=True):
+            search.retrieve_s += elapsed_s
+            self._look(search, rows)
+            search.done = planned.exhaustive or search.eligible_count >= search.job.k
+
+    def _look(self, search: _Progress, rows: Rows) -> None:
+        """Scores and judges the rows that this search has not looked at yet."""
+        fresh = rows[~search.seen[rows]]
+        search.seen[fresh] = True
+        search.round_count += 1
+        search.candidate_count += len(rows)
+        start_s = time.perf_counter()
+        scores = self._snapshot.scorer.score(search.vector, fresh)
+        scored_s = time.perf_counter()
+        masks = self._snapshot.gate.judge(search.user, fresh)
+        search.score_s += scored_s - start_s
+        search.gate_s += time.perf_counter() - scored_s
+        search.rows.append(fresh)
+        search.scores.append(scores)
+        search.masks.append(masks)
+        search.eligible_count += len(fresh) - int(np.count_nonzero(masks.any(axis=1)))
+
+
+def _finish(search: _Progress, embedded: _Embedded, position: int, batch_count: int) -> Found:
+    rows = _join(search.rows)
+    return Found(
+        user=search.user,
+        rows=rows,
+        scores=_join(search.scores),
+        masks=search.masks[0] if len(search.masks) == 1 else np.concatenate(search.masks),
+        vector=search.vector,
+        stages=(
+            StageTime("features", embedded.features_s),
+            StageTime("embed", embedded.embed_s),
+            StageTime("retrieve", search.retrieve_s, search.candidate_count),
+            StageTime("score", search.score_s, len(rows)),
+            StageTime("gate", search.gate_s, search.eligible_count),
+        ),
+        batch_count=batch_count,
+        round_count=search.round_count,
+        candidate_count=search.candidate_count,
+        history_event_count=embedded.event_counts[position],
+        history_unknown_count=embedded.unknown_counts[position],
+    )
+
+
+def _join(parts: list[NDArray[np.int64]]) -> NDArray[np.int64]:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)

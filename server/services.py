@@ -1,0 +1,142 @@
+"""The gRPC service: each method checks, asks the pipeline, and writes the answer. Nothing is decided here."""
+
+import importlib.metadata
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import grpc
+from prudence.v1 import recommendation_pb2, recommendation_pb2_grpc
+
+from server import convert, native, render
+from server.batching import Call
+from server.errors import InvalidArgumentError, NotReadyError, RequestError, ServerError
+from server.messages import RecommendQuery
+from server.pipeline import Pipeline
+
+SERVICE_NAME = recommendation_pb2.DESCRIPTOR.services_by_name["RecommendationService"].full_name
+
+
+class RecommendationService(recommendation_pb2_grpc.RecommendationServiceServicer):
+    """Serves one pipeline, once it is there."""
+
+    def __init__(self, limits: convert.RequestLimits, batch_count_max: int, assumed_data: bool) -> None:
+        """Keeps the limits; calls are answered NOT_READY until `open`.
+
+        Args:
+            limits: what a request may ask.
+            batch_count_max: most requests in a BatchRecommend call.
+            assumed_data: whether catalogue or store hold assumed values.
+        """
+        self._limits = limits
+        self._batch_count_max = batch_count_max
+        self._assumed_data = assumed_data
+        self._pipeline: Pipeline | None = None
+
+    def open(self, pipeline: Pipeline) -> None:
+        """Starts answering."""
+        self._pipeline = pipeline
+
+    def Recommend(
+        self, request: recommendation_pb2.RecommendRequest, context: grpc.ServicerContext
+    ) -> recommendation_pb2.RecommendResponse:
+        """Answers Recommend."""
+        pipeline = self._ready()
+        query = convert.read_recommend(request, self._limits, pipeline.clock.now())
+        answer = pipeline.recommend([query], _call_of(context))[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return render.render_recommend(answer, pipeline.snapshot)
+
+    def BatchRecommend(
+        self, request: recommendation_pb2.BatchRecommendRequest, context: grpc.ServicerContext
+    ) -> recommendation_pb2.BatchRecommendResponse:
+        """Answers BatchRecommend."""
+        pipeline = self._ready()
+        count = len(request.requests)
+        if not 1 <= count <= self._batch_count_max:
+            raise InvalidArgumentError(
+                "requests", f"expected 1 to {self._batch_count_max} requests, got {count}"
+            )
+        queries: list[RecommendQuery | ServerError] = []
+        for single in request.requests:
+            try:
+                queries.append(convert.read_recommend(single, self._limits, pipeline.clock.now()))
+            except RequestError as error:
+                queries.append(error)
+        answers = pipeline.recommend(queries, _call_of(context))
+        return recommendation_pb2.BatchRecommendResponse(
+            results=[render.render_result(answer, pipeline.snapshot) for answer in answers]
+        )
+
+    def ScoreProducts(
+        self, request: recommendation_pb2.ScoreProductsRequest, context: grpc.ServicerContext
+    ) -> recommendation_pb2.ScoreProductsResponse:
+        """Answers ScoreProducts."""
+        pipeline = self._ready()
+        query = convert.read_named(request, self._limits, pipeline.clock.now())
+        return render.render_score(pipeline.score(query, _call_of(context)), pipeline.snapshot)
+
+    def SimilarProducts(
+        self, request: recommendation_pb2.SimilarProductsRequest, context: grpc.ServicerContext
+    ) -> recommendation_pb2.SimilarProductsResponse:
+        """Answers SimilarProducts."""
+        pipeline = self._ready()
+        query = convert.read_similar(request, self._limits, pipeline.clock.now())
+        return render.render_similar(pipeline.find_similar(query, _call_of(context)), pipeline.snapshot)
+
+    def CheckEligibility(
+        self, request: recommendation_pb2.CheckEligibilityRequest, context: grpc.ServicerContext
+    ) -> recommendation_pb2.CheckEligibilityResponse:
+        """Answers CheckEligibility."""
+        pipeline = self._ready()
+        query = convert.read_named(request, self._limits, pipeline.clock.now())
+        return render.render_check(pipeline.check(query))
+
+    def GetServingInfo(
+        self, request: recommendation_pb2.GetServingInfoRequest, context: grpc.ServicerContext
+    ) -> recommendation_pb2.GetServingInfoResponse:
+        """Answers GetServingInfo."""
+        pipeline = self._ready()
+        snapshot = pipeline.snapshot
+        manifest = snapshot.bundle.manifest
+        return recommendation_pb2.GetServingInfoResponse(
+            bundle_version=manifest.bundle_version,
+            bundle_create_time=render.render_instant(manifest.created),
+            model=manifest.model,
+            embedding_dim=manifest.embedding_dim,
+            learning_product_count=manifest.learning_count,
+            financial_product_count=manifest.product_count - manifest.learning_count,
+            score_scale=manifest.score_scale,
+            policy_id=snapshot.policy.policy_id,
+            policy_version=snapshot.policy.version,
+            policy_hash=snapshot.policy.sha256,
+            provider=snapshot.encoder.provider,
+            index_type=snapshot.index_kind,
+            kernel=native.kernel_path(),
+            k_max=self._limits.k_max,
+            batch_count_max=self._batch_count_max,
+            system_clock=pipeline.clock.system,
+            decision_time=render.render_instant(pipeline.clock.now()),
+            assumed_data=self._assumed_data,
+            data_source=describe_source(manifest.source),
+            server_version=importlib.metadata.version("prudence"),
+            cpu_time=render.render_duration(time.process_time()),
+        )
+
+    def _ready(self) -> Pipeline:
+        if self._pipeline is None:
+            raise NotReadyError("the server is starting")
+        return self._pipeline
+
+
+def describe_source(source: Mapping[str, Any]) -> str:
+    """Names where the data came from, with its attribution."""
+    parts = [source.get("name"), source.get("licence"), source.get("attribution")]
+    return "; ".join(str(part) for part in parts if part)
+
+
+def _call_of(context: grpc.ServicerContext) -> Call:
+    remaining_s = context.time_remaining()
+    deadline_s = None if remaining_s is None else time.monotonic() + remaining_s
+    return Call(deadline_s, context.is_active)

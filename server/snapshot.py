@@ -1,0 +1,176 @@
+"""Everything that one answer is made with, opened together and never changed: bundle, policy and stages."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from index import ann, reference
+from index.bundle import Bundle, open_bundle, read_current
+from index.errors import AnnDeviceError, IndexPackageError
+from index.golden import VECTOR_TOLERANCE, GoldenRequest
+from server.encoder import Encoder
+from server.errors import AssumedDataError, DeviceError, SnapshotError
+from server.gate import Gate
+from server.retrieval import Retriever, SearchRange
+from server.scoring import Scorer
+from suitability.errors import PolicyError
+from suitability.policy import Policy, default_policy_path, load_policy
+from suitability.policy_lint import lint
+
+
+@dataclass(frozen=True, slots=True)
+class ProductFacts:
+    """What an answer copies from the catalogue."""
+
+    product_id: str
+    title: str
+    alternate_title: str
+    family: str
+    issuer: str
+    scale: str
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One bundle under one policy, ready to answer."""
+
+    bundle: Bundle
+    policy: Policy
+    encoder: Encoder
+    retriever: Retriever
+    index_kind: str
+    scorer: Scorer
+    gate: Gate
+    row_of: Mapping[str, int]
+    facts: tuple[ProductFacts, ...]
+    assumed_data: bool
+
+    @property
+    def version(self) -> str:
+        """The bundle's version."""
+        return self.bundle.manifest.bundle_version
+
+
+def open_snapshot(
+    bundles: Path,
+    policy_path: Path | None,
+    *,
+    device: Literal["cpu", "cuda"],
+    thread_count: int,
+    retriever: Literal["faiss", "exact"],
+    allow_assumed: bool,
+) -> Snapshot:
+    """Opens the current bundle under a policy.
+
+    Args:
+        bundles: folder of bundles.
+        policy_path: the policy in force; None for the one shipped with suitability.
+        device: where tower and index run.
+        thread_count: threads of each.
+        retriever: how rows are searched.
+        allow_assumed: whether a catalogue with assumed values may be served.
+
+    Raises:
+        SnapshotError: the bundle fails verification (the message names the file), or the policy is unfit.
+        DeviceError: the device did not load.
+        AssumedDataError: the catalogue holds assumed values, and that is not allowed.
+    """
+    policy = _load_policy(policy_path)
+    try:
+        bundle = open_bundle(read_current(bundles))
+        index = ann.open_index(bundle.index_path, device, thread_count=thread_count)
+    except AnnDeviceError as error:
+        raise DeviceError(str(error)) from error
+    except IndexPackageError as error:
+        raise SnapshotError(f"bundle: {error}") from error
+    assumed_data = any(row.get("assumed") for row in bundle.products.rows)
+    if assumed_data and not allow_assumed:
+        raise AssumedDataError(
+            f"bundle {bundle.manifest.bundle_version}: the catalogue holds assumed values; "
+            "--allow-assumed serves it"
+        )
+    manifest = bundle.manifest
+    gate = Gate(bundle.products.rows, policy)
+    if (
+        gate.columns.financial[: bundle.learning_count].any()
+        or not gate.columns.financial[bundle.learning_count :].all()
+    ):
+        raise SnapshotError(
+            "bundle: products.parquet: learning content must be the first rows, and only those"
+        )
+    return Snapshot(
+        bundle=bundle,
+        policy=policy,
+        encoder=Encoder(bundle.user_tower, device=device, thread_count=thread_count),
+        retriever=Retriever(index, retriever),
+        index_kind=index.kind,
+        scorer=Scorer(
+            bundle.item_vectors,
+            reference.rank_ids(bundle.product_ids),
+            user_scale=manifest.user_scale,
+            item_scale=manifest.item_scale,
+        ),
+        gate=gate,
+        row_of={product_id: row for row, product_id in enumerate(bundle.product_ids)},
+        facts=tuple(_read_facts(row) for row in bundle.products.rows),
+        assumed_data=assumed_data,
+    )
+
+
+def warm_up(snapshot: Snapshot) -> None:
+    """Runs the golden requests through tower, index and score.
+
+    Raises:
+        SnapshotError: an answer differs from the recorded one.
+    """
+    for position, request in enumerate(snapshot.bundle.golden.requests):
+        snapshot.encoder.check_feed(request.inputs)
+        vectors = snapshot.encoder.embed(request.inputs)
+        if not np.isfinite(vectors).all():
+            raise SnapshotError(f"golden request {position}: the user tower gave NaN or infinity")
+        query = snapshot.scorer.quantise(vectors)[0]
+        distance = int(np.max(np.abs(query.astype(np.int64) - request.user_vector)))
+        if distance > VECTOR_TOLERANCE:
+            raise SnapshotError(
+                f"golden request {position}: expected the recorded user vector within "
+                f"{VECTOR_TOLERANCE} steps, got {distance}"
+            )
+        _check_ranking(snapshot, position, request)
+
+
+def _check_ranking(snapshot: Snapshot, position: int, request: GoldenRequest) -> None:
+    row_count = snapshot.bundle.products.count
+    search_range = SearchRange(0, row_count, row_count)
+    first_round = snapshot.retriever.plan(search_range, len(request.product_ids) or 1, 0)
+    snapshot.retriever.search(request.user_vector[np.newaxis], first_round)
+    rows = np.arange(row_count, dtype=np.int64)
+    scores = snapshot.scorer.score(request.user_vector, rows)
+    best = snapshot.scorer.order(rows, scores, len(request.product_ids))
+    found = tuple(snapshot.bundle.product_ids[row] for row in rows[best])
+    if found != request.product_ids or tuple(scores[best].tolist()) != request.scores:
+        raise SnapshotError(f"golden request {position}: the ranking differs from the recorded one")
+
+
+def _load_policy(path: Path | None) -> Policy:
+    try:
+        policy = load_policy(path or default_policy_path())
+    except PolicyError as error:
+        raise SnapshotError(f"policy: {error}") from error
+    findings = lint(policy)
+    if findings:
+        raise SnapshotError(f"policy: unfit: {'; '.join(findings)}")
+    return policy
+
+
+def _read_facts(row: Mapping[str, Any]) -> ProductFacts:
+    return ProductFacts(
+        product_id=row["id"],
+        title=row.get("title") or "",
+        alternate_title=row.get("title_alternate") or "",
+        family=row.get("family") or "",
+        issuer=row.get("issuer") or "",
+        scale=row.get("scale") or "",
+    )

@@ -1,0 +1,147 @@
+"""The embedded store of users: SQLite in WAL mode, read by primary key from the threads that take calls."""
+
+import json
+import sqlite3
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from index.features import EVENT_TYPES, Event
+from server.errors import StoreError, StoreReadError
+from server.profiles import load_profile
+
+FORMAT_VERSION: Final = 1
+APPLICATION_ID: Final = 0x50525544  # "PRUD"
+HISTORY_COUNT_MAX: Final = 200
+
+SCHEMA: Final = f"""
+CREATE TABLE users (
+  user_id TEXT PRIMARY KEY NOT NULL,
+  profile TEXT NOT NULL,
+  assumed TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE history (
+  user_id TEXT NOT NULL,
+  event_time REAL NOT NULL,
+  product_id TEXT NOT NULL,
+  event_type INTEGER NOT NULL,
+  PRIMARY KEY (user_id, event_time, product_id, event_type)
+) STRICT, WITHOUT ROWID;
+PRAGMA application_id = {APPLICATION_ID};
+PRAGMA user_version = {FORMAT_VERSION};
+"""
+
+_READ_USER: Final = "SELECT profile, assumed FROM users WHERE user_id = ?"
+# The import keeps HISTORY_COUNT_MAX events of a user, so this needs no limit of its own.
+_READ_HISTORY: Final = "SELECT product_id, event_type, event_time FROM history WHERE user_id = ?"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredUser:
+    """One user as the store knows them; `assumed_fields` were filled by assumption."""
+
+    profile: Mapping[str, Any]
+    assumed_fields: tuple[str, ...]
+    history: tuple[Event, ...]
+
+
+class Store:
+    """Reads users. Each thread has a connection of its own; all of them are read-only."""
+
+    def __init__(self, path: Path) -> None:
+        """Opens the store.
+
+        Raises:
+            StoreError: there is no store at the path, or it is corrupt or of another version.
+        """
+        self._path = path
+        self._local = threading.local()
+        self._connections: list[sqlite3.Connection] = []
+        self._lock = threading.Lock()
+        if not path.is_file():
+            raise StoreError(f"store {path}: no such file")
+        try:
+            self._check()
+        except sqlite3.Error as error:
+            raise StoreError(f"store {path}: SQLite cannot read it: {error}") from error
+
+    def find(self, user_id: str) -> StoredUser | None:
+        """Returns the user, None where the store does not know the id.
+
+        Raises:
+            StoreReadError: the store failed.
+        """
+        row = self._fetch(_READ_USER, user_id)
+        if not row:
+            return None
+        profile, assumed = row[0]
+        return StoredUser(
+            profile=load_profile(profile),
+            assumed_fields=tuple(json.loads(assumed)) if assumed != "[]" else (),
+            history=tuple(
+                Event(product_id, EVENT_TYPES[event_type - 1], event_time)
+                for product_id, event_type, event_time in self._fetch(_READ_HISTORY, user_id)
+            ),
+        )
+
+    def find_profile(self, user_id: str) -> Mapping[str, Any] | None:
+        """Returns the user's profile alone; raises as `find` does."""
+        row = self._fetch(_READ_USER, user_id)
+        return load_profile(row[0][0]) if row else None
+
+    def holds_assumed(self) -> bool:
+        """Tells whether any user has a field that was assumed."""
+        found = self._connect().execute("SELECT 1 FROM users WHERE assumed <> '[]' LIMIT 1").fetchone()
+        return found is not None
+
+    def count_users(self) -> int:
+        """Counts the users."""
+        return int(self._connect().execute("SELECT count(*) FROM users").fetchone()[0])
+
+    def close(self) -> None:
+        """Closes every thread's connection; no call may be running."""
+        with self._lock:
+            for connection in self._connections:
+                connection.close()
+            self._connections.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _fetch(self, query: str, user_id: str) -> list[tuple[Any, ...]]:
+        try:
+            return self._connect().execute(query, (user_id,)).fetchall()
+        except sqlite3.Error as error:
+            raise StoreReadError("the store failed") from error
+
+    def _check(self) -> None:
+        connection = self._connect()
+        found = connection.execute("PRAGMA application_id").fetchone()[0]
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if found != APPLICATION_ID:
+            raise StoreError(f"store {self._path}: an SQLite file, but no store of users")
+        if version != FORMAT_VERSION:
+            raise StoreError(f"store {self._path}: expected format {FORMAT_VERSION}, got {version}")
+        verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if verdict != "ok":
+            raise StoreError(f"store {self._path}: corrupt: {verdict}")
+
+    def _connect(self) -> sqlite3.Connection:
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            # Closing happens on another thread than use, after all use has ended.
+            connection = sqlite3.connect(
+                f"{self._path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False
+            )
+            self._local.connection = connection
+            with self._lock:
+                self._connections.append(connection)
+        return connection
