@@ -22,7 +22,7 @@ from benchmarks.machine import ROOT
 from benchmarks.serving import read_tail
 
 SOURCE_PATTERNS = ("*.py", "*.json", "*.hpp", "*.cpp")
-STEP_PATTERN = re.compile(r"(\d+)\s*(?:/|of)\s*(\d+)")
+PERCENT_PATTERN = re.compile(r"(\d+) ?%")
 TIMEOUT_S = 6 * 3600.0
 LOG_TAIL_BYTES = 4096
 
@@ -124,8 +124,8 @@ def _run_command(stage: Stage, log: Path) -> None:
             while process.poll() is None:
                 if time.monotonic() > deadline_s:
                     raise StageFailedError(f"{stage.name} ran longer than {TIMEOUT_S:.0f} s; log: {log}")
-                done, total = read_step(_read_end(log))
-                progress.update(bar, completed=done, total=total)
+                percent = read_percent(_read_end(log))
+                progress.update(bar, completed=percent, total=None if percent is None else 100)
                 time.sleep(0.1)
         finally:
             if process.poll() is None:
@@ -137,12 +137,10 @@ def _run_command(stage: Stage, log: Path) -> None:
         )
 
 
-def read_step(text: str) -> tuple[int, int | None]:
-    """Finds the last "3/20" or "3 of 20" of a text: how far, and out of how much if that is known."""
-    found = STEP_PATTERN.findall(text)
-    if not found or int(found[-1][1]) == 0:
-        return 0, None
-    return int(found[-1][0]), int(found[-1][1])
+def read_percent(text: str) -> int | None:
+    """Finds the last "30 %" that a command wrote; None where it wrote none."""
+    found = PERCENT_PATTERN.findall(text)
+    return int(found[-1]) if found else None
 
 
 def _read_end(log: Path) -> str:

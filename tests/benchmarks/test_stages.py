@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from benchmarks.errors import StageFailedError
-from benchmarks.stages import Stage, compute_key, read_step, run_stage
+from benchmarks.stages import Stage, compute_key, read_percent, run_stage
 
 
 def make_stage(directory: Path, *arguments: str) -> Stage:
@@ -49,7 +49,6 @@ def test_a_failing_stage_shows_the_end_of_its_log(tmp_path: Path) -> None:
         run_stage(stage, tmp_path / "records", Console(quiet=True))
 
 
-def test_progress_is_the_last_step_that_was_written() -> None:
-    assert read_step("epoch 2/30 loss 4\nepoch 3/30 loss 3") == (3, 30)
-    assert read_step("epoch 4 of 9") == (4, 9)
-    assert read_step("no numbers") == (0, None)
+def test_progress_is_the_last_percentage_that_was_written() -> None:
+    assert read_percent("users: 20 %\nusers: 30 %") == 30
+    assert read_percent("no numbers") is None
