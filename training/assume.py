@@ -1,8 +1,8 @@
 """Applies a documented assumptions file: fills what a source does not state, marks and counts every field.
 
 The file is JSON: {"schema": "prudence-assumptions/1", "source": NAME, "about": TEXT, "fill": [...]}; each
-entry of "fill" names table, field, reason in words, and exactly one of "value" and "rule". Unknown and repeated
-keys are refused. A value and most rules fill missing cells only. Rules:
+entry of "fill" names table, field, reason in words, and exactly one of "value" and "rule". Unknown and
+repeated keys are refused. A value and most rules fill missing cells only. Rules:
 
 * estimate: the importer's own estimate for the same field, where it has one.
 * identifier: the row's own id.

@@ -1,7 +1,6 @@
 """Commands that make a data set: simulate, import, check."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -184,6 +183,3 @@ def show_quality(console: Console, checked: CheckedData, source: DataSource, out
     console.print(f"users without a profile: {checked.users_without_profile:,}", highlight=False)
     console.print(f"written to {out}", highlight=False, soft_wrap=True)
 
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

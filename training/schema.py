@@ -98,7 +98,7 @@ class TableSpec:
     @property
     def arrow(self) -> pa.Schema:
         """The Arrow schema in which the table is stored."""
-        columns: list[Any] = [(f.name, ARROW_TYPES[f.kind]) for f in self.fields]
+        columns: list[tuple[str, Any]] = [(f.name, ARROW_TYPES[f.kind]) for f in self.fields]
         return pa.schema(columns)
 
 
@@ -220,15 +220,14 @@ PROFILES: Final = TableSpec(
     key="user_id",
 )
 
-QUARANTINE: Final = pa.schema(
-    [
-        pa.field("table", pa.string()),
-        pa.field("row", pa.int64()),  # 1 is the first row of data.
-        pa.field("field", pa.string()),
-        pa.field("reason", pa.string()),
-        pa.field("raw", pa.string()),  # The row as JSON text.
-    ]
-)
+_QUARANTINE_COLUMNS: list[tuple[str, Any]] = [
+    ("table", pa.string()),
+    ("row", pa.int64()),  # 1 is the first row of data.
+    ("field", pa.string()),
+    ("reason", pa.string()),
+    ("raw", pa.string()),  # The row as JSON text.
+]
+QUARANTINE: Final = pa.schema(_QUARANTINE_COLUMNS)
 
 TABLES: Final[Mapping[str, TableSpec]] = MappingProxyType(
     {spec.name: spec for spec in (INTERACTIONS, PRODUCTS, PROFILES)}

@@ -5,14 +5,15 @@ asset_risk_bands.csv (ISIN, risk_band 0..3 or empty, source). Mapping, line by l
 
 * Customers and assets appear several times; the row with the latest `timestamp` counts (the last of equals).
 * riskLevel Conservative, Income, Balanced, Aggressive -> risk_level 1, 2, 3, 4, so that a customer of band b
-  may see assets of band <= b: asset bands 0..3 are levels 1..4 of scale CN5. C5 is not used, because the source
-  has four bands. Predicted_* was imputed by the bank and is only an estimate; Not_Available is missing.
+  may see assets of band <= b: asset bands 0..3 are levels 1..4 of scale CN5. C5 is not used: the source has
+  four bands. Predicted_* was imputed by the bank and is only an estimate; Not_Available is missing.
 * lastQuestionnaireDate -> assessed_on, except 2000-01-01, the source's filler. `timestamp` -> profile_as_of.
 * assetCategory MTF (mutual fund) -> FUND, Stock and Bond -> WEALTH (the families name no listed securities).
 * An asset's band is not stated by the publisher: it is an estimate, from asset_risk_bands.csv, else from the
   sub-category (bonds and funds only; the rule is that of the `metadata` rows of that file).
 * Buy -> purchase at its date, 00:00 UTC. Sell is counted and left out: it says nothing about liking.
-* Everything else that suitability needs is not stated and stays missing: a strict import shows nobody anything.
+* Everything else that suitability needs is not stated and stays missing: a strict import shows nobody
+  anything.
 
 Source: Sanz-Cruzado, Droukas, McCreadie 2024, doi 10.5525/gla.researchdata.1658, CC BY 4.0.
 """

@@ -6,8 +6,8 @@ Layouts, recognised by the files of a directory:
   item of a user's line is dated 2000-01-01T00:00:00Z plus n seconds, so that the order of the line is kept.
 * NCF: one file named *.train.rating with lines `user<TAB>item<TAB>rating<TAB>time`, time in Unix seconds.
 
-The first directory's items are family COURSE with ids C<item>, the second's family FUND with ids F<item>; event
-types are enrol and purchase, or rating where a rating is given. Nothing else is stated or filled.
+The first directory's items are family COURSE with ids C<item>, the second's family FUND with ids F<item>.
+Event types are enrol and purchase, or rating where a rating is given. Nothing else is stated or filled.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """Words of the simulated platform in English and Chinese: topics, course titles, issuers, product kinds.
 
-All names are invented. A topic exists in both domains: courses teach it, products invest in it or insure it, so
-that what a user likes to learn says something about what a user likes to buy.
+All names are invented. A topic exists in both domains: courses teach it, products invest in it or insure it,
+so that what a user likes to learn says something about what a user likes to buy.
 """
 
 from dataclasses import dataclass
