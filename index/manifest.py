@@ -113,7 +113,9 @@ def parse_manifest(content: bytes) -> Manifest:
             format_version, or a value out of range.
     """
     body = strict_json(content, MANIFEST)
-    _require("format_version", body.get("format_version") == FORMAT_VERSION, body, f"{FORMAT_VERSION}")
+    version = body.get("format_version")
+    # True and 1.0 equal 1 in Python, and are no version.
+    _require("format_version", type(version) is int and version == FORMAT_VERSION, body, f"{FORMAT_VERSION}")
     expected = {field.name for field in dataclasses.fields(Manifest)}
     if body.keys() != expected:
         raise BundleFormatError(MANIFEST, f"missing or unknown keys {sorted(body.keys() ^ expected)}")

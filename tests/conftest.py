@@ -1,4 +1,4 @@
-"""Fixtures that several packages' tests share: a small export with real ONNX towers, and sealed bundles of it.
+"""Fixtures that several packages' tests share: a small export with real ONNX towers, and its bundle.
 
 The towers are written node by node, so no torch is needed: a user's vector is the mean of the vectors of the
 products in the history plus a small part from the profile; an item's vector is its row of the same table.
@@ -78,7 +78,7 @@ def catalogue_rows() -> tuple[dict[str, Any], ...]:
 
 @pytest.fixture(scope="session")
 def make_export(catalogue_rows: tuple[dict[str, Any], ...]) -> MakeExport:
-    """Returns a function that writes an export: make_export(directory, rows=..., vectors=...)."""
+    """Returns a function that writes an export of the given rows and vectors into a directory."""
 
     def make(
         directory: Path,
@@ -284,7 +284,7 @@ def _profile(*, risk_level: int) -> dict[str, Any]:
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-    names = list(dict.fromkeys(name for row in rows for name in row)) or ["id"]
+    names = sorted({name for row in rows for name in row}) or ["id"]
     columns = {}
     for name in names:
         values = [row.get(name) for row in rows]

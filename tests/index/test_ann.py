@@ -1,0 +1,222 @@
+"""The faiss door: ranges, padding and refusals on the CPU, and on a stand-in that behaves like the GPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+import pytest
+
+from index import ann
+from index.errors import AnnDeviceError, AnnError, AnnFormatError, AnnQueryError
+
+DIM = 7
+
+
+class GpuIndexIVFFlat:
+    """Imitates a GPU index: takes no selector, and refuses k over 2048."""
+
+    def __init__(self, index: Any) -> None:
+        self._index = index
+
+    def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        if k > 2048:
+            raise RuntimeError("GPU index only supports k <= 2048")
+        found: tuple[np.ndarray, np.ndarray] = self._index.search(queries, k)
+        return found
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(faiss, "StandardGpuResources", object, raising=False)
+    monkeypatch.setattr(faiss, "get_num_gpus", lambda: 1)
+    monkeypatch.setattr(
+        faiss, "index_cpu_to_gpu", lambda _owner, _device, index: GpuIndexIVFFlat(index), raising=False
+    )
+
+
+def _vectors(count: int, seed: int = 11) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(count, DIM)).astype(np.float32)
+
+
+def _exact(vectors: np.ndarray, queries: np.ndarray, k: int, start: int, stop: int) -> np.ndarray:
+    scores = queries @ vectors[start:stop].T
+    return start + np.argsort(-scores, axis=1)[:, :k]
+
+
+def _probing_all(vectors: np.ndarray) -> bytes:
+    content = ann.build_index(vectors, "ivf_flat")
+    return ann.with_probe_count(content, ann.describe_index(content).list_count)
+
+
+class RangeSearch:
+    """What every loaded index must do; `load` says how it is loaded."""
+
+    def load(self, vectors: np.ndarray) -> ann.AnnIndex:
+        raise NotImplementedError
+
+    @pytest.mark.parametrize("rows", [(0, 1000), (0, 313), (600, 1000), (500, 541)])
+    def test_search_finds_the_best_rows_of_a_range(self, rows: tuple[int, int]) -> None:
+        vectors, queries = _vectors(1000), _vectors(3, seed=5)
+        found = self.load(vectors).search(queries, 31, *rows)
+        np.testing.assert_array_equal(found, _exact(vectors, queries, 31, *rows))
+
+    def test_a_small_range_is_returned_whole_and_padded(self) -> None:
+        found = self.load(_vectors(300)).search(_vectors(2), 5, 10, 13)
+        assert found.tolist() == [[10, 11, 12, -1, -1]] * 2
+
+    @pytest.mark.parametrize("row", [0, 150, 300])
+    def test_an_empty_range_gives_padding(self, row: int) -> None:
+        found = self.load(_vectors(300)).search(_vectors(1), 2, row, row)
+        assert found.tolist() == [[-1, -1]]
+
+    def test_an_empty_batch_gives_an_empty_answer(self) -> None:
+        index = self.load(_vectors(300))
+        assert index.search(np.zeros((0, DIM), np.float32), 4, 0, 300).shape == (0, 4)
+        assert index.search(np.zeros((0, DIM), np.float32), 4, 0, 200).shape == (0, 4)
+
+    @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+    def test_queries_that_are_not_finite_are_refused(self, value: float) -> None:
+        queries = _vectors(2)
+        queries[1, 3] = value
+        with pytest.raises(AnnQueryError, match="1 of 14 values are NaN or infinite"):
+            self.load(_vectors(300)).search(queries, 4, 0, 300)
+
+    @pytest.mark.parametrize("candidate_count", [0, -1])
+    def test_a_candidate_count_below_one_is_refused(self, candidate_count: int) -> None:
+        with pytest.raises(AnnQueryError, match="candidate_count"):
+            self.load(_vectors(300)).search(_vectors(1), candidate_count, 0, 300)
+
+    @pytest.mark.parametrize("rows", [(-1, 3), (5, 4), (0, 301)])
+    def test_a_range_outside_the_rows_is_refused(self, rows: tuple[int, int]) -> None:
+        with pytest.raises(AnnQueryError, match="expected 0 <= start <= stop <= 300"):
+            self.load(_vectors(300)).search(_vectors(1), 3, *rows)
+
+    @pytest.mark.parametrize("shape", [(DIM,), (1, DIM + 1), (1, 1, DIM)])
+    def test_queries_of_a_wrong_shape_are_refused(self, shape: tuple[int, ...]) -> None:
+        with pytest.raises(AnnQueryError, match="queries: shape"):
+            self.load(_vectors(300)).search(np.zeros(shape, np.float32), 3, 0, 300)
+
+
+class TestFlat(RangeSearch):
+    def load(self, vectors: np.ndarray) -> ann.AnnIndex:
+        index = ann.load_index(ann.build_index(vectors, "flat"))
+        assert index.kind == "IndexFlatIP"
+        return index
+
+
+class TestIvfFlat(RangeSearch):
+    def load(self, vectors: np.ndarray) -> ann.AnnIndex:
+        index = ann.load_index(_probing_all(vectors))
+        assert index.kind == "IndexIVFFlat"
+        return index
+
+
+@pytest.mark.usefixtures("gpu")
+class TestGpu(RangeSearch):
+    def load(self, vectors: np.ndarray) -> ann.AnnIndex:
+        index = ann.load_index(_probing_all(vectors), device="cuda")
+        assert index.kind == "GpuIndexIVFFlat"
+        return index
+
+
+@pytest.mark.usefixtures("gpu")
+def test_more_candidates_than_a_gpu_returns_are_padded() -> None:
+    vectors = _vectors(2500)
+    index = ann.load_index(_probing_all(vectors), device="cuda")
+    for stop in (2500, 2400):
+        found = index.search(_vectors(1), 2300, 0, stop)
+        assert found.shape == (1, 2300)
+        kept = found[0][found[0] >= 0]
+        assert ann.GPU_K_MAX * 0.9 < len(kept) <= ann.GPU_K_MAX
+        assert len(set(kept.tolist())) == len(kept)
+        assert (found[0][len(kept) :] == -1).all()
+
+
+@pytest.mark.usefixtures("gpu")
+def test_a_gpu_that_refuses_the_index_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_arguments: object) -> None:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(faiss, "index_cpu_to_gpu", refuse)
+    with pytest.raises(AnnDeviceError, match="cannot move the index to the GPU: out of memory"):
+        ann.load_index(ann.build_index(_vectors(5)), device="cuda")
+
+
+def test_cuda_without_gpu_support_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(faiss, "StandardGpuResources", raising=False)
+    with pytest.raises(AnnDeviceError, match="has no GPU support"):
+        ann.load_index(ann.build_index(_vectors(5)), device="cuda")
+
+
+def test_cuda_without_a_gpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(faiss, "StandardGpuResources", object, raising=False)
+    monkeypatch.setattr(faiss, "get_num_gpus", lambda: 0)
+    with pytest.raises(AnnDeviceError, match="finds 0 GPUs; expected one"):
+        ann.load_index(ann.build_index(_vectors(5)), device="cuda")
+
+
+def test_an_unknown_device_is_refused() -> None:
+    with pytest.raises(AnnDeviceError, match="'tpu'; expected one of"):
+        ann.load_index(ann.build_index(_vectors(5)), device="tpu")  # type: ignore[arg-type]
+
+
+def test_a_failing_search_is_ours() -> None:
+    class Broken:
+        def search(self, _queries: np.ndarray, _k: int, **_options: object) -> None:
+            raise RuntimeError("a device-side fault")
+
+    index = ann.AnnIndex(Broken(), ann.IndexShape("Broken", 9, DIM, 1, 1), on_gpu=False)
+    with pytest.raises(AnnError, match="the search failed: a device-side fault"):
+        index.search(_vectors(1), 2, 0, 9)
+
+
+@pytest.mark.parametrize(("count", "kind"), [(1, "IndexFlatIP"), (255, "IndexFlatIP"), (256, "IndexIVFFlat")])
+def test_auto_builds_an_inverted_file_from_256_rows(count: int, kind: str) -> None:
+    assert ann.describe_index(ann.build_index(_vectors(count))).kind == kind
+
+
+def test_building_twice_gives_the_same_bytes() -> None:
+    vectors = _vectors(700)
+    assert ann.build_index(vectors, "ivf_flat") == ann.build_index(vectors, "ivf_flat")
+
+
+@pytest.mark.parametrize("count", [1, 2, 38, 40])
+def test_an_inverted_file_of_few_rows_can_be_built(count: int) -> None:
+    index = ann.load_index(ann.build_index(_vectors(count), "ivf_flat"))
+    assert index.search(_vectors(1), count + 1, 0, count)[0, :count].tolist() == list(range(count))
+
+
+def test_identical_vectors_can_be_indexed() -> None:
+    index = ann.load_index(ann.build_index(np.ones((400, DIM), np.float32), "ivf_flat"))
+    assert index.count == 400
+
+
+def test_the_probe_count_is_kept_in_the_file(tmp_path: Path) -> None:
+    content = ann.with_probe_count(ann.build_index(_vectors(1000), "ivf_flat"), 3)
+    (tmp_path / "index.faiss").write_bytes(content)
+    assert ann.open_index(tmp_path / "index.faiss", "cpu").probe_count == 3
+
+
+@pytest.mark.parametrize(
+    "vectors", [np.zeros((0, DIM), np.float32), np.zeros((3, 0), np.float32), np.zeros(3)]
+)
+def test_nothing_to_index_is_refused(vectors: np.ndarray) -> None:
+    with pytest.raises(AnnQueryError, match="vectors: shape"):
+        ann.build_index(vectors)
+
+
+def test_bytes_that_are_no_index_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(AnnFormatError, match="expected a faiss index"):
+        ann.load_index(b"\0" * 64)
+    with pytest.raises(AnnFormatError, match=r"missing\.faiss: cannot read"):
+        ann.open_index(tmp_path / "missing.faiss", "cpu")
+
+
+def test_an_index_of_another_kind_or_metric_is_refused() -> None:
+    with pytest.raises(AnnFormatError, match="expected the inner product"):
+        ann.load_index(faiss.serialize_index(faiss.IndexFlatL2(DIM)).tobytes())
+    with pytest.raises(AnnFormatError, match="index is IndexHNSWFlat"):
+        ann.load_index(faiss.serialize_index(faiss.IndexHNSWFlat(DIM, 4)).tobytes())

@@ -1,0 +1,235 @@
+"""Building: what a bundle holds, what an input must be, and that a refusal leaves nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from index import ann, reference
+from index.build import BUILD_STEPS, build_bundle
+from index.bundle import Bundle, open_bundle, read_current
+from index.errors import BuildInputError, BundleConsistencyError, BundleExistsError, BundleFormatError
+from suitability.errors import PolicyError
+
+
+def _build(case: Any, bundles: Path, **options: Any) -> Bundle:
+    return build_bundle(
+        export=case.export, products=case.products, policy=case.policy, bundles=bundles, **options
+    )
+
+
+def _edit(path: Path, change: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+
+
+def test_a_build_seals_and_makes_current(make_export: Callable[..., Any], tmp_path: Path) -> None:
+    steps: list[str] = []
+    bundle = _build(make_export(tmp_path), tmp_path / "bundles", on_step=steps.append)
+    assert read_current(tmp_path / "bundles") == bundle.path
+    assert open_bundle(bundle.path).manifest == bundle.manifest
+    assert tuple(steps) == BUILD_STEPS
+    assert bundle.manifest.bundle_version.endswith(bundle.path.name[-8:])
+
+
+def test_vectors_follow_their_products(tiny_bundle: Bundle, make_export: Any, tmp_path: Path) -> None:
+    case = make_export(tmp_path)
+    vectors = np.load(case.export / "item_vectors.npy")
+    ids = json.loads((case.export / "product_ids.json").read_text())
+    for row, product_id in enumerate(tiny_bundle.product_ids):
+        expected = reference.quantise(vectors[ids.index(product_id)], tiny_bundle.manifest.item_scale)
+        np.testing.assert_array_equal(tiny_bundle.item_vectors[row], expected)
+        assert tiny_bundle.products.row(row)["id"] == product_id
+
+
+def test_the_index_holds_the_int16_vectors(tiny_bundle: Bundle) -> None:
+    index = ann.open_index(tiny_bundle.index_path, "cpu")
+    assert (index.kind, index.count, index.dim) == ("IndexFlatIP", 60, 8)
+    query = tiny_bundle.item_vectors[41].astype(np.float32)
+    exact = reference.score(tiny_bundle.item_vectors[41], tiny_bundle.item_vectors)
+    assert index.search(query[None, :], 5, 0, 60)[0].tolist() == np.argsort(-exact)[:5].tolist()
+
+
+def test_permuting_the_catalogue_gives_the_same_bundle(
+    make_export: Callable[..., Any], catalogue_rows: tuple[dict[str, Any], ...], tmp_path: Path
+) -> None:
+    order = np.random.default_rng(99).permutation(len(catalogue_rows))
+    permuted = tuple(catalogue_rows[position] for position in order)
+    first = _build(make_export(tmp_path / "a"), tmp_path / "a" / "bundles")
+    second = _build(make_export(tmp_path / "b", rows=permuted), tmp_path / "b" / "bundles")
+    assert first.manifest.files == second.manifest.files
+
+
+def test_golden_answers_are_the_exact_best(tiny_bundle: Bundle) -> None:
+    ranks = reference.rank_ids(tiny_bundle.product_ids)
+    assert len(tiny_bundle.golden.requests) == 20
+    for request in tiny_bundle.golden.requests:
+        scores = reference.score(request.user_vector, tiny_bundle.item_vectors)
+        best = reference.select(scores, ranks, 20)
+        assert request.product_ids == tuple(tiny_bundle.product_ids[row] for row in best)
+        assert request.scores == tuple(scores[best].tolist())
+        assert request.inputs["history_token"].shape == (1, 50)
+        assert request.inputs["user_numeric"].dtype == np.float32
+
+
+def test_golden_inputs_keep_every_bit(tiny_bundle: Bundle, make_export: Any, tmp_path: Path) -> None:
+    with np.load(make_export(tmp_path).export / "calibration_inputs.npz") as arrays:
+        for name in tiny_bundle.golden.requests[0].inputs:
+            for position, request in enumerate(tiny_bundle.golden.requests):
+                np.testing.assert_array_equal(request.inputs[name][0], arrays[name][position])
+
+
+def test_a_large_catalogue_gets_an_inverted_file_with_measured_recall(
+    make_export: Callable[..., Any], tmp_path: Path
+) -> None:
+    rows = [{"id": f"c{number:04}", "family": "COURSE"} for number in range(1500)]
+    manifest = _build(make_export(tmp_path, rows=rows), tmp_path / "bundles").manifest
+    assert manifest.index.kind == "IndexIVFFlat"
+    assert manifest.recall["by_domain"].keys() == {"both", "learning"}
+    assert min(manifest.recall["by_domain"].values()) >= 0.99
+    assert 1 <= manifest.index.probe_count <= manifest.index.list_count == 38
+
+
+def test_one_product_is_enough(make_export: Callable[..., Any], tmp_path: Path) -> None:
+    bundle = _build(
+        make_export(tmp_path, rows=[{"id": "only", "family": "COURSE"}]),
+        tmp_path / "bundles",
+        kind="ivf_flat",
+    )
+    assert bundle.product_ids == ("only",)
+    assert bundle.golden.requests[0].product_ids == ("only",)
+
+
+def test_an_empty_catalogue_is_refused(make_export: Callable[..., Any], tmp_path: Path) -> None:
+    case = make_export(tmp_path)
+    pq.write_table(pa.table({"id": pa.array([], pa.string())}), case.products)
+    with pytest.raises(BuildInputError, match=r"products\.parquet: holds no product"):
+        _build(case, tmp_path / "bundles")
+    assert not (tmp_path / "bundles").exists()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_vectors_that_are_not_finite_are_refused(
+    make_export: Callable[..., Any], tmp_path: Path, value: float
+) -> None:
+    case = make_export(tmp_path)
+    vectors = np.load(case.export / "item_vectors.npy")
+    vectors[13, 2] = value
+    np.save(case.export / "item_vectors.npy", vectors)
+    with pytest.raises(BuildInputError, match=r"item_vectors\.npy: row 13 holds NaN or infinity"):
+        _build(case, tmp_path / "bundles")
+
+
+def test_a_vector_of_absurd_length_is_refused_and_leaves_nothing(
+    make_export: Callable[..., Any], tmp_path: Path
+) -> None:
+    case = make_export(tmp_path)
+    vectors = np.load(case.export / "item_vectors.npy")
+    vectors[13] *= 10_000
+    np.save(case.export / "item_vectors.npy", vectors)
+    _edit(case.export / "export.json", {"item_scale": reference.item_scale_for(vectors)})
+    with pytest.raises(BundleConsistencyError, match="has norm"):
+        _build(case, tmp_path / "bundles")
+    assert not (tmp_path / "bundles").exists()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "export.json",
+        "product_ids.json",
+        "item_vectors.npy",
+        "calibration_inputs.npz",
+        "user_tower.onnx",
+        "item_tower.onnx",
+        "features.json",
+        "vocabulary.json",
+    ],
+)
+@pytest.mark.parametrize("content", [None, b"", b"nonsense"])
+def test_a_missing_empty_or_wrong_export_file_is_refused_and_named(
+    make_export: Callable[..., Any], tmp_path: Path, name: str, content: bytes | None
+) -> None:
+    case = make_export(tmp_path)
+    if content is None:
+        (case.export / name).unlink()
+    elif content and name.endswith(".onnx"):
+        return  # Only the server and the export can parse a tower; see the golden requests.
+    else:
+        (case.export / name).write_bytes(content)
+    with pytest.raises((BuildInputError, BundleFormatError, Exception), match=name.split(".", maxsplit=1)[0]):
+        _build(case, tmp_path / "bundles")
+    assert not (tmp_path / "bundles").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"model": 1}, "model"),
+        ({"embedding_dim": "8"}, "embedding_dim"),
+        ({"item_scale": None}, "item_scale"),
+        ({"user_scale": True}, "user_scale"),
+        ({"parity": []}, "parity"),
+        ({"source": {"clock": "yesterday"}}, "source.clock"),
+        ({"source": {"clock": "2026-11-22T00:00:00"}}, "source.clock"),
+    ],
+)
+def test_a_wrong_field_of_the_export_is_named(
+    make_export: Callable[..., Any], tmp_path: Path, change: dict[str, Any], field: str
+) -> None:
+    case = make_export(tmp_path)
+    _edit(case.export / "export.json", change)
+    with pytest.raises(BuildInputError, match=rf"export\.json: {field}"):
+        _build(case, tmp_path / "bundles")
+
+
+def test_an_export_of_another_catalogue_is_refused(make_export: Callable[..., Any], tmp_path: Path) -> None:
+    case = make_export(tmp_path)
+    ids = json.loads((case.export / "product_ids.json").read_text())
+    ids[0] = "stranger"
+    (case.export / "product_ids.json").write_text(json.dumps(ids))
+    with pytest.raises(
+        BuildInputError, match="expected the same distinct ids, and these differ: .*'stranger'"
+    ):
+        _build(case, tmp_path / "bundles")
+
+
+def test_a_missing_catalogue_is_refused(make_export: Callable[..., Any], tmp_path: Path) -> None:
+    case = make_export(tmp_path)
+    case.products.unlink()
+    with pytest.raises(BuildInputError, match=r"products\.parquet: expected a file"):
+        _build(case, tmp_path / "bundles")
+
+
+def test_a_missing_policy_is_refused(make_export: Callable[..., Any], tmp_path: Path) -> None:
+    case = make_export(tmp_path)
+    with pytest.raises(PolicyError):
+        build_bundle(
+            export=case.export,
+            products=case.products,
+            policy=tmp_path / "none.json",
+            bundles=tmp_path / "bundles",
+        )
+
+
+def test_a_version_that_is_taken_is_refused_and_current_stays(
+    make_export: Callable[..., Any], tmp_path: Path
+) -> None:
+    case = make_export(tmp_path)
+    _build(case, tmp_path / "bundles", version="one")
+    _build(case, tmp_path / "bundles", version="two")
+    with pytest.raises(BundleExistsError):
+        _build(case, tmp_path / "bundles", version="one")
+    assert read_current(tmp_path / "bundles").name == "two"
+
+
+@pytest.mark.parametrize("version", ["", "../up", "a/b", ".hidden", "x" * 101, "a b"])
+def test_a_version_that_is_no_name_is_refused_first(tmp_path: Path, version: str) -> None:
+    with pytest.raises(BundleFormatError, match="bundle_version"):
+        build_bundle(export=tmp_path, products=tmp_path, policy=tmp_path, bundles=tmp_path, version=version)

@@ -1,0 +1,121 @@
+"""Proven files that are not what their names say, or do not fit together, are refused and named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from index.bundle import (
+    Bundle,
+    open_bundle,
+)
+from index.errors import (
+    BundleConsistencyError,
+    BundleError,
+    BundleFormatError,
+)
+from index.manifest import FILE_BYTES_MAX
+from index.products import read_products, write_products
+
+FILES = tuple(FILE_BYTES_MAX)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("products.parquet", b"PAR1", "expected a Parquet table"),
+        ("index.faiss", b"nonsense", "expected a faiss index"),
+        ("features.json", b"{}", "format_version"),
+        ("vocabulary.json", b"{}", "format_version"),
+        ("policy.json", b"{}", "policy.json"),
+        ("golden.json", b'{"format_version": 1}', "expected golden requests"),
+        ("golden.json", b'{"format_version": 1, "format_version": 1}', "there twice"),
+        ("evaluation.json", b"[]", "expected a JSON object"),
+        ("item_vectors.int16.npy", b"\x80\x04.", "expected an .npy header"),
+    ],
+)
+def test_proven_content_of_a_wrong_kind_is_refused_and_named(
+    copy: Any, name: str, content: bytes, message: str
+) -> None:
+    copy.replace(name, content)
+    with pytest.raises(BundleFormatError, match=message) as caught:
+        open_bundle(copy.path)
+    assert caught.value.file == name
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.zeros((60, 8), np.float32),
+        np.zeros((60, 8), ">i2"),
+        np.zeros((59, 8), np.int16),
+        np.zeros((60, 9), np.int16),
+        np.zeros((8, 60), np.int16).T,
+        np.array([{"a": 1}], object),
+    ],
+)
+def test_vectors_of_another_dtype_shape_or_order_are_refused(copy: Any, values: np.ndarray, npy: Any) -> None:
+    copy.replace("item_vectors.int16.npy", npy(values))
+    with pytest.raises(BundleFormatError, match=r"expected int16 \(60, 8\) in C order"):
+        open_bundle(copy.path)
+
+
+def test_vectors_longer_than_their_header_says_are_refused(copy: Any) -> None:
+    copy.replace("item_vectors.int8.npy", (copy.path / "item_vectors.int8.npy").read_bytes() + b"\0")
+    with pytest.raises(BundleFormatError, match=r"item_vectors\.int8\.npy: 609 bytes; its header says 608"):
+        open_bundle(copy.path)
+
+
+def test_one_vector_far_longer_than_the_others_is_refused(copy: Any, npy: Any) -> None:
+    vectors = np.ones((60, 8), np.int16)
+    vectors[17] = 32767
+    copy.replace("item_vectors.int16.npy", npy(vectors))
+    with pytest.raises(BundleConsistencyError, match="the vector of 'c017' has norm"):
+        open_bundle(copy.path)
+
+
+def test_vectors_that_are_all_zero_are_refused(copy: Any, npy: Any) -> None:
+    copy.replace("item_vectors.int16.npy", npy(np.zeros((60, 8), np.int16)))
+    with pytest.raises(BundleConsistencyError, match="every vector is zero"):
+        open_bundle(copy.path)
+
+
+def test_int8_vectors_that_differ_from_the_int16_ones_are_refused(copy: Any, npy: Any) -> None:
+    values = np.load(copy.path / "item_vectors.int8.npy")
+    values[3, 3] ^= 1
+    copy.replace("item_vectors.int8.npy", npy(values))
+    with pytest.raises(BundleConsistencyError, match="rounded to int8"):
+        open_bundle(copy.path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"product_count": 61}, "item_vectors"),
+        ({"learning_count": 29}, "learning_count is 30; the manifest says 29"),
+        ({"vocabulary_count": 59}, "vocabulary_count is 60"),
+        ({"policy_hash": "0" * 64}, "policy_hash is"),
+        ({"score_scale": 1.0}, "score_scale is 1.0"),
+        ({"embedding_dim": 9}, "item_vectors"),
+        ({"index": {"kind": "IndexIVFFlat", "list_count": 1, "probe_count": 1}}, "index.faiss: is"),
+    ],
+)
+def test_a_manifest_that_does_not_fit_its_files_is_refused(
+    copy: Any, change: dict[str, Any], message: str
+) -> None:
+    copy.edit_manifest(lambda body: body.update(change))
+    with pytest.raises(BundleError, match=message):
+        open_bundle(copy.path)
+
+
+def test_rows_out_of_order_are_refused_and_named(copy: Any, tiny_bundle: Bundle) -> None:
+    source = read_products(str(copy.path / "products.parquet"), name="products.parquet")
+    order = list(range(60))
+    order[40], order[41] = order[41], order[40]
+    copy.replace("products.parquet", write_products(source, order))
+    with pytest.raises(
+        BundleConsistencyError, match=r"row 40 is 'f001'; under policy\.json it should be 'f000'"
+    ):
+        open_bundle(copy.path)
