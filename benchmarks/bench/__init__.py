@@ -1,0 +1,1 @@
+"""The benchmark of a running server: speed, and recall beside it."""

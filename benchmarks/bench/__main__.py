@@ -1,0 +1,146 @@
+"""Benchmarks a running server: `python -m benchmarks.bench`.
+
+Serves the bundle of the demonstration (made if it is not there), drives closed and open loops against it, and
+compares served answers with exact search. Results: table, JSON and a picture.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import grpc
+import numpy as np
+from prudence.v1 import recommendation_pb2 as pb
+from rich.console import Console
+
+from benchmarks.bench.recall import RecallResult, measure_recall, open_exact
+from benchmarks.bench.report import BenchReport, write_report
+from benchmarks.dataset import DataSet, read_dataset
+from benchmarks.demo.measure import make_pool
+from benchmarks.errors import BenchmarkError, BenchmarkInputError
+from benchmarks.evaluate.bundle_scorer import open_current
+from benchmarks.load.driver import run_load
+from benchmarks.load.plan import LoadPlan, LoadResult
+from benchmarks.machine import describe_machine
+from benchmarks.pipeline import DEFAULT_POLICY, Artifacts
+from benchmarks.serving import ServerPlan, Stub, open_stub, run_server
+from suitability import load_policy
+
+CONCURRENCIES = (1, 2, 4, 8, 16, 32)
+PEAK_FRACTIONS = (0.25, 0.5, 0.75, 0.9)
+K = 10
+RECALL_K = 20
+SEED = 1
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the benchmark; returns 0, or 1 with a message on stderr."""
+    options = _parser().parse_args(arguments)
+    console = Console(highlight=False)
+    try:
+        _run(options, console)
+    except (BenchmarkError, grpc.RpcError) as error:
+        Console(stderr=True).print(f"{type(error).__name__}: {error}", markup=False, soft_wrap=True)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.bench", description="Benchmarks a server.")
+    parser.add_argument(
+        "--artifacts", type=Path, default=Path("artifacts/simulated"), help="what the demonstration made"
+    )
+    parser.add_argument("--out", type=Path, default=Path("artifacts/bench"), help="directory for the results")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--threads", type=int, default=1, help="threads of the tower and of the index, each")
+    parser.add_argument("--seconds", type=float, default=5.0, help="length of each load run")
+    parser.add_argument("--clients", type=int, default=2, help="client processes")
+    parser.add_argument("--users", type=int, default=100, help="users whose answers are compared")
+    return parser
+
+
+def _run(options: argparse.Namespace, console: Console) -> None:
+    artifacts = Artifacts(options.artifacts.resolve())
+    if not artifacts.bundles.is_dir() or not artifacts.store.is_file():
+        raise BenchmarkInputError(f"no bundle and store under {options.artifacts}; run make demo first")
+    dataset = read_dataset(artifacts.data)
+    plan = ServerPlan(
+        bundles=artifacts.bundles,
+        store=artifacts.store,
+        clock=dataset.source["clock"],
+        device=options.device,
+        threads=options.threads,
+        allow_assumed=any(dataset.source["assumed"].values()),
+    )
+    log = artifacts.records / "bench-server.log"
+    with run_server(plan, log) as server, open_stub(server.target) as stub:
+        console.print(f"server ready on {server.target} after {server.ready_s:.1f} s")
+        info = stub.GetServingInfo(pb.GetServingInfoRequest(), timeout=10.0)
+        recalls = _measure_recalls(stub, artifacts, dataset, options.users, info)
+        loads = []
+        for load in run_loads(_make_plan(server.target, dataset, options, info)):
+            console.print(describe_load(load))
+            loads.append(load)
+    write_report(
+        BenchReport(describe_machine(), describe_serving(info), loads, recalls), options.out, console
+    )
+
+
+def run_loads(plan: LoadPlan) -> Iterator[LoadResult]:
+    """Runs closed loops of growing concurrency, then open loops at fractions of the best rate found."""
+    run_load(replace(plan, mode="closed", concurrency=4, duration_s=min(1.0, plan.duration_s)))  # Warms up.
+    peak = 0.0
+    for concurrency in CONCURRENCIES:
+        result = run_load(replace(plan, mode="closed", concurrency=concurrency))
+        peak = max(peak, result.requests_per_s)
+        yield result
+    for fraction in PEAK_FRACTIONS:
+        yield run_load(replace(plan, mode="open", rate=max(1.0, peak * fraction)))
+
+
+def _make_plan(
+    target: str, dataset: DataSet, options: argparse.Namespace, info: pb.GetServingInfoResponse
+) -> LoadPlan:
+    requests = make_pool(dataset, k=K, domain=_widest_domain(info), seed=SEED)
+    return LoadPlan(
+        target, requests, "closed", client_count=options.clients, duration_s=options.seconds, seed=SEED
+    )
+
+
+def _measure_recalls(
+    stub: Stub, artifacts: Artifacts, dataset: DataSet, user_count: int, info: pb.GetServingInfoResponse
+) -> list[RecallResult]:
+    exact = open_exact(open_current(artifacts.bundles), artifacts.export, load_policy(DEFAULT_POLICY))
+    users = [user for user in dataset.active_user_ids if user in dataset.profiles]
+    chosen = [users[row] for row in np.random.default_rng(SEED).permutation(len(users))[:user_count]]
+    domains = sorted({"financial", _widest_domain(info)})
+    return [measure_recall(stub, exact, dataset, chosen, domain=domain, k=RECALL_K) for domain in domains]
+
+
+def _widest_domain(info: pb.GetServingInfoResponse) -> str:
+    return "both" if info.learning_product_count else "financial"
+
+
+def describe_load(load: LoadResult) -> str:
+    """Returns one line on a load run, for progress."""
+    asked = f"{load.concurrency} callers" if load.mode == "closed" else f"{load.offered_rate:,.0f} offered/s"
+    return (
+        f"{load.mode} loop, {asked}: {load.requests_per_s:,.0f} requests/s, "
+        f"p99 {load.latency_ms_p99:.2f} ms, {load.error_count} errors"
+    )
+
+
+def describe_serving(info: pb.GetServingInfoResponse) -> dict[str, str]:
+    """Returns what was served, for the head of a report."""
+    return {
+        "bundle": f"{info.bundle_version}, {info.model}, {info.embedding_dim} dimensions",
+        "products": f"{info.learning_product_count} learning, {info.financial_product_count} financial",
+        "runs on": f"{info.provider}, {info.index_type}, kernel {info.kernel}",
+        "data": info.data_source,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,130 @@
+"""Reports the benchmark of a server as tables, JSON and a picture of latency against load."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.bench.recall import RecallResult
+from benchmarks.load.plan import LoadResult
+from benchmarks.machine import Machine
+
+mpl.use("Agg")
+
+from matplotlib import pyplot as plt
+
+NAME = "bench"
+WIDTH = 130
+
+
+@dataclass(frozen=True)
+class BenchReport:
+    """Everything that one run of the benchmark found.
+
+    Attributes:
+        machine: where and when.
+        serving: what was served: bundle, model, products, provider, index, kernel, data.
+        loads: closed and open loops, in order.
+        recalls: recall of served answers, by domain.
+    """
+
+    machine: Machine
+    serving: Mapping[str, Any]
+    loads: Sequence[LoadResult]
+    recalls: Sequence[RecallResult]
+
+
+def write_report(report: BenchReport, out: Path, console: Console) -> None:
+    """Prints the tables and writes bench.txt, bench.json and bench.png into a directory."""
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / f"{NAME}.txt").open("w", encoding="utf-8") as file:
+        for target in (console, Console(file=file, width=WIDTH, highlight=False)):
+            _print(report, target)
+    text = json.dumps(asdict(report), indent=1, ensure_ascii=False)
+    (out / f"{NAME}.json").write_text(text + "\n", encoding="utf-8")
+    _draw(report, out / f"{NAME}.png")
+
+
+def _print(report: BenchReport, console: Console) -> None:
+    console.print(report.machine.line, markup=False, soft_wrap=True)
+    for name, value in report.serving.items():
+        console.print(f"{name}: {value}", markup=False, soft_wrap=True)
+    console.print("Clients run beside the server and take part of the same cores.")
+    console.print(make_load_table(report.loads))
+    console.print(make_recall_table(report.recalls))
+
+
+def make_load_table(loads: Sequence[LoadResult]) -> Table:
+    """Tabulates load runs: requests/s, latency, server CPU, errors by reason."""
+    table = Table(title="Recommend, k = 10, users in the store", title_justify="left")
+    for heading in (
+        "loop",
+        "load",
+        "requests/s",
+        "p50 ms",
+        "p95 ms",
+        "p99 ms",
+        "max ms",
+        "CPU us",
+        "answered",
+    ):
+        table.add_column(heading, justify="left" if heading == "loop" else "right")
+    table.add_column("errors")
+    for load in loads:
+        asked = f"{load.concurrency} callers" if load.mode == "closed" else f"{load.offered_rate:,.0f}/s"
+        latencies = (load.latency_ms_p50, load.latency_ms_p95, load.latency_ms_p99, load.latency_ms_max)
+        errors = ", ".join(f"{reason} {count:,}" for reason, count in sorted(load.error_counts.items()))
+        table.add_row(
+            load.mode,
+            asked,
+            f"{load.requests_per_s:,.0f}",
+            *(f"{value:.2f}" for value in latencies),
+            f"{load.server_cpu_us_per_request:,.0f}",
+            f"{load.answered_count:,}",
+            errors or "0",
+        )
+    return table
+
+
+def make_recall_table(recalls: Sequence[RecallResult]) -> Table:
+    """Tabulates recall by domain."""
+    table = Table(title="Served answers against exact float32 search over what suits", title_justify="left")
+    for heading in ("domain", "users", "recall", "lowest", "same order", "unsuitable"):
+        table.add_column(heading, justify="left" if heading == "domain" else "right")
+    for recall in recalls:
+        table.add_row(
+            f"{recall.domain} @{recall.k}",
+            str(recall.user_count),
+            f"{recall.recall_mean:.4f}",
+            f"{recall.recall_min:.2f}",
+            f"{recall.same_order_share:.0%}",
+            str(recall.ineligible_count),
+        )
+    return table
+
+
+def _draw(report: BenchReport, path: Path) -> None:
+    figure, panels = plt.subplots(1, 2, figsize=(11, 4.2), sharey=True)
+    titles = {"closed": "closed loop (1 to 32 callers)", "open": "open loop (from intended send time)"}
+    for axes, (mode, title) in zip(panels, titles.items(), strict=True):
+        loads = [load for load in report.loads if load.mode == mode and load.answered_count]
+        rates = [load.requests_per_s if mode == "closed" else load.offered_rate for load in loads]
+        for name in ("p50", "p95", "p99"):
+            values = [getattr(load, f"latency_ms_{name}") for load in loads]
+            axes.plot(rates, values, marker="o", label=name)
+        axes.set(title=title, xlabel="requests/s", yscale="log")
+        axes.grid(alpha=0.3, which="both")
+        axes.legend()
+    panels[0].set_ylabel("latency, ms")
+    machine = report.machine
+    figure.suptitle(
+        f"{machine.processor}, {machine.core_count} cores, {machine.commit}, {machine.date}", size=9
+    )
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
