@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from index.bundle import (
@@ -55,6 +56,20 @@ def test_a_truncated_file_is_refused_before_parsing_and_named(copy: Any, name: s
     with pytest.raises(BundleChecksumError, match="the manifest says"):
         open_bundle(copy.path)
     assert [error.file for error in find_changed_files(copy.path)] == [name]
+
+
+@pytest.mark.usefixtures("no_parser")
+def test_500_random_flips_over_every_file_are_all_refused(copy: Any) -> None:
+    random = np.random.default_rng(500)
+    for _ in range(500):
+        name = FILES[random.integers(len(FILES))]
+        content = (copy.path / name).read_bytes()
+        damaged = bytearray(content)
+        damaged[random.integers(len(content))] ^= 1 << random.integers(8)
+        (copy.path / name).write_bytes(damaged)
+        with pytest.raises(BundleChecksumError):
+            open_bundle(copy.path)
+        (copy.path / name).write_bytes(content)
 
 
 @pytest.mark.usefixtures("no_parser")
