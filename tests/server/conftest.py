@@ -1,0 +1,171 @@
+"""A real server process over a catalogue of 720 products, half of them with something wrong, and a store."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from prudence.v1 import recommendation_pb2_grpc
+
+from index.build import build_bundle
+from server.import_users import import_users
+from tests.server.cases import NOW, draw_products, eligible_user
+
+ROOT = Path(__file__).resolve().parents[2]
+PRODUCT_COUNT = 720
+SEED = 7
+START_TIMEOUT_S = 60.0
+CLOCK = NOW.isoformat()
+
+
+@dataclass
+class Server:
+    """A server process that is ready."""
+
+    process: "subprocess.Popen[bytes]"
+    target: str
+    log: Path
+
+    def stop(self) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=30)
+
+
+@dataclass
+class Platform:
+    """What the server under test serves."""
+
+    bundles: Path
+    store: Path
+    products: dict[str, dict[str, Any]]
+    stored: dict[str, dict[str, Any]]
+
+
+def run_command(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Runs the server's command line to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "server", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=START_TIMEOUT_S,
+    )
+
+
+def start_server(directory: Path, *arguments: str) -> Server:
+    """Starts a server on a free port and waits until it is ready."""
+    directory.mkdir(parents=True, exist_ok=True)
+    log, port_file = directory / "log", directory / "port"
+    command = [sys.executable, "-m", "server", "--port", "0", "--port-file", str(port_file), *arguments]
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
+    deadline_s = time.monotonic() + START_TIMEOUT_S
+    while not (port_file.is_file() and port_file.read_text().strip()):
+        if process.poll() is not None or time.monotonic() > deadline_s:
+            process.kill()
+            raise AssertionError(log.read_text())
+        time.sleep(0.02)
+    return Server(process, f"127.0.0.1:{port_file.read_text().strip()}", log)
+
+
+@pytest.fixture(scope="session")
+def platform(
+    make_export: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
+) -> Platform:
+    """A sealed bundle large enough for an inverted file, and a store of a few users."""
+    directory = tmp_path_factory.mktemp("platform")
+    drawn = draw_products(np.random.default_rng(SEED), PRODUCT_COUNT)
+    rows = [_storable(product, number) for number, product in enumerate(drawn)]
+    case = make_export(directory, rows=rows)
+    build_bundle(
+        export=case.export,
+        products=case.products,
+        policy=case.policy,
+        bundles=directory / "bundles",
+        version="test-1",
+    )
+    stored = {
+        "bold": eligible_user(5),
+        "cautious": eligible_user(1),
+        "blocked": eligible_user(5) | {"blocked": True},
+        "withdrawn": eligible_user(5) | {"consent_sensitive": False},
+    }
+    store = directory / "users.sqlite"
+    ids = sorted(row["id"] for row in rows)
+    _write_tables(directory, stored, ids)
+    import_users(
+        directory / "profiles.parquet",
+        directory / "interactions.parquet",
+        store,
+        force=False,
+        on_progress=lambda step, done, total: None,
+    )
+    return Platform(directory / "bundles", store, {row["id"]: row for row in rows}, stored)
+
+
+@pytest.fixture(scope="session")
+def server(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server under an evaluation clock."""
+    running = start_server(
+        tmp_path_factory.mktemp("server"),
+        "--bundles",
+        str(platform.bundles),
+        "--store",
+        str(platform.store),
+        "--clock",
+        CLOCK,
+    )
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def stub(server: Server) -> Iterator[recommendation_pb2_grpc.RecommendationServiceStub]:
+    with grpc.insecure_channel(server.target) as channel:
+        yield recommendation_pb2_grpc.RecommendationServiceStub(channel)
+
+
+def _storable(product: dict[str, Any], number: int) -> dict[str, Any]:
+    """Drops what a Parquet table of the right types cannot hold; a distinct id is the format's own demand."""
+    row = dict(product) | {"id": f"x{number:04}"}
+    for name, value in product.items():
+        wrong = isinstance(value, (bool, float)) or (name == "risk_score" and isinstance(value, str))
+        naive = name.startswith("sale_") and value.tzinfo is None
+        if wrong or naive or (name == "channels" and isinstance(value, str)) or (name == "issuer" and value == 7):
+            del row[name]
+    if "channels" in row:
+        row["channels"] = sorted(row["channels"])
+    return row
+
+
+def _write_tables(directory: Path, stored: dict[str, dict[str, Any]], ids: list[str]) -> None:
+    profiles = [
+        {name: sorted(value) if isinstance(value, frozenset) else value for name, value in profile.items()}
+        | {"user_id": user_id, "assumed": []}
+        for user_id, profile in stored.items()
+    ]
+    for profile in profiles:
+        del profile["pseudonym"]
+    table = pa.Table.from_pylist(profiles)
+    at = table.schema.get_field_index("assumed")
+    pq.write_table(
+        table.set_column(at, "assumed", pa.array([[]] * len(profiles), pa.list_(pa.string()))),
+        directory / "profiles.parquet",
+    )
+    events = [
+        {"user_id": user_id, "product_id": ids[7 * step], "event_type": "click", "event_time": NOW}
+        for user_id in stored
+        for step in range(8)
+    ]
+    pq.write_table(pa.Table.from_pylist(events), directory / "interactions.parquet")

@@ -1,0 +1,181 @@
+"""The vectorised gate against the definition and against a second reading of the rules."""
+
+import dataclasses
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+
+from server.gate import Gate, count_codes, holds_code, read_codes
+from suitability.codes import codes_of_mask
+from suitability.evaluate import evaluate
+from suitability.policy import Policy, default_policy_path, load_policy
+from suitability.validity import eligible_until
+from tests.server.cases import CHANNEL, NOW, draw_products, draw_users, eligible_product, eligible_user
+from tests.server.checker import judge
+
+SEED = 20261122
+PREDICATE_PREFIXES = {
+    0: {"SYS_POLICY_NOT_EFFECTIVE"},
+    1: {"PRD_DATA_INVALID", "PRD_HALTED", "PRD_STATUS_UNKNOWN", "PRD_NOT_ON_SALE", "PRD_REGISTRATION_MISSING"},
+    2: {"PRD_WINDOW_UNKNOWN", "PRD_OUTSIDE_WINDOW"},
+    3: {"PRD_CHANNEL_UNKNOWN", "PRD_CHANNEL_NOT_PERMITTED", "PRD_CHANNEL_LICENCE_EXPIRED"},
+    6: {"USR_NOT_FOUND", "USR_RESTRICTED", "USR_CONSENT_MISSING"},
+    9: {"USR_ASSESSMENT_FUTURE", "USR_ASSESSMENT_EXPIRED", "USR_CHANGE_REPORTED", "USR_ASSESSMENT_TOO_MANY"},
+    10: {"PRD_LEVEL_UNKNOWN", "MAT_LEVEL_OVER_CAP", "MAT_LEVEL_OVER_TOLERANCE"},
+    25: {"PRD_RISK_SCORE_UNKNOWN", "MAT_RISK_SCORE_OVER_LIMIT"},
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Judged:
+    """One pair with the verdicts of gate, definition and checker."""
+
+    user: dict[str, Any]
+    product: dict[str, Any]
+    now: datetime
+    limit: int | None
+    gate: frozenset[str]
+    valid_until: datetime | None
+    defined: frozenset[str]
+    checked: set[str]
+
+
+def make_policy(**changes: Any) -> Policy:
+    values = json.loads(default_policy_path().read_bytes())
+    return load_policy(values | changes)
+
+
+POLICY = make_policy(halted_products=["x0009"], halted_issuers=["halted issuer"])
+
+
+@pytest.fixture(scope="module")
+def judged() -> list[Judged]:
+    """More than 20,000 pairs: eligible ones with no, one or two changes on either side."""
+    random = np.random.default_rng(SEED)
+    products = draw_products(random, 168)
+    gate = Gate(products, POLICY)
+    rows = np.arange(len(products), dtype=np.int64)
+    pairs = []
+    for user in draw_users(random, 128):
+        now = NOW if random.random() > 0.04 else datetime(2026, 1, 31, 23, 59, tzinfo=UTC)
+        limit = None if random.random() < 0.7 else int(random.choice([0, 1000, 3000, 5000, 10_000]))
+        admitted = gate.admit(user, now, CHANNEL, limit)
+        masks = gate.judge(admitted, rows)
+        eligible = rows[~masks.any(axis=1)]
+        ends = dict(zip(eligible.tolist(), gate.find_valid_until(admitted, eligible), strict=True))
+        for row, product in enumerate(products):
+            pairs.append(
+                Judged(
+                    user,
+                    product,
+                    now,
+                    limit,
+                    codes_of_mask(int(masks[row, 0]) | int(masks[row, 1]) << 64),
+                    ends.get(row),
+                    evaluate(user, product, POLICY, now, CHANNEL, limit),
+                    judge(user, product, POLICY.values, now, CHANNEL, limit),
+                )
+            )
+    return pairs
+
+
+def test_the_gate_gives_the_codes_of_the_definition_on_every_pair(judged: list[Judged]) -> None:
+    assert len(judged) >= 20_000
+    assert [pair for pair in judged if pair.gate != pair.defined] == []
+
+
+def test_the_gate_gives_the_codes_of_the_second_reading_on_every_pair(judged: list[Judged]) -> None:
+    assert [pair for pair in judged if pair.gate != pair.checked] == []
+
+
+def test_enough_of_the_pairs_are_eligible_for_the_comparison_to_mean_something(judged: list[Judged]) -> None:
+    assert sum(not pair.gate for pair in judged) >= 0.3 * len(judged)
+
+
+@pytest.mark.parametrize("predicate", sorted(PREDICATE_PREFIXES))
+def test_each_predicate_decides_some_pair_alone(judged: list[Judged], predicate: int) -> None:
+    own = PREDICATE_PREFIXES[predicate]
+    assert any(len(pair.gate) == 1 and pair.gate <= own for pair in judged)
+
+
+def test_verdicts_end_when_the_definition_says_so(judged: list[Judged]) -> None:
+    eligible = [pair for pair in judged if not pair.gate][::7]
+    wrong = [
+        pair
+        for pair in eligible
+        if pair.valid_until != eligible_until(pair.user, pair.product, POLICY, pair.now)
+    ]
+    assert wrong == []
+
+
+def test_an_eligible_verdict_holds_until_its_end(judged: list[Judged]) -> None:
+    for pair in [pair for pair in judged if not pair.gate][::11]:
+        assert pair.valid_until is not None
+        last = pair.valid_until - timedelta(microseconds=1)
+        assert evaluate(pair.user, pair.product, POLICY, last, CHANNEL, pair.limit) == frozenset()
+
+
+def test_no_row_from_the_stop_on_is_eligible(judged: list[Judged]) -> None:
+    random = np.random.default_rng(SEED + 1)
+    products = sorted(
+        draw_products(random, 120), key=lambda product: (product.get("family") != "COURSE", str(product))
+    )
+    gate = Gate(products, POLICY)
+    rows = np.arange(len(products), dtype=np.int64)
+    stops = set()
+    for user in draw_users(random, 60):
+        admitted = gate.admit(user, NOW, CHANNEL, None)
+        eligible = rows[~gate.judge(admitted, rows).any(axis=1)]
+        assert eligible.max(initial=-1) < admitted.row_stop
+        stops.add(admitted.row_stop)
+    assert len(stops) > 2
+
+
+def test_a_blocked_user_is_stopped_at_the_end_of_learning_content() -> None:
+    products = [eligible_product("c1", "COURSE"), eligible_product("f1")]
+    user = eligible_user() | {"blocked": True}
+    assert Gate(products, POLICY).admit(user, NOW, CHANNEL, None).row_stop == 1
+
+
+def test_the_level_cap_of_the_policy_applies_to_unrated_insurance_too() -> None:
+    policy = make_policy(level_cap=1)
+    products = [eligible_product("i1", "INS_PROTECTION", level=2), eligible_product("f1", level=1)]
+    masks = Gate(products, policy).masks(eligible_user(), np.arange(2), NOW, CHANNEL, None)
+    assert [read_codes(mask) for mask in masks] == [("MAT_LEVEL_OVER_CAP",), ()]
+
+
+def test_the_product_side_follows_the_clock_and_the_channel() -> None:
+    product = eligible_product("f1") | {"sale_end": NOW + timedelta(seconds=1)}
+    gate = Gate([product], POLICY)
+    row = np.zeros(1, np.int64)
+    seen = [
+        read_codes(gate.masks(eligible_user(), row, now, channel, None)[0])
+        for now, channel in (
+            (NOW, CHANNEL),
+            (NOW + timedelta(microseconds=999_999), CHANNEL),
+            (NOW + timedelta(seconds=1), CHANNEL),
+            (NOW, "telephone"),
+            (NOW, CHANNEL),
+        )
+    ]
+    assert seen == [(), (), ("PRD_OUTSIDE_WINDOW",), ("PRD_CHANNEL_NOT_PERMITTED",), ()]
+
+
+def test_an_empty_catalogue_and_no_rows_give_no_masks() -> None:
+    none = np.empty(0, np.int64)
+    assert Gate([], POLICY).masks(eligible_user(), none, NOW, CHANNEL, None).shape == (0, 2)
+    assert Gate([eligible_product("f1")], POLICY).masks({}, none, NOW, CHANNEL, None).shape == (0, 2)
+
+
+def test_codes_are_counted_per_pair_in_predicate_order() -> None:
+    products = [
+        eligible_product("f1") | {"risk_score": 9000},
+        eligible_product("f2") | {"risk_score": 9000, "status": "WITHDRAWN"},
+        eligible_product("f3"),
+    ]
+    masks = Gate(products, POLICY).masks(eligible_user(4), np.arange(3), NOW, CHANNEL, None)
+    assert count_codes(masks) == [("PRD_NOT_ON_SALE", 1), ("MAT_RISK_SCORE_OVER_LIMIT", 2)]
+    assert holds_code(masks, "PRD_NOT_ON_SALE").tolist() == [False, True, False]
