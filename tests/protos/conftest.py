@@ -1,7 +1,12 @@
-"""A small server of the wire contract with fixed answers, for testing the client without a bundle."""
+"""Two servers for the client: one with fixed answers and every kind of fault, and the real one."""
 
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from concurrent import futures
+from datetime import datetime
+from pathlib import Path
 
 import grpc
 import pytest
@@ -12,6 +17,8 @@ from grpc_status import rpc_status
 from prudence.v1 import recommendation_pb2 as pb
 from prudence.v1 import recommendation_pb2_grpc as pb_grpc
 
+ROOT = Path(__file__).resolve().parent.parent.parent
+START_TIMEOUT_S = 60.0
 SERVICE = "prudence.v1.RecommendationService"
 DECISION = pb.Decision(bundle_version="b1", policy_hash="0123456789abcdef", request_id="r1")
 
@@ -142,3 +149,25 @@ def target() -> Iterator[str]:
         yield f"127.0.0.1:{port}"
     finally:
         server.stop(grace=None).wait(timeout=10)
+
+
+@pytest.fixture(scope="session")
+def real_target(tiny_bundles: Path, now: datetime, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Runs the real server on a small bundle in its own process and yields HOST:PORT when ready."""
+    folder = tmp_path_factory.mktemp("server")
+    port_file = folder / "port"
+    command = [sys.executable, "-m", "server", "--bundles", str(tiny_bundles), "--clock", now.isoformat()]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [*command, "--port", "0", "--port-file", str(port_file)], cwd=ROOT, stdout=log, stderr=log
+        )
+        try:
+            deadline_s = time.monotonic() + START_TIMEOUT_S
+            while not (port_file.exists() and port_file.read_text(encoding="utf-8")):
+                assert process.poll() is None, (folder / "log").read_text(encoding="utf-8")
+                assert time.monotonic() < deadline_s, "the server did not become ready"
+                time.sleep(0.05)
+            yield f"127.0.0.1:{port_file.read_text(encoding='utf-8').strip()}"
+        finally:
+            process.terminate()
+            process.wait(timeout=30)

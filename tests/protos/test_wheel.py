@@ -19,6 +19,31 @@ ALLOWED = {
     "protobuf",
     "typing-extensions",
 }
+# Risk level 2 and every other fact that the gate asks for, true at the decision time of the small bundle.
+USER = {
+    "user_id": "u1",
+    "profile": {
+        "profile_as_of_time": "2026-11-22T08:00:00Z",
+        "client_type": "CLIENT_TYPE_RETAIL",
+        "capacity": "CIVIL_CAPACITY_FULL",
+        "birth_date": {"year": 1985, "month": 5, "day": 17},
+        "jurisdiction": "CN",
+        "us_person": False,
+        "risk_level": 2,
+        "assessed_on": {"year": 2026, "month": 6, "day": 1},
+        "level_changed": False,
+        "level_confirmed": True,
+        "assessments_today_count": 0,
+        "assessments_12m_count": 1,
+        "change_reported": False,
+        "vulnerable": False,
+        "blocked": False,
+        "consent_sensitive": True,
+    },
+    "history": [
+        {"product_id": "c002", "event_type": "EVENT_TYPE_CLICK", "event_time": "2026-11-20T08:00:00Z"}
+    ],
+}
 
 
 def run(*command: str | Path, folder: Path) -> str:
@@ -77,16 +102,31 @@ def test_the_clean_environment_holds_grpc_and_protobuf_only(clean: Path) -> None
     assert found <= ALLOWED
 
 
-def test_the_installed_command_calls_a_server(clean: Path, target: str) -> None:
-    prudence = clean / "env" / "bin" / "prudence"
-    answer = json.loads(
-        run(prudence, "recommend", "--target", target, "--user", "u1", "--json", folder=clean)
-    )
-    assert [product["product_id"] for product in answer["products"]] == ["C1", "F1"]
-    assert run(prudence, "health", "--target", target, folder=clean) == "SERVING\n"
+def test_the_installed_command_asks_a_running_server(clean: Path, real_target: str) -> None:
+    prudence, at = clean / "env" / "bin" / "prudence", ("--target", real_target)
+    (clean / "user.json").write_text(json.dumps(USER), encoding="utf-8")
+    user = ("--user-file", "user.json", *at)
+    answer = json.loads(run(prudence, "recommend", *user, "--k", "3", "--json", folder=clean))
+    assert len(answer["products"]) == 3
+    assert answer["decision"]["bundle_version"] == "tiny"
+    assert run(prudence, "health", *at, folder=clean) == "SERVING\n"
+    assert "embed" in run(prudence, "recommend", *user, "--trace", folder=clean)
+    # f005 has level 1 and a risk score of 2000; f004 has level 5, too high for a user at level 2.
+    verdicts = json.loads(run(prudence, "eligible", *user, "--json", "f005", "f004", folder=clean))
+    assert [product.get("eligible", False) for product in verdicts["products"]] == [True, False]
+    assert "f005" in run(prudence, "score", *user, "f005", folder=clean)
+    assert "c001" not in run(prudence, "similar", *user, "c001", folder=clean)
 
 
-def test_the_installed_stubs_call_a_server(clean: Path, target: str) -> None:
+def test_the_installed_command_shows_what_the_server_refused(clean: Path, real_target: str) -> None:
+    command = [clean / "env" / "bin" / "prudence", "recommend", "--target", real_target, "--user", "u1"]
+    done = subprocess.run([*command, "--k", "0"], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "INVALID_ARGUMENT" in done.stderr
+    assert "field k:" in done.stderr
+
+
+def test_the_installed_stubs_call_a_running_server(clean: Path, real_target: str) -> None:
     program = """
 import sys, grpc
 from prudence.v1 import recommendation_pb2, recommendation_pb2_grpc
@@ -95,4 +135,4 @@ with grpc.insecure_channel(sys.argv[1]) as channel:
     print(stub.GetServingInfo(recommendation_pb2.GetServingInfoRequest(), timeout=10).bundle_version)
 """
     python = clean / "env" / "bin" / "python"
-    assert run(python, "-c", program, target, folder=clean) == "b1\n"
+    assert run(python, "-c", program, real_target, folder=clean) == "tiny\n"
