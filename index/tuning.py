@@ -28,9 +28,13 @@ class TunedIndex:
 
 @dataclass(frozen=True)
 class _Domain:
+    """A range of rows, and the exact score of each user's k-th best row in it."""
+
     name: str
     row_start: int
     row_stop: int
+    k: int
+    threshold: NDArray[np.float64]  # [users]
 
 
 def build_tuned(
@@ -55,12 +59,14 @@ def build_tuned(
     """
     content = build_index(item_vectors.astype(np.float32), kind)
     row_count = item_vectors.shape[0]
+    ranges = {
+        "both": (0, row_count),
+        "learning": (0, learning_count),
+        "financial": (learning_count, row_count),
+    }
     domains = [
-        _Domain("both", 0, row_count),
-        _Domain("learning", 0, learning_count),
-        _Domain("financial", learning_count, row_count),
+        _domain(name, item_vectors, user_codes, *rows) for name, rows in ranges.items() if rows[0] < rows[1]
     ]
-    domains = [domain for domain in domains if domain.row_stop > domain.row_start]
     index = load_index(content)
     probe_count = 1
     while True:
@@ -71,6 +77,24 @@ def build_tuned(
         probe_count += 1
 
 
+def _domain(
+    name: str,
+    item_vectors: NDArray[np.int16],
+    user_codes: NDArray[np.int16],
+    row_start: int,
+    row_stop: int,
+) -> _Domain:
+    k = min(RECALL_K, row_stop - row_start)
+    # Sums of int16 products stay far below 2^53, so float64 is exact here.
+    items = item_vectors[row_start:row_stop].astype(np.float64)  # [rows, dim]
+    threshold = np.empty(user_codes.shape[0], np.float64)  # [users]
+    for start in range(0, user_codes.shape[0], _USER_CHUNK):
+        chunk = slice(start, start + _USER_CHUNK)
+        scores = user_codes[chunk].astype(np.float64) @ items.T  # [chunk, rows]
+        threshold[chunk] = np.partition(scores, -k, axis=1)[:, -k]
+    return _Domain(name, row_start, row_stop, k, threshold)
+
+
 def _recall(
     index: AnnIndex,
     item_vectors: NDArray[np.int16],
@@ -78,18 +102,12 @@ def _recall(
     user_codes: NDArray[np.int16],
     domain: _Domain,
 ) -> float:
-    k = min(RECALL_K, domain.row_stop - domain.row_start)
-    items = item_vectors[domain.row_start : domain.row_stop].astype(np.float64)  # [rows, dim]
     found_count = 0
     for start in range(0, users.shape[0], _USER_CHUNK):
-        codes = user_codes[start : start + _USER_CHUNK].astype(np.float64)
-        # Exact: the sums of int16 products stay far below 2^53.
-        scores = codes @ items.T  # [chunk, rows]
-        threshold = np.partition(scores, -k, axis=1)[:, -k]  # [chunk]
-        rows = index.search(
-            users[start : start + _USER_CHUNK], CANDIDATE_COUNT, domain.row_start, domain.row_stop
-        )
-        found = np.take_along_axis(scores, np.maximum(rows - domain.row_start, 0), axis=1)
-        hits = (rows >= 0) & (found >= threshold[:, None])
-        found_count += int(np.minimum(hits.sum(axis=1), k).sum())
-    return found_count / (k * int(users.shape[0]))
+        chunk = slice(start, start + _USER_CHUNK)
+        rows = index.search(users[chunk], CANDIDATE_COUNT, domain.row_start, domain.row_stop)
+        vectors = item_vectors[np.maximum(rows, 0)].astype(np.float64)  # [chunk, candidates, dim]
+        scores = np.einsum("ud,ucd->uc", user_codes[chunk].astype(np.float64), vectors)
+        hits = (rows >= 0) & (scores >= domain.threshold[chunk, None])
+        found_count += int(np.minimum(hits.sum(axis=1), domain.k).sum())
+    return found_count / (domain.k * int(users.shape[0]))
