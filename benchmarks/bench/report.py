@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -61,7 +62,7 @@ def _print(report: BenchReport, console: Console) -> None:
 
 def make_load_table(loads: Sequence[LoadResult]) -> Table:
     """Tabulates load runs: requests/s, latency, server CPU, errors by reason."""
-    table = Table(title="Recommend, k = 10, users in the store", title_justify="left")
+    table = Table(title="Recommend, k = 10, users in the store", title_justify="left", box=box.SIMPLE_HEAD)
     for heading in (
         "loop",
         "load",
@@ -93,7 +94,11 @@ def make_load_table(loads: Sequence[LoadResult]) -> Table:
 
 def make_recall_table(recalls: Sequence[RecallResult]) -> Table:
     """Tabulates recall by domain."""
-    table = Table(title="Served answers against exact float32 search over what suits", title_justify="left")
+    table = Table(
+        title="Served answers against exact float32 search over what suits",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+    )
     for heading in ("domain", "users", "recall", "lowest", "same order", "unsuitable"):
         table.add_column(heading, justify="left" if heading == "domain" else "right")
     for recall in recalls:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from rich import box
 from rich.table import Table
 
 from benchmarks.dataset import read_json
@@ -24,7 +25,7 @@ def make_quality_table(metrics_path: Path) -> Table:
     if validation is None:
         raise BenchmarkInputError(f"{metrics_path}: expected a validation, found none")
     popularity = validation["popularity"]
-    table = Table(title="", header_style="")
+    table = Table(box=box.SIMPLE_HEAD)
     table.add_column(f"{validation['user_count']:,} users, each one's next products held out")
     for name in (metrics["model"], "most popular", "ratio"):
         table.add_column(name, justify="right")

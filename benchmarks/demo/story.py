@@ -5,16 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from prudence.v1 import recommendation_pb2 as pb
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.dataset import DataSet
 from benchmarks.demo.people import Pair, choose_clicks
 from benchmarks.demo.text import (
-    describe_reasons,
     describe_retriever,
     describe_trace,
-    describe_withheld,
     make_product_table,
 )
 from benchmarks.messages import make_recommend, make_user
@@ -98,18 +97,15 @@ def show_pair(scene: Scene, pair: Pair) -> None:
         shown.append({product.product_id for product in answer.products})
         limit = scene.limits[level]
         scene.say(f"\n  The {name} user: risk level {level}, so risk scores up to {limit}")
-        scene.say(f"  {describe_trace(answer, kernel=scene.info.kernel)}")
-        show_withheld(scene, answer, limit=limit)
+        show_trace(scene, answer, limit=limit)
         scene.console.print(make_product_table("", products, score_scale=scene.info.score_scale))
     scene.say(f"  Financial products in both lists: {len(shown[0] & shown[1])} of {FINANCIAL_K}.")
 
 
-def show_withheld(scene: Scene, answer: pb.RecommendResponse, *, limit: int | None) -> None:
-    """Shows what each reason code removed, most first."""
-    for withheld in sorted(answer.withheld_counts, key=lambda entry: (-entry.product_count, entry.code)):
-        scene.say(f"    {describe_withheld(withheld, limit=limit, titles=scene.titles)}")
-    if answer.reasons:
-        scene.say(f"    reasons: {describe_reasons(answer.reasons)}")
+def show_trace(scene: Scene, answer: pb.RecommendResponse, *, limit: int | None) -> None:
+    """Shows how an answer came about."""
+    for line in describe_trace(answer, kernel=scene.info.kernel, limit=limit, titles=scene.titles):
+        scene.say(f"    {line}")
 
 
 def show_limits(scene: Scene, pair: Pair) -> None:
@@ -120,7 +116,7 @@ def show_limits(scene: Scene, pair: Pair) -> None:
     first = scene.recommend(request).products
     policy_limit = scene.limits[profile["risk_level"]]
     limits: list[int | None] = [None, *(limit for limit in LIMITS if limit < policy_limit)]
-    table = Table(title="", header_style="")
+    table = Table(box=box.SIMPLE_HEAD)
     table.add_column("title", overflow="fold", min_width=30)
     table.add_column("risk score", justify="right")
     kept: list[set[str]] = []
@@ -164,8 +160,8 @@ def show_new_user(scene: Scene, pair: Pair) -> None:
     ):
         user = make_user("new-visitor", profile, clicks)
         answer = scene.recommend(make_recommend(user, domain="both", k=FINANCIAL_K, include_trace=True))
-        scene.say(f"\n  {text}: {describe_trace(answer, kernel=scene.info.kernel)}")
-        show_withheld(scene, answer, limit=scene.limits[borrowed["risk_level"]] if profile else None)
+        scene.say(f"\n  {text}")
+        show_trace(scene, answer, limit=scene.limits[borrowed["risk_level"]] if profile else None)
         if answer.products:
             table = make_product_table("", answer.products, score_scale=scene.info.score_scale)
             scene.console.print(table)

@@ -4,38 +4,46 @@ from collections.abc import Mapping, Sequence
 
 from google.protobuf.duration_pb2 import Duration
 from prudence.v1 import recommendation_pb2 as pb
+from rich import box
 from rich.table import Table
 
 LEARNING = pb.PRODUCT_FAMILY_COURSE
+SHOWN_CODE_COUNT = 3
 
 
-def describe_trace(answer: pb.RecommendResponse, *, kernel: str) -> str:
-    """Tells how an answer came about, stage by stage, in the pipeline's own words.
+def describe_trace(
+    answer: pb.RecommendResponse, *, kernel: str, limit: int | None, titles: Mapping[str, str]
+) -> list[str]:
+    """Tells how an answer came about, one line for each stage, in the pipeline's own words.
 
     Args:
         answer: asked for with include_trace.
         kernel: the kernel path that the server runs.
+        limit: the highest risk score that applied, if known.
+        titles: titles by product id.
     """
     trace = answer.trace
     times = {stage.stage: _to_ms(stage.elapsed) for stage in trace.stages}
-
-    def timed(text: str, stage: str) -> str:
-        return f"{text} {times[stage]:.2f} ms" if stage in times else text
-
     rounds = f"{trace.search_round_count} round{'' if trace.search_round_count == 1 else 's'}"
     unknown = f" ({trace.history_unknown_count} unknown)" if trace.history_unknown_count else ""
+    found = f"{describe_retriever(trace.retriever)}: {trace.candidate_count} candidates in {rounds}"
     steps = [
-        f"history of {trace.history_event_count} events{unknown}",
-        timed(f"embed with ONNX Runtime ({trace.provider})", "embed"),
-        timed(
-            f"{describe_retriever(trace.retriever)}: {trace.candidate_count} candidates in {rounds}",
-            "retrieve",
-        ),
-        timed(f"C++ score ({kernel})", "score"),
-        timed(f"risk filter: {trace.removed_count} removed", "gate"),
-        timed(f"top {len(answer.products)}", "select"),
+        (f"history of {trace.history_event_count} events{unknown}", "features"),
+        (f"embed with ONNX Runtime ({trace.provider})", "embed"),
+        (found, "retrieve"),
+        (f"C++ score ({kernel})", "score"),
+        (f"risk filter: {trace.removed_count} removed", "gate"),
+        (f"top {len(answer.products)}", "select"),
     ]
-    return " -> ".join(steps)
+    lines: list[str] = []
+    for text, stage in steps:
+        arrow = "-> " if lines else "   "
+        lines.append(f"{arrow}{text:<58}{times[stage]:6.2f} ms" if stage in times else arrow + text)
+        if stage == "gate":
+            lines += [f"      {line}" for line in describe_withheld(answer, limit=limit, titles=titles)]
+    if answer.reasons:
+        lines.append(f"   ({describe_reasons(answer.reasons)})")
+    return lines
 
 
 def describe_retriever(retriever: str) -> str:
@@ -43,7 +51,18 @@ def describe_retriever(retriever: str) -> str:
     return retriever.replace("faiss", "FAISS", 1)
 
 
-def describe_withheld(withheld: pb.WithheldCount, *, limit: int | None, titles: Mapping[str, str]) -> str:
+def describe_withheld(
+    answer: pb.RecommendResponse, *, limit: int | None, titles: Mapping[str, str]
+) -> list[str]:
+    """Tells what the codes removed: those that removed most with an example, the rest in one line."""
+    counts = sorted(answer.withheld_counts, key=lambda entry: (-entry.product_count, entry.code))
+    lines = [describe_code(entry, limit=limit, titles=titles) for entry in counts[:SHOWN_CODE_COUNT]]
+    if rest := counts[SHOWN_CODE_COUNT:]:
+        lines.append(", ".join(f"{entry.code}: {entry.product_count}" for entry in rest))
+    return lines
+
+
+def describe_code(withheld: pb.WithheldCount, *, limit: int | None, titles: Mapping[str, str]) -> str:
     """Tells what one code removed, with one example and, for the risk score, the numbers compared.
 
     Args:
@@ -51,7 +70,7 @@ def describe_withheld(withheld: pb.WithheldCount, *, limit: int | None, titles: 
         limit: the highest risk score that applied, if known.
         titles: titles by product id.
     """
-    text = f"{withheld.code}: {withheld.product_count} removed"
+    text = f"{withheld.code}: {withheld.product_count}"
     if not withheld.example_product_id:
         return text
     example = withheld.example_product_id
@@ -64,7 +83,7 @@ def describe_withheld(withheld: pb.WithheldCount, *, limit: int | None, titles: 
 
 def make_product_table(title: str, products: Sequence[pb.RecommendedProduct], *, score_scale: float) -> Table:
     """Tabulates products: title, domain, level, risk score against limit, score, warnings."""
-    table = Table(title=title, title_justify="left", header_style="")
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("#", justify="right")
     table.add_column("title", overflow="fold", min_width=30)
     table.add_column("domain")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
+from rich import box
 from rich.table import Table
 
 from benchmarks.evaluate.temporal import Split, SplitResult
@@ -29,7 +30,7 @@ def average(results: Sequence[SplitResult]) -> dict[str, float]:
 
 def make_table(results: Results, *, title: str) -> Table:
     """Tabulates the means, best nDCG@10 first."""
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for heading in ("scorer", "splits", "users", "nDCG@10", "recall@10"):
         table.add_column(heading, justify="left" if heading == "scorer" else "right")
     for name in sorted(results, key=lambda name: -average(results[name])["ndcg_at_10"]):

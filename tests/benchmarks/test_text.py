@@ -3,7 +3,13 @@
 from google.protobuf.duration_pb2 import Duration
 from prudence.v1 import recommendation_pb2 as pb
 
-from benchmarks.demo.text import describe_reasons, describe_risk, describe_trace, describe_withheld
+from benchmarks.demo.text import (
+    describe_code,
+    describe_reasons,
+    describe_risk,
+    describe_trace,
+    describe_withheld,
+)
 
 
 def make_answer() -> pb.RecommendResponse:
@@ -23,11 +29,25 @@ def make_answer() -> pb.RecommendResponse:
 
 
 def test_a_trace_is_told_in_the_order_of_the_pipeline() -> None:
-    assert describe_trace(make_answer(), kernel="scalar") == (
-        "history of 12 events -> embed with ONNX Runtime (CPUExecutionProvider) 0.41 ms"
-        " -> FAISS IndexFlat: 300 candidates in 2 rounds 0.22 ms -> C++ score (scalar)"
-        " -> risk filter: 63 removed 1.30 ms -> top 1"
-    )
+    answer = make_answer()
+    answer.withheld_counts.add(code="PRD_NOT_ON_SALE", product_count=5)
+    lines = describe_trace(answer, kernel="scalar", limit=None, titles={})
+    assert [" ".join(line.split()) for line in lines] == [
+        "history of 12 events",
+        "-> embed with ONNX Runtime (CPUExecutionProvider) 0.41 ms",
+        "-> FAISS IndexFlat: 300 candidates in 2 rounds 0.22 ms",
+        "-> C++ score (scalar)",
+        "-> risk filter: 63 removed 1.30 ms",
+        "PRD_NOT_ON_SALE: 5",
+        "-> top 1",
+    ]
+
+
+def test_the_codes_that_removed_most_come_first_and_the_rest_share_a_line() -> None:
+    answer = pb.RecommendResponse()
+    for code, count in (("A", 1), ("B", 5), ("C", 3), ("D", 2), ("E", 1)):
+        answer.withheld_counts.add(code=code, product_count=count)
+    assert describe_withheld(answer, limit=None, titles={}) == ["B: 5", "C: 3", "D: 2", "A: 1, E: 1"]
 
 
 def test_a_removed_product_is_shown_with_the_numbers_compared() -> None:
@@ -37,15 +57,13 @@ def test_a_removed_product_is_shown_with_the_numbers_compared() -> None:
         example_product_id="F00042",
         example_risk_score=6100,
     )
-    text = describe_withheld(withheld, limit=4000, titles={"F00042": "Tech fund"})
-    assert text == (
-        "MAT_RISK_SCORE_OVER_LIMIT: 41 removed, for example F00042 Tech fund, score 6100 > limit 4000"
-    )
+    text = describe_code(withheld, limit=4000, titles={"F00042": "Tech fund"})
+    assert text == ("MAT_RISK_SCORE_OVER_LIMIT: 41, for example F00042 Tech fund, score 6100 > limit 4000")
 
 
 def test_a_code_without_example_is_only_counted() -> None:
     withheld = pb.WithheldCount(code="PRD_NOT_ON_SALE", product_count=2)
-    assert describe_withheld(withheld, limit=None, titles={}) == "PRD_NOT_ON_SALE: 2 removed"
+    assert describe_code(withheld, limit=None, titles={}) == "PRD_NOT_ON_SALE: 2"
 
 
 def test_risk_is_set_against_the_limit_where_there_is_one() -> None:
