@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
 
-from suitability import CODES, LEARNING_PREDICATE_LAST, PREDICATES, evaluate, load_policy
+from suitability import CODES, PREDICATES, evaluate, load_policy
 from suitability import predicates as predicate_module
 from suitability.records import PRODUCT_FIELDS, USER_FIELDS
 
@@ -27,12 +27,6 @@ def changed(policy, **sections):
 
 def test_the_base_pair_is_eligible(user, product, policy, now):
     assert evaluate(user, product, policy, now, "app") == frozenset()
-
-
-def test_a_course_is_eligible_for_an_unknown_user(course, policy, now):
-    assert evaluate(None, course, policy, now, "app") == frozenset()
-    assert evaluate({}, course, policy, now, "app") == frozenset()
-    assert evaluate({"blocked": True}, course, policy, now, "app") == frozenset()
 
 
 def test_insurance_below_the_rated_level_needs_no_assessment(user, insurance, policy, now):
@@ -185,6 +179,10 @@ def test_every_predicate_is_evaluated(user, product, policy, now):
         "USR_CHANGE_REPORTED",
         "MAT_RISK_SCORE_OVER_LIMIT",
     }
+
+
+def test_a_level_at_the_cap_is_not_over_it(user, product, policy, now):
+    assert evaluate(user, product, changed(policy, level_cap=3), now, "app") == frozenset()
 
 
 # --- The request's limit ---
@@ -371,39 +369,3 @@ def test_a_predicate_that_raises_denies(user, product, policy, now, monkeypatch)
     table = (*PREDICATES, predicate_module.Predicate(26, "fail", fail))
     monkeypatch.setitem(evaluate.__globals__, "PREDICATES", table)
     assert evaluate(user, product, policy, now, "app") == {"SYS_PREDICATE_ERROR"}
-
-
-# --- Learning content ---
-
-
-@pytest.mark.parametrize(
-    ("change", "code"),
-    [
-        ({"status": None}, "PRD_STATUS_UNKNOWN"),
-        ({"issuer": None}, "PRD_DATA_INVALID"),
-        ({"sale_end": None}, "PRD_WINDOW_UNKNOWN"),
-        ({"sale_end": datetime(2026, 11, 22, 4, tzinfo=UTC)}, "PRD_OUTSIDE_WINDOW"),
-        ({"channels": None}, "PRD_CHANNEL_UNKNOWN"),
-        ({"channels": ["web"]}, "PRD_CHANNEL_NOT_PERMITTED"),
-    ],
-)
-def test_predicates_zero_to_three_apply_to_learning_content(change, code, course, policy, now):
-    assert evaluate(None, {**course, **change}, policy, now, "app") == {code}
-
-
-def test_a_halted_course_is_not_shown(course, policy, now):
-    assert evaluate(None, course, changed(policy, halted_issuers=["school-1"]), now, "app") == {"PRD_HALTED"}
-
-
-def test_an_expired_licence_says_nothing_about_learning_content(course, policy, now):
-    stated = {**course, "licence_until": datetime(2000, 1, 1, tzinfo=UTC)}
-    assert evaluate(None, stated, policy, now, "app") == frozenset()
-
-
-def test_the_last_predicate_of_learning_content_is_the_channel():
-    assert LEARNING_PREDICATE_LAST == 3
-    assert PREDICATES[3].name == "channel"
-
-
-def test_a_product_of_unknown_family_is_never_treated_as_learning_content(user, policy, now):
-    assert evaluate(user, {"family": "course"}, policy, now, "app") > {"PRD_DATA_INVALID"}
