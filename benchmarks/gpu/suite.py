@@ -38,8 +38,8 @@ class GpuCase:
         status: "measured" or "not measured".
         note: what ran, or why nothing was measured.
         cpu_ms, gpu_ms: median time of one call; None if not measured.
-        agreement: tower: largest relative difference of a vector; index: share of the exact candidates that the
-            GPU found; None if not measured.
+        agreement: tower: largest relative difference of a vector; index: share of the exact candidates that
+            the GPU found; None if not measured.
     """
 
     name: str
