@@ -23,8 +23,8 @@ import pyarrow.compute
 
 from training.dataset import parse_clock
 from training.errors import AssumptionError, DataError, MissingFileError
+from training.findings import check_field
 from training.importers.imported import ImportedData
-from training.quality import check_field
 from training.schema import ARROW_TYPES, TABLES, Field, Kind
 from training.tables import RawTable
 

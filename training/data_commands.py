@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from training.assume import apply_assumptions, read_assumptions
-from training.data_progress import show_progress
+from training.data_progress import show_progress, show_step
 from training.dataset import DataSource, check_target, parse_clock, write_dataset
 from training.errors import TrainingError
 from training.importers.far_trans import import_far_trans
@@ -17,7 +17,7 @@ from training.importers.imported import ImportedData
 from training.importers.pairs import import_pairs
 from training.quality import CheckedData, check_data, refuse_problems
 from training.schema import INTERACTIONS, PRODUCTS, PROFILES
-from training.simulate.platform import simulate
+from training.simulate.platform import describe_simulation, simulate
 from training.simulate.settings import SimulationSettings
 from training.tables import read_table
 
@@ -96,7 +96,8 @@ def _add_import(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 def _run_far_trans(arguments: argparse.Namespace, console: Console) -> None:
     check_target(arguments.out, force=arguments.force)
-    imported = import_far_trans(arguments.directory)
+    with show_step(console, "reading"):
+        imported = import_far_trans(arguments.directory)
     if arguments.assume is not None:
         clock = parse_clock(str(imported.source.clock))
         imported = apply_assumptions(imported, read_assumptions(arguments.assume), clock)
@@ -105,17 +106,20 @@ def _run_far_trans(arguments: argparse.Namespace, console: Console) -> None:
 
 def _run_pairs(arguments: argparse.Namespace, console: Console) -> None:
     check_target(arguments.out, force=arguments.force)
-    _write_import(import_pairs(arguments.directory, arguments.second), arguments, console)
+    with show_step(console, "reading"):
+        imported = import_pairs(arguments.directory, arguments.second)
+    _write_import(imported, arguments, console)
 
 
 def _write_import(imported: ImportedData, arguments: argparse.Namespace, console: Console) -> None:
-    checked = check_data(
-        interactions=imported.interactions,
-        products=imported.products,
-        profiles=imported.profiles,
-        clock=parse_clock(str(imported.source.clock)),
-    )
-    write_dataset(checked, imported.source, arguments.out, force=arguments.force)
+    with show_step(console, "checking and writing"):
+        checked = check_data(
+            interactions=imported.interactions,
+            products=imported.products,
+            profiles=imported.profiles,
+            clock=parse_clock(str(imported.source.clock)),
+        )
+        write_dataset(checked, imported.source, arguments.out, force=arguments.force)
     show_quality(console, checked, imported.source, arguments.out)
 
 
@@ -130,26 +134,30 @@ def _run_simulate(arguments: argparse.Namespace, console: Console) -> None:
     )
     check_target(arguments.out, force=arguments.force)
     with show_progress(console, text="simulating users", total=settings.users) as advance:
-        result = simulate(settings, advance)
-    write_dataset(
-        result.checked,
-        result.source,
-        arguments.out,
-        force=arguments.force,
-        extra_files={"truth.npz": result.truth},
-    )
-    show_quality(console, result.checked, result.source, arguments.out)
+        drawn = simulate(settings, advance)
+    with show_step(console, "checking and writing"):
+        checked = check_data(
+            interactions=drawn.interactions,
+            products=drawn.products,
+            profiles=drawn.profiles,
+            clock=settings.now,
+        )
+        source = describe_simulation(settings, checked)
+        extra_files = {"truth.npz": drawn.truth}
+        write_dataset(checked, source, arguments.out, force=arguments.force, extra_files=extra_files)
+    show_quality(console, checked, source, arguments.out)
 
 
 def _run_check(arguments: argparse.Namespace, console: Console) -> None:
     check_target(arguments.out, force=arguments.force)
     clock = parse_clock(arguments.clock) if arguments.clock else None
-    checked = check_data(
-        interactions=read_table(arguments.interactions, INTERACTIONS),
-        products=read_table(arguments.products, PRODUCTS),
-        profiles=read_table(arguments.profiles, PROFILES),
-        clock=clock,
-    )
+    with show_step(console, "reading and checking"):
+        checked = check_data(
+            interactions=read_table(arguments.interactions, INTERACTIONS),
+            products=read_table(arguments.products, PRODUCTS),
+            profiles=read_table(arguments.profiles, PROFILES),
+            clock=clock,
+        )
     if arguments.strict:
         refuse_problems(checked)
     source = DataSource(
@@ -182,4 +190,3 @@ def show_quality(console: Console, checked: CheckedData, source: DataSource, out
             console.print(f"assumed: {table_name}.{field} in {count:,} rows", highlight=False)
     console.print(f"users without a profile: {checked.users_without_profile:,}", highlight=False)
     console.print(f"written to {out}", highlight=False, soft_wrap=True)
-

@@ -23,6 +23,17 @@ def show_progress(console: Console, *, text: str, total: int) -> Iterator[Callab
         yield advance
 
 
+@contextmanager
+def show_step(console: Console, text: str) -> Iterator[None]:
+    """Shows that one step is under way, where its length cannot be told beforehand."""
+    if not console.is_terminal:
+        console.print(text, highlight=False)
+        yield
+        return
+    with console.status(text):
+        yield
+
+
 def _plain_lines(console: Console, text: str, total: int) -> Callable[[int], None]:
     done, shown = 0, 0
 

@@ -94,7 +94,7 @@ def read_csv_text(path: Path, columns: Sequence[str]) -> tuple[pa.Table, tuple[t
     Returns: the well-formed rows; the malformed rows as (row number, text); the number of all rows.
 
     Raises:
-        MissingFileError: the file is not there.
+        MissingFileError: the file is not there or cannot be read.
         SchemaError: the file is not CSV, or one of `columns` is missing.
     """
     if not path.is_file():
@@ -117,6 +117,8 @@ def read_csv_text(path: Path, columns: Sequence[str]) -> tuple[pa.Table, tuple[t
                 column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=[""]
             ),
         )
+    except OSError as error:
+        raise MissingFileError(f"cannot read {path}: {error}") from error
     except (pa.ArrowInvalid, UnicodeDecodeError) as error:
         raise SchemaError(f"{path.name}: expected a CSV file with a header row: {error}") from error
     missing = [name for name in columns if name not in table.column_names]

@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet
@@ -284,3 +285,14 @@ def test_a_large_table_is_checked_column_by_column():
     checked = check_data(**tables(events=events))
     assert checked.interactions.quality.quarantined == {"not_finite": 21}
     assert checked.interactions.quality.rows_kept == count - 21
+
+
+def test_check_names_a_file_that_cannot_be_read(tmp_path, capsys, monkeypatch):
+    files = write_own_data(tmp_path)
+
+    def refuse(path, *_arguments, **_options):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    assert main(["check", *files, str(tmp_path / "data")]) == 1
+    assert "events.csv" in capsys.readouterr().err

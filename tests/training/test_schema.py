@@ -1,11 +1,13 @@
 """The three input tables: enumerations as on the wire, reading of CSV and Parquet, wrong files."""
 
+from pathlib import Path
+
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
 from training.errors import MissingFileError, SchemaError
-from training.schema import INTERACTIONS, PRODUCTS, PROFILES
+from training.schema import INTERACTIONS, PRODUCTS, PROFILES, TABLES
 from training.tables import from_columns, read_table
 
 HEADER = "user_id,product_id,event_type,event_time,weight\n"
@@ -132,6 +134,15 @@ def test_row_numbers_count_malformed_lines(tmp_path):
     raw = read_table(path, INTERACTIONS)
     assert raw.row_numbers.tolist() == [1, 3]
     assert raw.malformed == ((2, "u1,p1"), (4, "a,b,c,d,e,f"))
+
+
+@pytest.mark.parametrize("spec", TABLES.values(), ids=TABLES.keys())
+def test_every_column_is_documented(spec):
+    text = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
+    section = text.partition(f"\n## {spec.name}\n")[2].partition("\n## ")[0]
+    first_cells = [line.split("|")[1] for line in section.splitlines() if line.startswith("|")]
+    documented = {name.strip() for cell in first_cells for name in cell.split(",")}
+    assert {field.name for field in spec.fields} <= documented
 
 
 def test_absent_optional_columns_are_missing():

@@ -10,20 +10,33 @@ import pytest
 from training.data_commands import main
 from training.dataset import read_source
 from training.errors import SettingError
-from training.simulate.platform import simulate
+from training.quality import check_data
+from training.simulate.platform import describe_simulation, simulate
 from training.simulate.settings import SimulationSettings
 
 CLOCK = datetime(2026, 11, 22, tzinfo=UTC)
 SMALL = {"users": 600, "courses": 150, "products": 200}
+SETTINGS = SimulationSettings(clock=CLOCK, **SMALL)
 
 
 def ignore(_count):
     """Takes progress and shows none."""
 
 
+def check(drawn):
+    return check_data(
+        interactions=drawn.interactions, products=drawn.products, profiles=drawn.profiles, clock=CLOCK
+    )
+
+
 @pytest.fixture(scope="module")
-def simulation():
-    return simulate(SimulationSettings(clock=CLOCK, **SMALL), ignore)
+def truth():
+    return np.load(io.BytesIO(simulate(SETTINGS, ignore).truth))
+
+
+@pytest.fixture(scope="module")
+def checked():
+    return check(simulate(SETTINGS, ignore))
 
 
 def run(out, *options):
@@ -55,12 +68,12 @@ def test_what_is_simulated_says_so(tmp_path, capsys):
     assert "simulated" in capsys.readouterr().out
 
 
-def test_nothing_is_set_aside(simulation):
-    assert simulation.checked.problems == ()
+def test_nothing_is_set_aside(checked):
+    assert checked.problems == ()
 
 
-def test_the_catalogue_has_the_stated_sizes_and_ids(simulation):
-    products = simulation.checked.products.table
+def test_the_catalogue_has_the_stated_sizes_and_ids(checked):
+    products = checked.products.table
     families = np.array(products.column("family").to_pylist())
     ids = products.column("id").to_pylist()
     assert (families == "COURSE").sum() == SMALL["courses"]
@@ -69,14 +82,14 @@ def test_the_catalogue_has_the_stated_sizes_and_ids(simulation):
         assert id_[0] == {"C": "C", "I": "I"}.get(family[0], "F")
 
 
-def test_events_lie_in_the_twelve_months_before_the_clock(simulation):
-    times = simulation.checked.interactions.table.column("event_time")
+def test_events_lie_in_the_twelve_months_before_the_clock(checked):
+    times = checked.interactions.table.column("event_time")
     assert pc.max(times).as_py() < CLOCK
     assert pc.min(times).as_py() >= datetime(2025, 11, 22, tzinfo=UTC)
 
 
-def test_activity_has_a_median_near_25_and_silent_users(simulation):
-    counts = pc.value_counts(simulation.checked.interactions.table.column("user_id"))
+def test_activity_has_a_median_near_25_and_silent_users(checked):
+    counts = pc.value_counts(checked.interactions.table.column("user_id"))
     events = np.zeros(SMALL["users"])
     events[: len(counts)] = [entry["counts"] for entry in counts.to_pylist()]
     # Wide enough for 600 users; 20,000 users give 24.
@@ -86,13 +99,13 @@ def test_activity_has_a_median_near_25_and_silent_users(simulation):
     assert events.max() > 150
 
 
-def test_every_event_type_occurs(simulation):
-    kinds = set(simulation.checked.interactions.table.column("event_type").to_pylist())
+def test_every_event_type_occurs(checked):
+    kinds = set(checked.interactions.table.column("event_type").to_pylist())
     assert len(kinds) == 9
 
 
-def test_a_user_enrols_once_in_a_course(simulation):
-    table = simulation.checked.interactions.table
+def test_a_user_enrols_once_in_a_course(checked):
+    table = checked.interactions.table
     enrolled = table.filter(pc.equal(table.column("event_type"), "enrol"))
     pairs = set(
         zip(enrolled.column("user_id").to_pylist(), enrolled.column("product_id").to_pylist(), strict=True)
@@ -100,22 +113,22 @@ def test_a_user_enrols_once_in_a_course(simulation):
     assert len(pairs) == enrolled.num_rows
 
 
-def test_popular_products_draw_most_attention(simulation):
-    counts = pc.value_counts(simulation.checked.interactions.table.column("product_id"))
+def test_popular_products_draw_most_attention(checked):
+    counts = pc.value_counts(checked.interactions.table.column("product_id"))
     events = np.sort([entry["counts"] for entry in counts.to_pylist()])[::-1]
     assert events[: len(events) // 10].sum() > 0.3 * events.sum()
 
 
-def test_titles_are_bilingual_and_distinct(simulation):
-    products = simulation.checked.products.table
+def test_titles_are_bilingual_and_distinct(checked):
+    products = checked.products.table
     titles = products.column("title").to_pylist()
     assert len(set(titles)) == len(titles)
     for title in products.column("title_alternate").to_pylist():
         assert any("\u4e00" <= letter <= "\u9fff" for letter in title)
 
 
-def test_the_catalogue_has_the_flaws_a_gate_must_catch(simulation):
-    rows = [row for row in simulation.checked.products.table.to_pylist() if row["family"] != "COURSE"]
+def test_the_catalogue_has_the_flaws_a_gate_must_catch(checked):
+    rows = [row for row in checked.products.table.to_pylist() if row["family"] != "COURSE"]
     assert any(row["status"] not in {"ON_SALE", None} for row in rows)
     assert any(row["registration_code"] is None for row in rows)
     assert any(row["sale_end"] is not None and row["sale_end"] < CLOCK for row in rows)
@@ -129,14 +142,14 @@ def test_the_catalogue_has_the_flaws_a_gate_must_catch(simulation):
     assert 0.3 < sum(score is None for score in scores) / len(scores) < 0.7
 
 
-def test_courses_carry_no_financial_fields(simulation):
-    course = simulation.checked.products.table.to_pylist()[0]
+def test_courses_carry_no_financial_fields(checked):
+    course = checked.products.table.to_pylist()[0]
     for field in ("level_issuer", "level_distributor", "risk_score", "registration_code", "licence_until"):
         assert course[field] is None
 
 
-def test_profiles_have_the_flaws_a_gate_must_catch(simulation):
-    rows = simulation.checked.profiles.table.to_pylist()
+def test_profiles_have_the_flaws_a_gate_must_catch(checked):
+    rows = checked.profiles.table.to_pylist()
     assert len(rows) < SMALL["users"]
     assert {row["risk_level"] for row in rows} == {None, 0, 1, 2, 3, 4, 5}
     year_ago = datetime(2025, 11, 22, tzinfo=UTC).date()
@@ -146,12 +159,13 @@ def test_profiles_have_the_flaws_a_gate_must_catch(simulation):
     assert any(row["blocked"] for row in rows)
 
 
-def test_the_personas_share_tastes_and_differ_in_tolerance(simulation):
-    rows = {row["user_id"]: row for row in simulation.checked.profiles.table.to_pylist()}
-    cautious, bold = (rows[simulation.source.personas[name]] for name in ("cautious", "bold"))
+def test_the_personas_share_tastes_and_differ_in_tolerance(checked, truth):
+    rows = {row["user_id"]: row for row in checked.profiles.table.to_pylist()}
+    cautious, bold = (
+        rows[describe_simulation(SETTINGS, checked).personas[name]] for name in ("cautious", "bold")
+    )
     assert (cautious["risk_level"], bold["risk_level"]) == (2, 5)
     assert None not in {value for name, value in cautious.items() if isinstance(value, bool | int)}
-    truth = np.load(io.BytesIO(simulation.truth))
     np.testing.assert_array_equal(truth["financial_taste"][0], truth["financial_taste"][1])
     np.testing.assert_array_equal(truth["learning_taste"][0], truth["learning_taste"][1])
 
@@ -166,9 +180,8 @@ def test_tastes_are_correlated_over_domains_as_asked(correlation):
     assert truth["taste_correlation"] == correlation
 
 
-def test_behaviour_follows_taste(simulation):
-    table = simulation.checked.interactions.table
-    truth = np.load(io.BytesIO(simulation.truth))
+def test_behaviour_follows_taste(checked, truth):
+    table = checked.interactions.table
     users = np.array([int(id_[1:]) for id_ in table.column("user_id").to_pylist()])
     ids = table.column("product_id").to_pylist()
     course = np.array([id_[0] == "C" for id_ in ids])
@@ -180,7 +193,7 @@ def test_behaviour_follows_taste(simulation):
 @pytest.mark.parametrize(("users", "courses", "products"), [(1, 1, 0), (2, 1, 1), (7, 1, 3)])
 def test_the_smallest_platforms_work(users, courses, products):
     settings = SimulationSettings(clock=CLOCK, users=users, courses=courses, products=products)
-    checked = simulate(settings, ignore).checked
+    checked = check(simulate(settings, ignore))
     assert checked.products.table.num_rows == courses + products
     assert checked.interactions.table.num_rows > 0
 

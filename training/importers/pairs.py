@@ -102,7 +102,7 @@ def _read_lists(path: Path, event_type: str) -> _Pairs:
     users: list[str] = []
     items: list[str] = []
     places: list[int] = []
-    with path.open(encoding="utf-8") as file:
+    with path.open(encoding="utf-8", errors="replace") as file:
         for number, line in enumerate(file, start=1):
             user, *mine = line.split() or [""]
             if not all(value.isascii() and value.isdigit() for value in (user, *mine)) and line.strip():

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from training.dataset import DataSource, format_clock
-from training.quality import CheckedData, check_data
+from training.quality import CheckedData
 from training.schema import INTERACTIONS, PRODUCTS, PROFILES, TableSpec
 from training.simulate.behaviour import draw_interactions
 from training.simulate.courses import draw_courses
@@ -24,10 +24,11 @@ STREAMS: Final = ("latents", "courses", "products", "people", "behaviour")
 
 @dataclass(frozen=True)
 class Simulation:
-    """A simulated data set, its description, and the truth as the bytes of truth.npz."""
+    """Simulated tables before the checks, and the truth as the bytes of truth.npz."""
 
-    checked: CheckedData
-    source: DataSource
+    interactions: RawTable
+    products: RawTable
+    profiles: RawTable
     truth: bytes
 
 
@@ -37,9 +38,6 @@ def simulate(settings: SimulationSettings, advance: Callable[[int], None]) -> Si
     Args:
         settings: sizes, seed, clock and strengths.
         advance: called with the number of users whose behaviour was drawn since the last call.
-
-    Raises:
-        EmptyDataError: so few users that nobody did anything.
     """
     # One stream per part, so that a change in one part does not change the others.
     seeds = np.random.SeedSequence(settings.seed).spawn(len(STREAMS))
@@ -58,21 +56,16 @@ def simulate(settings: SimulationSettings, advance: Callable[[int], None]) -> Si
         rng=rngs["behaviour"],
         advance=advance,
     )
-    checked = check_data(
+    return Simulation(
         interactions=from_columns(INTERACTIONS, events),
         products=_stack(PRODUCTS, courses, products),
         profiles=from_columns(PROFILES, people.columns),
-        clock=settings.now,
+        truth=_truth(settings, latents, people.risk_levels),
     )
-    return Simulation(checked, _describe(settings, checked), _truth(settings, latents, people.risk_levels))
 
 
-def _stack(spec: TableSpec, *parts: dict[str, Any]) -> RawTable:
-    table = pa.concat_tables([from_columns(spec, columns).table for columns in parts]).combine_chunks()
-    return RawTable(spec, table, table, np.arange(1, table.num_rows + 1, dtype=np.int64))
-
-
-def _describe(settings: SimulationSettings, checked: CheckedData) -> DataSource:
+def describe_simulation(settings: SimulationSettings, checked: CheckedData) -> DataSource:
+    """Describes a simulated data set; it says that it is simulated, and names two users worth showing."""
     personas = {"cautious": "U000000"} | ({"bold": "U000001"} if settings.users > 1 else {})
     return DataSource(
         name="simulated",
@@ -94,6 +87,11 @@ def _describe(settings: SimulationSettings, checked: CheckedData) -> DataSource:
         },
         personas=personas,
     )
+
+
+def _stack(spec: TableSpec, *parts: dict[str, Any]) -> RawTable:
+    table = pa.concat_tables([from_columns(spec, columns).table for columns in parts]).combine_chunks()
+    return RawTable(spec, table, table, np.arange(1, table.num_rows + 1, dtype=np.int64))
 
 
 def _truth(settings: SimulationSettings, latents: Latents, risk_levels: Any) -> bytes:
