@@ -1,7 +1,9 @@
 """The program: opens everything or says in one line why not, serves, and drains on SIGTERM."""
 
 import signal
+import socket
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import FrameType
@@ -24,6 +26,9 @@ from server.store import Store
 
 MESSAGE_BYTES_MAX = 1 << 20
 METADATA_BYTES_MAX = 16 << 10
+REFUSE_S = 0.2
+"""How long new calls are refused before the port closes. When it closes, gRPC cancels calls that it has taken
+from the network but not handed over yet; a refusal is worth retrying, a cancelled call is not."""
 
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -76,9 +81,13 @@ def serve(settings: Settings) -> None:
         _announce(settings, snapshot, door, assumed_data)
         _set_health(door, _SERVING)
         stop.wait()
-        _log.info("draining", grace_s=settings.grace_s)
+        _log.info("draining", drain_delay_s=settings.drain_delay_s, grace_s=settings.grace_s)
+        door.health.enter_graceful_shutdown()
+        time.sleep(settings.drain_delay_s)
+        door.interceptor.refuse_all()
+        time.sleep(REFUSE_S)
     finally:
-        _drain(door, pipeline, settings.grace_s)
+        _close(door, pipeline, settings.grace_s)
         if store is not None:
             store.close()
         restore()
@@ -115,15 +124,24 @@ def _open_door(settings: Settings, assumed_data: bool) -> _Door:
     recommendation_pb2_grpc.add_RecommendationServiceServicer_to_server(service, server)
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     reflection.enable_server_reflection((SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
-    address = f"{settings.host}:{settings.port}"
-    try:
-        port = server.add_insecure_port(address)
-    except RuntimeError as error:
-        raise PortError(f"{address}: cannot be bound; is the port taken?") from error
+    port = _bind(server, settings.host, settings.port)
     door = _Door(server, port, pool, interceptor, checks, service)
     # The library starts "" as SERVING; nothing is ready yet.
     _set_health(door, _NOT_SERVING)
     return door
+
+
+def _bind(server: grpc.Server, host: str, port: int) -> int:
+    address = f"{host}:{port}"
+    try:
+        # gRPC's own failure to bind says why in its log only, so the address is tried first.
+        family, kind, protocol, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(where)
+        return server.add_insecure_port(address)
+    except (OSError, RuntimeError) as error:
+        raise PortError(f"{address}: cannot be bound: {error}") from error
 
 
 def _set_health(door: _Door, status: int) -> None:
@@ -151,8 +169,7 @@ def _announce(settings: Settings, snapshot: Snapshot, door: _Door, assumed_data:
     )
 
 
-def _drain(door: _Door, pipeline: Pipeline | None, grace_s: float) -> None:
-    door.health.enter_graceful_shutdown()
+def _close(door: _Door, pipeline: Pipeline | None, grace_s: float) -> None:
     door.server.stop(grace_s).wait(timeout=grace_s + 5.0)
     if pipeline is not None:
         pipeline.close()

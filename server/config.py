@@ -90,8 +90,11 @@ class Settings(BaseSettings):
     retriever: Literal["faiss", "exact"] = Field(
         default="faiss", description="Search with FAISS, or score every row of the search range."
     )
+    drain_delay_s: Annotated[float, Field(ge=0, le=600)] = Field(
+        default=0.0, description="Seconds to go on answering as NOT_SERVING after SIGTERM."
+    )
     grace_s: Annotated[float, Field(ge=0, le=600)] = Field(
-        default=10.0, description="Seconds that calls in flight get to finish after SIGTERM."
+        default=10.0, description="Seconds that calls in flight get to finish once new ones are refused."
     )
 
     @model_validator(mode="after")

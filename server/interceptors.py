@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 from google.protobuf.message import DecodeError
 
-from server.errors import MalformedMessageError, OverloadError
+from server.errors import MalformedMessageError, NotReadyError, OverloadError, ServingError
 from server.status import describe, to_status
 
 REJECTION_COUNT_MAX = 4096
@@ -59,6 +59,7 @@ class DoorInterceptor(Interceptor):
         self._waiting_limit = waiting_limit
         self._guarded: dict[str, Handler] = {}
         self._rejections = CallPool(1, "reject")
+        self._draining = False
 
     def intercept_service(
         self,
@@ -74,20 +75,26 @@ class DoorInterceptor(Interceptor):
             if handler is None or handler.request_streaming or handler.response_streaming:
                 return handler
             guarded = self._guarded.setdefault(method, _guard(handler))
+        if self._draining:
+            return self._reject(NotReadyError("the server is draining"))
         if self._pool.waiting_count >= self._waiting_limit:
-            return self._reject()
+            return self._reject(OverloadError("too many calls wait; retry later"))
         return guarded
+
+    def refuse_all(self) -> None:
+        """Answers every further call as worth retrying elsewhere."""
+        self._draining = True
 
     def close(self) -> None:
         """Stops the thread that answers refused calls."""
         self._rejections.shutdown(wait=False)
 
-    def _reject(self) -> Handler | None:
+    def _reject(self, error: ServingError) -> Handler | None:
         if self._rejections.waiting_count >= REJECTION_COUNT_MAX:
             return None
 
         def refuse(_: object, context: grpc.ServicerContext) -> None:
-            _abort(context, OverloadError("too many calls wait; retry later"))
+            _abort(context, error)
 
         # gRPC runs a behaviour on its own pool when it names one: a refusal must not wait behind the work.
         refuse.experimental_thread_pool = self._rejections  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Users and products that are eligible, and changes to them: one at a time they show what each rule decides."""
+"""Users and products that are eligible, and changes to them: one at a time they show what a rule decides."""
 
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any

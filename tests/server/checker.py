@@ -1,4 +1,4 @@
-"""A second reading of the rules, written from their text alone; shares nothing with the gate or the definition.
+"""A second reading of the rules, written from their text alone; shares nothing with gate or definition.
 
 Covers predicates 0, 1, 2, 3, 6, 9, 10 and 25. `judge` returns the names of the codes against a pair.
 """
@@ -100,10 +100,18 @@ def _assessment(user: Record, policy: Record, now: datetime) -> str | None:
         return "USR_ASSESSMENT_FUTURE"
     if today >= _months_later(taken, policy["assessment"]["validity_months"]):
         return "USR_ASSESSMENT_EXPIRED"
+    return _changes(user) or _assessment_counts(user, policy)
+
+
+def _changes(user: Record) -> str | None:
     if user.get("change_reported") is not False:
         return "USR_CHANGE_REPORTED"
     if user.get("level_changed") is not False and user.get("level_confirmed") is not True:
         return "USR_LEVEL_UNCONFIRMED"
+    return None
+
+
+def _assessment_counts(user: Record, policy: Record) -> str | None:
     daily = _whole(user, "assessments_today", 0, 10**6)
     yearly = _whole(user, "assessments_12m", 0, 10**6)
     if daily is None or yearly is None:

@@ -80,9 +80,7 @@ def start_server(directory: Path, *arguments: str) -> Server:
 
 
 @pytest.fixture(scope="session")
-def platform(
-    make_export: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
-) -> Platform:
+def platform(make_export: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Platform:
     """A sealed bundle large enough for an inverted file, and a store of a few users."""
     directory = tmp_path_factory.mktemp("platform")
     drawn = draw_products(np.random.default_rng(SEED), PRODUCT_COUNT)
@@ -142,7 +140,12 @@ def _storable(product: dict[str, Any], number: int) -> dict[str, Any]:
     for name, value in product.items():
         wrong = isinstance(value, (bool, float)) or (name == "risk_score" and isinstance(value, str))
         naive = name.startswith("sale_") and value.tzinfo is None
-        if wrong or naive or (name == "channels" and isinstance(value, str)) or (name == "issuer" and value == 7):
+        if (
+            wrong
+            or naive
+            or (name == "channels" and isinstance(value, str))
+            or (name == "issuer" and value == 7)
+        ):
             del row[name]
     if "channels" in row:
         row["channels"] = sorted(row["channels"])

@@ -32,7 +32,7 @@ def wire_user(user: dict[str, Any]) -> dict[str, Any]:
     for name, value in user.items():
         expected = kinds.get(name)
         wrong = expected is not None and not isinstance(value, expected)
-        number = name.startswith("assess") and name != "assessed_on" or name == "risk_level"
+        number = (name.startswith("assess") and name != "assessed_on") or name == "risk_level"
         if wrong or (number and type(value) is not int):
             continue
         if name == "assessed_on" and type(value).__name__ != "date":
@@ -101,7 +101,9 @@ def test_every_answer_for_many_kinds_of_users_passes_the_second_reading(
         domain = int(random.integers(0, 4))
         limit = None if number % 3 else int(random.choice([0, 2500, 9000]))
         answer = stub.Recommend(
-            recommend(to_user(f"u{number}", user, FEW), k, domain=domain, risk_score_limit=limit, allow_seen=True)
+            recommend(
+                to_user(f"u{number}", user, FEW), k, domain=domain, risk_score_limit=limit, allow_seen=True
+            )
         )
         verify(answer.products, user, platform, limit)
         learning = {name for name, row in platform.products.items() if row.get("family") == "COURSE"}
@@ -154,7 +156,9 @@ def test_exclude_include_and_seen_products_bound_the_list(stub: Stub) -> None:
     }
     excluded = stub.Recommend(recommend(user, 50, exclude_product_ids=[*everything[:5], "no such product"]))
     assert [product.product_id for product in excluded.products][:45] == everything[5:50]
-    included = stub.Recommend(recommend(user, 50, include_product_ids=[everything[30], everything[2], "nothing"]))
+    included = stub.Recommend(
+        recommend(user, 50, include_product_ids=[everything[30], everything[2], "nothing"])
+    )
     assert [product.product_id for product in included.products] == [everything[2], everything[30]]
 
 

@@ -17,9 +17,9 @@ from tests.server.cases import CHANNEL, NOW, draw_products, draw_users, eligible
 from tests.server.checker import judge
 
 SEED = 20261122
-PREDICATE_PREFIXES = {
+OWN_CODES = {
     0: {"SYS_POLICY_NOT_EFFECTIVE"},
-    1: {"PRD_DATA_INVALID", "PRD_HALTED", "PRD_STATUS_UNKNOWN", "PRD_NOT_ON_SALE", "PRD_REGISTRATION_MISSING"},
+    1: {"PRD_DATA_INVALID", "PRD_HALTED", "PRD_STATUS_UNKNOWN", "PRD_NOT_ON_SALE"},
     2: {"PRD_WINDOW_UNKNOWN", "PRD_OUTSIDE_WINDOW"},
     3: {"PRD_CHANNEL_UNKNOWN", "PRD_CHANNEL_NOT_PERMITTED", "PRD_CHANNEL_LICENCE_EXPIRED"},
     6: {"USR_NOT_FOUND", "USR_RESTRICTED", "USR_CONSENT_MISSING"},
@@ -95,9 +95,9 @@ def test_enough_of_the_pairs_are_eligible_for_the_comparison_to_mean_something(j
     assert sum(not pair.gate for pair in judged) >= 0.3 * len(judged)
 
 
-@pytest.mark.parametrize("predicate", sorted(PREDICATE_PREFIXES))
+@pytest.mark.parametrize("predicate", sorted(OWN_CODES))
 def test_each_predicate_decides_some_pair_alone(judged: list[Judged], predicate: int) -> None:
-    own = PREDICATE_PREFIXES[predicate]
+    own = OWN_CODES[predicate]
     assert any(len(pair.gate) == 1 and pair.gate <= own for pair in judged)
 
 

@@ -1,0 +1,167 @@
+"""What the program does before it serves and after it is told to stop: real processes."""
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import grpc
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from prudence.v1 import recommendation_pb2_grpc
+
+from server.import_users import import_users
+from suitability.policy import default_policy_path
+from tests.server.cases import eligible_user
+from tests.server.conftest import CLOCK, ROOT, Platform, run_command, start_server
+from tests.server.wire import recommend, to_user
+
+
+def assert_refused(done: "subprocess.CompletedProcess[str]", *words: str) -> None:
+    assert done.returncode == 1
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    for word in words:
+        assert word in done.stderr
+
+
+@pytest.mark.parametrize("name", ["index.faiss", "products.parquet"])
+def test_a_flipped_byte_in_the_bundle_refuses_to_start_and_names_the_file(
+    platform: Platform, tmp_path: Path, name: str
+) -> None:
+    bundles = tmp_path / "bundles"
+    shutil.copytree(platform.bundles, bundles)
+    path = bundles / "test-1" / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.chmod(0o644)
+    path.write_bytes(content)
+    assert_refused(run_command("--bundles", str(bundles), "--port", "0"), name)
+
+
+def test_missing_bundles_refuse_to_start(tmp_path: Path) -> None:
+    assert_refused(run_command("--bundles", str(tmp_path / "none"), "--port", "0"), "none")
+
+
+def test_a_taken_port_refuses_to_start_and_names_the_address(platform: Platform) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert_refused(
+            run_command("--bundles", str(platform.bundles), "--port", str(port)), f"127.0.0.1:{port}"
+        )
+
+
+def test_a_policy_that_fails_lint_refuses_to_start(platform: Platform, tmp_path: Path) -> None:
+    values = json.loads(default_policy_path().read_bytes())
+    values["risk_matrix"]["CN5"]["0"] = 5
+    policy = tmp_path / "loose.json"
+    policy.write_text(json.dumps(values))
+    done = run_command("--bundles", str(platform.bundles), "--port", "0", "--policy", str(policy))
+    assert_refused(done, "risk_matrix.CN5")
+
+
+def test_a_device_that_is_not_there_refuses_to_start(platform: Platform) -> None:
+    done = run_command("--bundles", str(platform.bundles), "--port", "0", "--device", "cuda")
+    assert_refused(done, "cuda")
+
+
+def test_a_missing_store_refuses_to_start(platform: Platform, tmp_path: Path) -> None:
+    done = run_command(
+        "--bundles", str(platform.bundles), "--port", "0", "--store", str(tmp_path / "none.sqlite")
+    )
+    assert_refused(done, "none.sqlite")
+
+
+def test_assumed_profiles_are_served_only_with_leave(platform: Platform, tmp_path: Path) -> None:
+    profiles = pa.table(
+        {
+            "user_id": ["a"],
+            "risk_level": pa.array([3], pa.int64()),
+            "assumed": pa.array([["risk_level"]], pa.list_(pa.string())),
+        }
+    )
+    pq.write_table(profiles, tmp_path / "p.parquet")
+    events = pa.table({name: pa.array([], pa.string()) for name in ("user_id", "product_id", "event_type")})
+    events = events.append_column("event_time", pa.array([], pa.timestamp("us", "UTC")))
+    pq.write_table(events, tmp_path / "i.parquet")
+    store = tmp_path / "s.sqlite"
+    import_users(
+        tmp_path / "p.parquet", tmp_path / "i.parquet", store, force=False, on_progress=lambda *_: None
+    )
+    plan = ("--bundles", str(platform.bundles), "--store", str(store))
+    assert_refused(run_command(*plan, "--port", "0"), "--allow-assumed")
+    running = start_server(tmp_path / "run", *plan, "--allow-assumed")
+    assert '"assumed_data": true' in running.log.read_text()
+    assert running.stop() == 0
+
+
+def test_an_unknown_setting_stops_the_program_with_its_name(platform: Platform) -> None:
+    done = run_command("--bundles", str(platform.bundles), "--prot", "0")
+    assert done.returncode != 0
+    assert "--prot" in done.stderr
+
+
+def test_print_config_prints_the_settings_and_stops(platform: Platform) -> None:
+    done = run_command("--bundles", str(platform.bundles), "--k-max", "77", "--print-config")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["k_max"] == 77
+
+
+def test_sigterm_cuts_no_call_and_ends_with_0(platform: Platform, tmp_path: Path) -> None:
+    running = start_server(tmp_path, "--bundles", str(platform.bundles), "--clock", CLOCK, "--grace-s", "5")
+    request = recommend(to_user("a", eligible_user()), 200)
+
+    def call_until_refused(stub: recommendation_pb2_grpc.RecommendationServiceStub) -> grpc.StatusCode:
+        for _ in range(100_000):
+            try:
+                assert len(stub.Recommend(request).products) == 200
+            except grpc.RpcError as error:
+                code: grpc.StatusCode = error.code()
+                return code
+            first_answered.set()
+        raise AssertionError("the server did not stop")
+
+    first_answered = threading.Event()
+    with grpc.insecure_channel(running.target) as channel, ThreadPoolExecutor(4) as pool:
+        stub = recommendation_pb2_grpc.RecommendationServiceStub(channel)
+        calls = [pool.submit(call_until_refused, stub) for _ in range(4)]
+        assert first_answered.wait(timeout=30)
+        assert running.stop() == 0
+        codes = {future.result() for future in calls}
+    # A call is answered whole or refused as worth retrying elsewhere; none is cut.
+    assert codes == {grpc.StatusCode.UNAVAILABLE}
+    log = running.log.read_text()
+    assert "drained" in log
+    assert "Traceback" not in log
+
+
+def test_the_start_line_says_what_really_runs(platform: Platform, tmp_path: Path) -> None:
+    running = start_server(tmp_path, "--bundles", str(platform.bundles), "--retriever", "exact")
+    assert running.stop() == 0
+    line = json.loads(running.log.read_text().splitlines()[0])
+    assert (line["event"], line["tower"], line["index"]) == (
+        "serving",
+        "CPUExecutionProvider",
+        "IndexIVFFlat",
+    )
+    assert (line["retriever"], line["clock"], line["bundle"]) == ("exact", "system", "test-1")
+    assert line["address"] == running.target
+
+
+def test_importing_the_server_loads_no_training_library() -> None:
+    script = (
+        "import sys, server.app, server.__main__\n"
+        "bad = {'torch', 'onnx', 'onnxscript', 'training', 'export'} & set(sys.modules)\n"
+        "sys.exit(', '.join(sorted(bad)) or 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
