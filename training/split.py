@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.histories import Interactions, IntArray, Targets, find_next, find_targets
+from training.histories import IntArray, Interactions, Targets, find_next, find_targets
 
 
 @dataclass(frozen=True)

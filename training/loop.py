@@ -1,0 +1,140 @@
+"""The training loop: epochs, validation and early stopping.
+
+Every epoch's order and every random draw come from (seed, stage, epoch), so a resumed run needs no saved
+random state to end where an uninterrupted run ends.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from training.config import Config, TwoTowerConfig
+from training.errors import DivergenceError
+from training.examples import Examples
+from training.histories import Targets
+from training.metrics import RankingQuality, measure_ranking
+from training.mf import MfLearner
+from training.split import Validation
+from training.two_tower import TwoTowerLearner
+
+StageName = Literal["search", "final"]
+Learner = TwoTowerLearner | MfLearner
+STAGES: Final[tuple[StageName, ...]] = ("search", "final")
+_ENCODE_COUNT: Final = 2048
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """Holds what one epoch gave."""
+
+    loss: float
+    seconds: float
+    examples_per_second: float
+    quality: RankingQuality | None
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Holds how far a stage is: "search" finds the number of epochs, "final" learns from everything."""
+
+    name: StageName
+    epochs: tuple[Epoch, ...] = ()
+    finished: bool = False
+
+    @property
+    def best_epoch_count(self) -> int:
+        """Counts the epochs up to the one with the best validation recall; all of them without validation."""
+        recalls = [epoch.quality.recall_at_20 for epoch in self.epochs if epoch.quality is not None]
+        return int(np.argmax(recalls)) + 1 if recalls else len(self.epochs)
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """Holds a learner with its optimizer, and the examples it learns from."""
+
+    learner: Learner
+    optimizer: torch.optim.Optimizer
+    examples: Examples
+    validation: Validation | None
+    config: Config
+    on_batch: Callable[[int], None]  # Called with the number of examples done since the last call.
+
+
+def make_trainer(
+    examples: Examples, validation: Validation | None, config: Config, on_batch: Callable[[int], None]
+) -> Trainer:
+    """Makes a fresh learner; its weights depend on the seed and the examples alone."""
+    torch.manual_seed(config.seed)
+    learner = (
+        TwoTowerLearner(examples, config)
+        if isinstance(config, TwoTowerConfig)
+        else MfLearner(examples, config)
+    )
+    return Trainer(learner, learner.make_optimizer(), examples, validation, config, on_batch)
+
+
+def run_epoch(trainer: Trainer, stage: Stage, *, epoch_count: int) -> Stage:
+    """Runs one more epoch.
+
+    The stage is finished when it has `epoch_count` epochs, or when validation recall@20 has not risen for
+    `patience` epochs.
+
+    Raises:
+        DivergenceError: the loss is not finite.
+    """
+    config, examples = trainer.config, trainer.examples
+    started = time.perf_counter()
+    loss = _learn(trainer, stage)
+    count = len(examples.targets.user_row)
+    seconds = time.perf_counter() - started
+    quality = None
+    if trainer.validation is not None:
+        users, items = encode_vectors(trainer.learner.towers, examples, trainer.validation.users)
+        quality = measure_ranking(users, items, trainer.validation)
+    stage = replace(stage, epochs=(*stage.epochs, Epoch(loss, seconds, count / seconds, quality)))
+    waited = len(stage.epochs) - stage.best_epoch_count
+    return replace(stage, finished=len(stage.epochs) >= epoch_count or waited >= config.patience)
+
+
+def encode_vectors(
+    towers: Any, examples: Examples, targets: Targets
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Encodes the users of some targets, and every product, in evaluation mode."""
+    towers.eval()
+    rows = np.arange(len(targets.user_row))
+    chunks = [rows[start : start + _ENCODE_COUNT] for start in range(0, len(rows), _ENCODE_COUNT)]
+    with torch.no_grad():
+        users = [towers.user_tower(*examples.encode_targets(targets, chunk)) for chunk in chunks]
+        items = towers.item_tower(*examples.item_inputs)
+    return torch.cat(users).numpy(), items.numpy()
+
+
+def _learn(trainer: Trainer, stage: Stage) -> float:
+    """Goes once through all targets in a seeded order; returns the mean loss."""
+    config, learner = trainer.config, trainer.learner
+    seeds = np.random.SeedSequence([config.seed, STAGES.index(stage.name), len(stage.epochs)])
+    torch.manual_seed(int(seeds.generate_state(1)[0]))
+    order = np.random.default_rng(seeds).permutation(len(trainer.examples.targets.user_row))
+    learner.train()
+    total = 0.0
+    for start in range(0, len(order), config.batch_size):
+        rows = order[start : start + config.batch_size]
+        loss = learner(rows)
+        trainer.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        _check_finite(loss, stage)
+        trainer.optimizer.step()
+        total += loss.item() * len(rows)
+        trainer.on_batch(len(rows))
+    return total / len(order)
+
+
+def _check_finite(loss: torch.Tensor, stage: Stage) -> None:
+    if not torch.isfinite(loss):
+        epoch = len(stage.epochs) + 1
+        raise DivergenceError(f"loss in epoch {epoch} of {stage.name}: expected a finite number, got {loss}")

@@ -1,0 +1,218 @@
+"""A training run: search for the number of epochs, learn from everything, write the run directory.
+
+The search learns from what came first and is validated on what came after; the final model learns from all
+events for as many epochs as were best.
+"""
+
+import hashlib
+import json
+import shutil
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from rich.console import Console
+
+from training.checkpoint import (
+    Checkpoint,
+    copy_weights,
+    load_checkpoint,
+    restore_trainer,
+    save_checkpoint,
+    write_tensors,
+)
+from training.config import Config
+from training.data_progress import show_progress
+from training.dataset import check_target
+from training.errors import CheckpointError, MissingFileError, OutputError, TrainingError
+from training.examples import Examples, LearningData, encode_examples, read_learning_data
+from training.loop import Stage, Trainer, make_trainer, run_epoch
+from training.metrics import RankingQuality, measure_popularity
+from training.split import Split, Validation, split_by_time
+
+FORMAT_VERSION: Final = 1
+_CHECKPOINT_NAME: Final = "checkpoint.safetensors"
+
+
+@dataclass
+class _Session:
+    """Runs stages one after another, with a checkpoint after every epoch."""
+
+    path: Path
+    config: Config
+    run_id: str
+    console: Console
+    resumed: Checkpoint | None
+    done: list[Stage] = field(default_factory=list)
+
+    def run(
+        self, stage: Stage, examples: Examples, validation: Validation | None, epoch_count: int
+    ) -> Trainer:
+        """Runs a stage to its end, from the checkpoint where it has one."""
+        total = epoch_count * len(examples.targets.user_row)
+        with show_progress(self.console, text=f"training ({stage.name})", total=total) as advance:
+            trainer = make_trainer(examples, validation, self.config, advance)
+            if self.resumed is not None and self.resumed.stages[-1].name == stage.name:
+                stage = self.resumed.stages[-1]
+                restore_trainer(self.resumed, trainer)
+            while not stage.finished:
+                stage = run_epoch(trainer, stage, epoch_count=epoch_count)
+                stages = (*self.done, stage)
+                save_checkpoint(self.path, run_id=self.run_id, stages=stages, trainer=trainer)
+                self.console.print(_describe_epoch(stage), highlight=False)
+        self.done.append(stage)
+        return trainer
+
+
+def train(
+    data: Path,
+    out: Path,
+    config: Config,
+    *,
+    until: datetime | None,
+    resume: bool,
+    force: bool,
+    console: Console,
+) -> None:
+    """Trains a model and writes the run directory, whole or not at all.
+
+    An interrupted run leaves its last checkpoint in a hidden sibling of `out`, from which `resume` goes on.
+
+    Raises:
+        TrainingError: see its tree.
+    """
+    check_target(out, force=force)
+    work = out.with_name(f".{out.name}.partial")
+    _check_work(work, resume=resume, force=force)
+    torch.set_num_threads(config.thread_count)
+    source_text = _read_text(data / "source.json")
+    learning_data = read_learning_data(data, until=until)
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+        _train_into(work, learning_data, config, resume=resume, console=console)
+        (work / "source.json").write_text(source_text, encoding="utf-8")
+        (work / _CHECKPOINT_NAME).unlink()
+        if out.exists():
+            shutil.rmtree(out)
+        work.rename(out)
+    except OSError as error:
+        raise OutputError(f"cannot write {out}: {error}") from error
+    except TrainingError:
+        if not resume:
+            with suppress(OSError):
+                shutil.rmtree(work)
+        raise
+
+
+def _check_work(work: Path, *, resume: bool, force: bool) -> None:
+    if resume:
+        if not (work / _CHECKPOINT_NAME).is_file():
+            raise CheckpointError(f"{work}: expected a checkpoint to resume from, found none")
+    elif force:
+        shutil.rmtree(work, ignore_errors=True)
+    elif work.exists():
+        raise OutputError(f"{work} holds an interrupted run; --resume goes on with it, --force drops it")
+
+
+def _train_into(work: Path, data: LearningData, config: Config, *, resume: bool, console: Console) -> None:
+    started = time.perf_counter()
+    split = split_by_time(
+        data.interactions,
+        fraction=config.validation_fraction,
+        user_limit=config.validation_user_limit,
+        seed=config.seed,
+    )
+    path, run_id = work / _CHECKPOINT_NAME, _make_run_id(data, config)
+    resumed = load_checkpoint(path, run_id=run_id) if resume else None
+    session = _Session(path, config, run_id, console, resumed)
+    popularity, epoch_count = None, config.epochs
+    if len(split.validation.pair_user):
+        popularity, epoch_count = _search(session, data, split)
+    trainer = session.run(Stage("final"), encode_examples(data, data.interactions), None, epoch_count)
+    metrics = _collect_metrics(session, popularity, data, split, time.perf_counter() - started)
+    _write_run(work, trainer, metrics)
+
+
+def _search(session: _Session, data: LearningData, split: Split) -> tuple[RankingQuality, int]:
+    """Finds the number of epochs; returns popularity's quality on the same users beside it."""
+    examples = encode_examples(data, split.train)
+    share = examples.token_share.numpy()[examples.row_tokens]
+    popularity = measure_popularity(share, split.validation)
+    if session.resumed is not None and session.resumed.stages[0].finished:
+        session.done.append(session.resumed.stages[0])
+    else:
+        session.run(Stage("search"), examples, split.validation, session.config.epochs)
+    return popularity, session.done[0].best_epoch_count
+
+
+def _collect_metrics(
+    session: _Session, popularity: RankingQuality | None, data: LearningData, split: Split, seconds: float
+) -> dict[str, Any]:
+    epochs = [epoch for stage in session.done for epoch in stage.epochs]
+    learning_seconds = sum(epoch.seconds for epoch in epochs)
+    examples = sum(epoch.seconds * epoch.examples_per_second for epoch in epochs)
+    search = session.done[0]
+    best = search.epochs[search.best_epoch_count - 1].quality
+    return {
+        "model": session.config.model,
+        "seed": session.config.seed,
+        "validation": None
+        if best is None or popularity is None
+        else {
+            "user_count": len(split.validation.users.user_row),
+            **asdict(best),
+            "popularity": asdict(popularity),
+        },
+        "epoch_count": search.best_epoch_count,
+        "seconds": seconds,
+        "examples_per_second": examples / learning_seconds,
+        "counts": {
+            "users": len(data.user_ids),
+            "products": len(data.products),
+            "events": len(data.interactions.user_row),
+        },
+        "stages": [asdict(stage) for stage in session.done],
+    }
+
+
+def _write_run(work: Path, trainer: Trainer, metrics: dict[str, Any]) -> None:
+    examples = trainer.examples
+    texts = {
+        "config.json": trainer.config.model_dump_json(indent=2),
+        "features.json": examples.spec.to_json(),
+        "vocabulary.json": examples.vocabulary.to_json(),
+        "metrics.json": json.dumps(metrics, indent=2),
+    }
+    for name, text in texts.items():
+        (work / name).write_text(text + "\n", encoding="utf-8")
+    weights = copy_weights(trainer.learner.towers)
+    write_tensors(work / "model.safetensors", weights, {"format_version": str(FORMAT_VERSION)})
+
+
+def _make_run_id(data: LearningData, config: Config) -> str:
+    """Identifies settings and events: a checkpoint of another run must not be resumed."""
+    digest = hashlib.sha256(config.model_dump_json().encode())
+    events = data.interactions
+    for array in (events.user_row, events.item_row, events.event_code, events.event_time):
+        digest.update(array.tobytes())
+    digest.update(json.dumps([data.user_ids, [product["id"] for product in data.products]]).encode())
+    return digest.hexdigest()
+
+
+def _describe_epoch(stage: Stage) -> str:
+    epoch = stage.epochs[-1]
+    text = f"{stage.name} epoch {len(stage.epochs)}: loss {epoch.loss:.4f}, {epoch.seconds:.1f} s"
+    if epoch.quality is not None:
+        text += f", recall@20 {epoch.quality.recall_at_20:.4f}, ndcg@10 {epoch.quality.ndcg_at_10:.4f}"
+    return text
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise MissingFileError(f"{path}: cannot be read: {error.strerror}") from error

@@ -1,0 +1,71 @@
+"""Opens a finished run for export and evaluation."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from index.errors import FeatureError
+from index.features import FeatureSpec, Vocabulary
+from training.checkpoint import load_weights, read_tensors
+from training.config import Config, TwoTowerConfig, make_config, read_settings
+from training.errors import CheckpointError, MissingFileError
+from training.mf import MatrixFactorisation
+from training.run import FORMAT_VERSION
+from training.two_tower import TwoTower
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """Holds a finished run; the towers are in evaluation mode."""
+
+    config: Config
+    spec: FeatureSpec
+    vocabulary: Vocabulary
+    towers: TwoTower | MatrixFactorisation
+    metrics: Mapping[str, Any]
+    source: Mapping[str, Any]
+
+
+def open_run(run: Path) -> TrainedRun:
+    """Opens a finished run.
+
+    Raises:
+        MissingFileError: a file is missing.
+        SettingError: its settings are not of this version.
+        CheckpointError: a file is damaged, of another schema, or does not fit the others.
+    """
+    values = read_settings(run / "config.json")
+    config = make_config(str(values.get("model")), values)
+    try:
+        spec = FeatureSpec.from_json(_read_bytes(run / "features.json"))
+        vocabulary = Vocabulary.from_json(_read_bytes(run / "vocabulary.json"))
+        metrics = json.loads(_read_bytes(run / "metrics.json"))
+        source = json.loads(_read_bytes(run / "source.json"))
+    except (FeatureError, ValueError) as error:
+        raise CheckpointError(f"{run}: {error}") from error
+    weights, metadata = read_tensors(run / "model.safetensors")
+    found = metadata.get("format_version")
+    if found != str(FORMAT_VERSION):
+        raise CheckpointError(
+            f"{run}/model.safetensors: expected format_version {FORMAT_VERSION}, got {found}"
+        )
+    towers = _make_towers(spec, vocabulary.token_count, config)
+    load_weights(towers, weights)
+    return TrainedRun(config, spec, vocabulary, towers.eval(), metrics, source)
+
+
+def _make_towers(spec: FeatureSpec, token_count: int, config: Config) -> TwoTower | MatrixFactorisation:
+    if isinstance(config, TwoTowerConfig):
+        return TwoTower(spec, torch.ones(token_count), config)
+    return MatrixFactorisation(token_count, config)
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise MissingFileError(f"{path}: cannot be read: {error.strerror}") from error

@@ -1,0 +1,209 @@
+"""The two towers: an inductive user tower over a history and a profile, and an item tower.
+
+The score of a pair is the inner product of the two vectors. The last component carries the product's
+popularity: the user's is constant and the item's is a learned bias, which starts at the log of the product's
+share of the training targets. A user without any history or profile therefore receives the popular products.
+"""
+
+import math
+from collections.abc import Mapping, Sized
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from index.features import EVENT_TYPES, FIRST_TOKEN, PADDING_TOKEN, UNKNOWN_TOKEN, FeatureSpec
+from training.config import TwoTowerConfig
+from training.examples import Examples
+from training.histories import IntArray
+
+_INITIAL_STD: Final = 0.1
+_ABSENT_LOGIT: Final = -1e4  # Its exponential is exactly zero.
+
+
+class TwoTower(nn.Module):
+    """Holds both towers."""
+
+    def __init__(self, spec: FeatureSpec, token_share: Tensor, config: TwoTowerConfig) -> None:
+        """Makes towers with random weights, drawn from torch's current random state.
+
+        Args:
+            spec: the feature transforms.
+            token_share: each token's share of the training targets, float32 [token_count].
+            config: the model's settings.
+        """
+        super().__init__()
+        self.user_tower = UserTower(spec, len(token_share), config)
+        self.item_tower = ItemTower(spec, token_share, config)
+
+
+class TwoTowerLearner(nn.Module):
+    """Computes the training loss of the two towers."""
+
+    def __init__(self, examples: Examples, config: TwoTowerConfig) -> None:
+        super().__init__()
+        self.towers = TwoTower(examples.spec, examples.token_share, config)
+        self._examples = examples
+        self._config = config
+        self._target_token = torch.from_numpy(examples.row_tokens[examples.targets.item_row])
+
+    def make_optimizer(self) -> torch.optim.Optimizer:
+        """Makes the optimizer; biases are not decayed, because they carry popularity."""
+        decayed = [entry for name, entry in self.named_parameters() if "bias" not in name]
+        plain = [entry for name, entry in self.named_parameters() if "bias" in name]
+        groups: list[dict[str, Any]] = [{"params": decayed}, {"params": plain, "weight_decay": 0.0}]
+        config = self._config
+        return torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay)
+
+    def forward(self, rows: IntArray) -> Tensor:
+        """Computes the loss of a batch of targets; the batch's products are each other's negatives."""
+        examples, token = self._examples, self._target_token[torch.from_numpy(rows)]  # [batch]
+        user_inputs = examples.encode_targets(examples.targets, rows)
+        item_row = torch.from_numpy(examples.targets.item_row[rows])
+        user_vectors = self.towers.user_tower(*user_inputs[:3], *self._drop_profiles(*user_inputs[3:]))
+        item_vectors = self.towers.item_tower(*(inputs[item_row] for inputs in examples.item_inputs))
+        logit = logit_scale(self._config.temperature) * user_vectors @ item_vectors.T  # [batch, batch]
+        # A product of the user's own past is never a candidate, so it is no negative either.
+        past = torch.zeros(len(rows), len(examples.token_share), dtype=torch.bool)
+        past.scatter_(1, user_inputs[0], value=True)
+        excluded = (token[:, None] == token) | past[:, token]
+        return sampled_softmax(logit, examples.token_share[token], excluded)
+
+    def _drop_profiles(self, categorical: Tensor, numeric: Tensor) -> tuple[Tensor, Tensor]:
+        """Hides some users' profiles, so that a request without one is nothing new."""
+        hidden = torch.rand(len(categorical), 1) < self._config.profile_dropout
+        missing = torch.tensor([0.0, 1.0]).repeat(numeric.shape[1] // 2)
+        return categorical.masked_fill(hidden, 0), torch.where(hidden, missing, numeric)
+
+
+class UserTower(nn.Module):
+    """Embeds a user from what they did and who they are; there is no per-user table."""
+
+    def __init__(self, spec: FeatureSpec, token_count: int, config: TwoTowerConfig) -> None:
+        super().__init__()
+        inner_dim = config.embedding_dim - 1
+        self.token = _make_embedding(token_count, inner_dim, padding_row=PADDING_TOKEN)
+        self.event = _make_embedding(len(EVENT_TYPES) + 1, inner_dim, padding_row=0)
+        # Stands beside the events of every user, so that an empty history still pools to something.
+        self.nothing = nn.Parameter(torch.zeros(inner_dim))
+        self.event_logit = _make_table(torch.zeros(len(EVENT_TYPES) + 1, 1))
+        self.token_logit = _make_table(torch.zeros(token_count, 1))
+        self.age_slope = nn.Parameter(torch.tensor(0.1))
+        self.profile = FeatureEncoder(spec.user_categorical, spec.user_numeric, config.feature_dim)
+        self.dropout = nn.Dropout(config.dropout)
+        self.mix = nn.Sequential(
+            nn.Linear(inner_dim + self.profile.output_dim, config.hidden_dim),
+            nn.ReLU(),
+            nn.Linear(config.hidden_dim, inner_dim),
+        )
+
+    def forward(
+        self,
+        history_token: Tensor,
+        history_event: Tensor,
+        history_age: Tensor,
+        user_categorical: Tensor,
+        user_numeric: Tensor,
+    ) -> Tensor:
+        """Returns unit vectors, float32 [batch, embedding_dim]; the last component is constant."""
+        pooled = self._pool(history_token, history_event, history_age)  # [batch, inner_dim]
+        profile = self.profile(user_categorical, user_numeric)
+        mixed = pooled + self.mix(torch.cat([self.dropout(pooled), profile], dim=1))
+        taste = functional.normalize(mixed, dim=1, eps=1e-6)
+        return torch.cat([taste, torch.ones_like(taste[:, :1])], dim=1) * math.sqrt(0.5)
+
+    def _pool(self, token: Tensor, event: Tensor, age: Tensor) -> Tensor:
+        """Averages the history with learned weights, which fall with age relative to the latest event."""
+        present = token > PADDING_TOKEN
+        since_latest = age - age[:, :1]
+        logit = (
+            self.token_logit(token)[..., 0] + self.event_logit(event)[..., 0] - self.age_slope * since_latest
+        )
+        weight = torch.where(present, logit, _ABSENT_LOGIT).exp()  # [batch, length]
+        # Weights are summed per event type first: one small product instead of a second [batch, length, dim].
+        kind = (event[..., None] == torch.arange(len(EVENT_TYPES) + 1)).float()  # [batch, length, types]
+        by_token = torch.bmm(weight[:, None], self.token(token))[:, 0]
+        by_event = torch.bmm(weight[:, None], kind)[:, 0] @ self.event.weight
+        total: Tensor = by_token + by_event + self.nothing
+        return total / (weight.sum(dim=1, keepdim=True) + 1.0)
+
+
+class ItemTower(nn.Module):
+    """Embeds a product from its own embedding and its content; token 1 leaves only the content."""
+
+    def __init__(self, spec: FeatureSpec, token_share: Tensor, config: TwoTowerConfig) -> None:
+        """Makes the tower.
+
+        Args:
+            spec: the feature transforms.
+            token_share: each token's share of the training targets, float32 [token_count]; 0 for tokens 0, 1.
+            config: the model's settings.
+        """
+        super().__init__()
+        inner_dim = config.embedding_dim - 1
+        self.temperature = config.temperature
+        self.token = _make_embedding(len(token_share), inner_dim, padding_row=UNKNOWN_TOKEN)
+        # A product that nobody has touched starts below the least popular one.
+        seen = token_share[FIRST_TOKEN:]
+        floor = seen[seen > 0].min() / 2 if (seen > 0).any() else torch.tensor(1.0)
+        self.bias = _make_table(token_share.clamp(min=floor).log()[:, None])
+        self.content = FeatureEncoder(spec.item_categorical, spec.item_numeric, config.feature_dim)
+        self.project = nn.Linear(self.content.output_dim, inner_dim)
+        self.id_dropout = config.id_dropout
+
+    def forward(self, item_token: Tensor, item_categorical: Tensor, item_numeric: Tensor) -> Tensor:
+        """Returns item vectors, float32 [n, embedding_dim]: a unit vector, then the scaled bias."""
+        identity = self.token(item_token)
+        if self.training:
+            kept = torch.rand(len(item_token), 1) >= self.id_dropout
+            identity = identity * kept
+        content = self.project(self.content(item_categorical, item_numeric))
+        taste = functional.normalize(identity + content, dim=1, eps=1e-6)
+        return torch.cat([taste, self.bias(item_token) * self.temperature], dim=1)
+
+
+class FeatureEncoder(nn.Module):
+    """Joins embedded categorical features and plain numeric ones."""
+
+    def __init__(self, categorical: Mapping[str, Sized], numeric: Sized, dim: int) -> None:
+        super().__init__()
+        self.tables = nn.ModuleList(nn.Embedding(len(values) + 1, dim) for values in categorical.values())
+        self.output_dim = dim * len(self.tables) + 2 * len(numeric)
+
+    def forward(self, categorical: Tensor, numeric: Tensor) -> Tensor:
+        """Returns float32 [batch, output_dim]."""
+        parts = [table(categorical[:, column]) for column, table in enumerate(self.tables)]
+        return torch.cat([*parts, numeric], dim=1)
+
+
+def logit_scale(temperature: float) -> float:
+    """Turns the inner product of the two vectors into a logit; undoes the user vector's unit length."""
+    return math.sqrt(2.0) / temperature
+
+
+def sampled_softmax(logit: Tensor, item_share: Tensor, excluded: Tensor) -> Tensor:
+    """Computes the in-batch sampled softmax loss with logQ correction.
+
+    Args:
+        logit: scores of each row's user against each row's product, float32 [batch, batch].
+        item_share: the chance that a row of a batch holds each product, float32 [batch].
+        excluded: true where a product is no negative for a user: an accidental hit, bool [batch, batch].
+
+    Source: Yi et al. 2019, Sampling-bias-corrected neural modeling, eq. 3.
+    """
+    corrected = logit - item_share.log()
+    off_diagonal = excluded & ~torch.eye(len(logit), dtype=torch.bool)
+    label = torch.arange(len(logit))
+    return functional.cross_entropy(corrected.masked_fill(off_diagonal, -torch.inf), label)
+
+
+def _make_embedding(count: int, dim: int, *, padding_row: int) -> nn.Embedding:
+    """Makes a random table whose padding row is zero and stays so."""
+    weight = torch.randn(count, dim) * _INITIAL_STD
+    weight[padding_row] = 0.0
+    return nn.Embedding(count, dim, padding_idx=padding_row, _weight=weight)
+
+
+def _make_table(weight: Tensor) -> nn.Embedding:
+    return nn.Embedding(weight.shape[0], weight.shape[1], _weight=weight)
