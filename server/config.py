@@ -4,16 +4,17 @@ An unknown or bad value stops the program and names the field; nothing else read
 """
 
 import argparse
+import json
 import os
 from collections.abc import Sequence
 from datetime import UTC
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
-    JsonConfigSettingsSource,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
@@ -120,7 +121,7 @@ def load_settings(arguments: Sequence[str]) -> Settings:
         SettingsError: a value is bad, missing or unknown; the message names it.
     """
     _refuse_unknown_environment()
-    file = _find_file(arguments)
+    stated = _read_file(arguments)
 
     class _Sources(Settings):
         """Serves one sealed bundle over gRPC."""
@@ -134,9 +135,7 @@ def load_settings(arguments: Sequence[str]) -> Settings:
             dotenv_settings: PydanticBaseSettingsSource,
             file_secret_settings: PydanticBaseSettingsSource,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            if file is None:
-                return (init_settings, env_settings)
-            return (init_settings, env_settings, JsonConfigSettingsSource(settings_cls, json_file=file))
+            return (init_settings, env_settings, InitSettingsSource(settings_cls, init_kwargs=stated))
 
     try:
         return _Sources(_cli_parse_args=list(arguments))  # type: ignore[call-arg]
@@ -144,22 +143,24 @@ def load_settings(arguments: Sequence[str]) -> Settings:
         raise SettingsError(_explain(error)) from error
     except SourceError as error:
         raise SettingsError(str(error)) from error
-    except ValueError as error:
-        # Only the file's parser raises a plain ValueError here.
-        raise SettingsError(f"config: {file} is not JSON: {error}") from error
 
 
-def _find_file(arguments: Sequence[str]) -> Path | None:
-    """Finds the settings file before anything else is parsed, since it is itself a source."""
+def _read_file(arguments: Sequence[str]) -> dict[str, Any]:
+    """Finds and reads the settings file before anything else is parsed, since it is itself a source."""
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     early.add_argument("--config", type=Path, default=os.environ.get(PREFIX + "CONFIG"))
     found = early.parse_known_args(list(arguments))[0].config
     if found is None:
-        return None
-    file = Path(found)
-    if not file.is_file():
-        raise SettingsError(f"config: expected a JSON file, found none at {file}")
-    return file
+        return {}
+    try:
+        stated = json.loads(Path(found).read_bytes())
+    except OSError as error:
+        raise SettingsError(f"config: {found} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise SettingsError(f"config: {found} is not JSON: {error}") from error
+    if not isinstance(stated, dict):
+        raise SettingsError(f"config: {found}: expected an object, got {type(stated).__name__}")
+    return stated
 
 
 def _refuse_unknown_environment() -> None:

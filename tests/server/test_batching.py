@@ -1,0 +1,154 @@
+"""Natural batching: who shares a batch, what a failure touches, and what is dropped before it costs."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import pytest
+
+from server.batching import Batcher, Call, Ticket
+from server.errors import CancelledError, DeadlineError, NotReadyError, OverloadError
+
+WAIT_S = 10.0
+
+
+class Recorder:
+    """Squares numbers; keeps the batches; waits at the gate when told to; fails on 13 and dies on 99."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.may_run = threading.Event()
+        self.may_run.set()
+        self.running = threading.Event()
+
+    def compute(self, jobs: Sequence[int]) -> list[int | Exception]:
+        self.running.set()
+        assert self.may_run.wait(WAIT_S)
+        self.batches.append(list(jobs))
+        if 99 in jobs:
+            raise RuntimeError("the whole batch failed")
+        return [ValueError("thirteen") if job == 13 else job * job for job in jobs]
+
+
+@pytest.fixture
+def recorder() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture
+def batcher(recorder: Recorder) -> Iterator[Batcher[int, int]]:
+    made: Batcher[int, int] = Batcher(recorder.compute, queue_limit=8, batch_limit=5)
+    yield made
+    recorder.may_run.set()
+    made.close()
+
+
+Queue = Callable[..., "list[Ticket[int, int] | OverloadError]"]
+
+
+@pytest.fixture
+def queue_behind(recorder: Recorder, batcher: Batcher[int, int]) -> Queue:
+    """Keeps the compute thread busy with job 1, then queues more."""
+
+    def submit(*jobs: int, call: Call | None = None) -> list[Ticket[int, int] | OverloadError]:
+        if recorder.may_run.is_set():
+            recorder.may_run.clear()
+            recorder.running.clear()
+            batcher.submit([1], Call())
+            assert recorder.running.wait(WAIT_S)
+        return batcher.submit(jobs, call or Call())
+
+    return submit
+
+
+def wait_for(entry: Ticket[int, int] | OverloadError) -> int:
+    assert isinstance(entry, Ticket)
+    return entry.wait()
+
+
+def test_jobs_that_arrive_during_a_batch_are_computed_together(
+    queue_behind: Queue, recorder: Recorder
+) -> None:
+    tickets = [*queue_behind(2), *queue_behind(3, 4)]
+    recorder.may_run.set()
+    assert [wait_for(ticket) for ticket in tickets] == [4, 9, 16]
+    assert recorder.batches == [[1], [2, 3, 4]]
+
+
+def test_a_batch_has_a_limit(queue_behind: Queue, recorder: Recorder) -> None:
+    tickets = queue_behind(2, 3, 4, 5, 6, 7, 8)
+    recorder.may_run.set()
+    assert [wait_for(ticket) for ticket in tickets] == [4, 9, 16, 25, 36, 49, 64]
+    assert recorder.batches == [[1], [2, 3, 4, 5, 6], [7, 8]]
+
+
+def test_a_full_queue_refuses_the_rest_at_once(queue_behind: Queue, recorder: Recorder) -> None:
+    entries = queue_behind(*range(2, 13))
+    assert [isinstance(entry, OverloadError) for entry in entries] == [False] * 8 + [True] * 3
+    recorder.may_run.set()
+    assert wait_for(entries[7]) == 81
+
+
+def test_an_error_of_one_job_does_not_touch_its_neighbours(queue_behind: Queue, recorder: Recorder) -> None:
+    tickets = queue_behind(12, 13, 14)
+    recorder.may_run.set()
+    assert wait_for(tickets[0]) == 144
+    with pytest.raises(ValueError, match="thirteen"):
+        wait_for(tickets[1])
+    assert wait_for(tickets[2]) == 196
+
+
+def test_a_batch_that_fails_as_a_whole_is_run_one_by_one(queue_behind: Queue, recorder: Recorder) -> None:
+    tickets = queue_behind(2, 99, 3)
+    recorder.may_run.set()
+    assert (wait_for(tickets[0]), wait_for(tickets[2])) == (4, 9)
+    with pytest.raises(RuntimeError, match="whole batch"):
+        wait_for(tickets[1])
+
+
+def test_the_thread_outlives_every_failure(batcher: Batcher[int, int]) -> None:
+    for _ in range(3):
+        with pytest.raises(RuntimeError):
+            wait_for(batcher.submit([99], Call())[0])
+    assert wait_for(batcher.submit([5], Call())[0]) == 25
+
+
+def test_a_job_whose_deadline_passed_in_the_queue_is_not_computed(
+    queue_behind: Queue, recorder: Recorder
+) -> None:
+    late = queue_behind(7, call=Call(deadline_s=time.monotonic() - 1.0))[0]
+    kept = queue_behind(8)[0]
+    recorder.may_run.set()
+    assert wait_for(kept) == 64
+    with pytest.raises(DeadlineError):
+        wait_for(late)
+    assert recorder.batches == [[1], [8]]
+
+
+def test_a_caller_stops_waiting_at_its_deadline(queue_behind: Queue, recorder: Recorder) -> None:
+    ticket = queue_behind(7, call=Call(deadline_s=time.monotonic() + 0.05))[0]
+    with pytest.raises(DeadlineError):
+        wait_for(ticket)
+    kept = queue_behind(8)[0]
+    recorder.may_run.set()
+    assert wait_for(kept) == 64
+    assert recorder.batches == [[1], [8]]
+
+
+def test_a_cancelled_call_is_not_computed(queue_behind: Queue, recorder: Recorder) -> None:
+    gone = queue_behind(7, call=Call(is_live=lambda: False))[0]
+    kept = queue_behind(8)[0]
+    recorder.may_run.set()
+    assert wait_for(kept) == 64
+    with pytest.raises(CancelledError):
+        wait_for(gone)
+    assert recorder.batches == [[1], [8]]
+
+
+def test_closing_computes_what_waits_and_refuses_what_comes(recorder: Recorder) -> None:
+    batcher: Batcher[int, int] = Batcher(recorder.compute, queue_limit=8)
+    tickets = batcher.submit([2, 3], Call())
+    batcher.close()
+    assert [wait_for(ticket) for ticket in tickets] == [4, 9]
+    with pytest.raises(NotReadyError):
+        batcher.submit([4], Call())

@@ -1,0 +1,136 @@
+"""What the compute thread does with a batch, over an opened snapshot of the tiny bundle."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from index.bundle import Bundle
+from index.features import Event
+from server.clock import Clock
+from server.encoder import Encoder
+from server.errors import DeviceError, ModelOutputError, SnapshotError
+from server.messages import Subject
+from server.search import Found, Job, Searcher
+from server.snapshot import Snapshot, open_snapshot, warm_up
+from tests.server.cases import CHANNEL, NOW, eligible_user
+
+NO_ROWS = np.empty(0, np.int64)
+
+
+@pytest.fixture(scope="module")
+def snapshot(tiny_bundles: Path) -> Snapshot:
+    return open_snapshot(
+        tiny_bundles, None, device="cpu", thread_count=1, retriever="faiss", allow_assumed=False
+    )
+
+
+@pytest.fixture
+def searcher(snapshot: Snapshot) -> Searcher:
+    return Searcher(snapshot, Clock(NOW), CHANNEL)
+
+
+def make_job(snapshot: Snapshot, *events: str, **changes: Any) -> Job:
+    history = tuple(Event(product_id, "click", NOW.timestamp()) for product_id in events)
+    values: dict[str, Any] = {
+        "subject": Subject(eligible_user(), history, (), known=True),
+        "row_start": 0,
+        "row_stop": snapshot.bundle.products.count,
+        "only_rows": None,
+        "left_out_rows": NO_ROWS,
+        "like_row": None,
+        "k": 10,
+        "risk_score_limit": None,
+    }
+    return Job(**(values | changes))
+
+
+def found_of(outcome: Found | Exception) -> Found:
+    assert isinstance(outcome, Found), outcome
+    return outcome
+
+
+def test_a_batch_gives_each_job_what_it_gets_alone(snapshot: Snapshot, searcher: Searcher) -> None:
+    jobs = [
+        make_job(snapshot, f"c{number:03}", f"f{number % 10:03}", k=number + 1, risk_score_limit=900 * number)
+        for number in range(11)
+    ]
+    together = [found_of(outcome) for outcome in searcher.run(jobs)]
+    alone = [found_of(searcher.run([job])[0]) for job in jobs]
+    for one, other in zip(together, alone, strict=True):
+        assert one.rows.tolist() == other.rows.tolist()
+        assert one.scores.tolist() == other.scores.tolist()
+        assert one.masks.tolist() == other.masks.tolist()
+
+
+def test_rows_left_out_are_not_looked_at(snapshot: Snapshot, searcher: Searcher) -> None:
+    found = found_of(searcher.run([make_job(snapshot, left_out_rows=np.array([0, 5, 31], np.int64))])[0])
+    assert not {0, 5, 31} & set(found.rows.tolist())
+    assert len(found.rows) == snapshot.bundle.products.count - 3
+
+
+def test_only_the_rows_named_are_looked_at(snapshot: Snapshot, searcher: Searcher) -> None:
+    found = found_of(searcher.run([make_job(snapshot, only_rows=np.array([4, 2, 40], np.int64))])[0])
+    assert found.rows.tolist() == [4, 2, 40]
+    assert found_of(searcher.run([make_job(snapshot, only_rows=NO_ROWS)])[0]).rows.tolist() == []
+
+
+def test_an_empty_part_of_the_catalogue_gives_nothing(snapshot: Snapshot, searcher: Searcher) -> None:
+    assert len(found_of(searcher.run([make_job(snapshot, row_start=7, row_stop=7)])[0]).rows) == 0
+
+
+class BrokenEncoder:
+    """Gives NaN for users without a history."""
+
+    provider = "broken"
+
+    def __init__(self, dim: int) -> None:
+        self._dim = dim
+
+    def embed(self, feed: Mapping[str, np.ndarray]) -> np.ndarray:
+        vectors = np.ones((len(feed["history_token"]), self._dim), np.float32)
+        vectors[feed["history_token"].sum(axis=1) == 0, 3] = np.nan
+        return vectors
+
+
+def test_a_vector_with_nan_is_an_error_of_its_own_request(
+    snapshot: Snapshot, searcher: Searcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = BrokenEncoder(snapshot.bundle.manifest.embedding_dim)
+    monkeypatch.setattr(type(snapshot.encoder), "embed", lambda _, feed: encoder.embed(feed))
+    jobs = [make_job(snapshot, "c001"), make_job(snapshot), make_job(snapshot, "c002")]
+    outcomes = searcher.run(jobs)
+    assert isinstance(outcomes[1], ModelOutputError)
+    assert found_of(outcomes[0]).scores.tolist() == found_of(outcomes[2]).scores.tolist()
+
+
+def test_warm_up_accepts_the_bundle_and_refuses_another_answer(
+    snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warm_up(snapshot)
+    monkeypatch.setattr(
+        type(snapshot.encoder),
+        "embed",
+        lambda _, feed: np.ones((1, snapshot.bundle.manifest.embedding_dim), np.float32),
+    )
+    with pytest.raises(SnapshotError, match="golden request 0"):
+        warm_up(snapshot)
+
+
+def test_a_device_that_is_not_there_is_refused(tiny_bundle: Bundle) -> None:
+    with pytest.raises(DeviceError, match="CUDAExecutionProvider"):
+        Encoder(tiny_bundle.user_tower, device="cuda", thread_count=1)
+
+
+def test_what_is_no_tower_is_refused(tiny_bundle: Bundle) -> None:
+    with pytest.raises(SnapshotError, match=r"user_tower\.onnx"):
+        Encoder(b"no onnx", device="cpu", thread_count=1)
+    with pytest.raises(SnapshotError, match="user_vector"):
+        Encoder(tiny_bundle.item_tower, device="cpu", thread_count=1)
+
+
+def test_inputs_the_tower_does_not_take_are_refused(snapshot: Snapshot) -> None:
+    with pytest.raises(SnapshotError, match="history_token"):
+        snapshot.encoder.check_feed({"history_token": np.zeros((1, 50), np.int64)})

@@ -1,0 +1,73 @@
+"""Settings: which source wins, and that nothing unknown or bad passes."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from server.config import load_settings
+from server.errors import SettingsError
+
+
+def test_the_command_line_wins_over_the_environment_and_that_over_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "settings.json"
+    file.write_text(json.dumps({"bundles": "from-file", "k_max": 1, "port": 1, "queue_limit": 999}))
+    monkeypatch.setenv("PRUDENCE_PORT", "2")
+    monkeypatch.setenv("PRUDENCE_K_MAX", "2")
+    settings = load_settings(["--config", str(file), "--k-max", "3"])
+    assert (settings.k_max, settings.port, settings.queue_limit, settings.threads) == (3, 2, 999, 1)
+    assert settings.bundles == Path("from-file")
+
+
+def test_the_file_may_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "settings.json"
+    file.write_text(json.dumps({"bundles": "b"}))
+    monkeypatch.setenv("PRUDENCE_CONFIG", str(file))
+    assert load_settings([]).bundles == Path("b")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--bundles", "b", "--port", "99999"], "port"),
+        (["--bundles", "b", "--port", "many"], "port"),
+        (["--bundles", "b", "--device", "tpu"], "device"),
+        (["--bundles", "b", "--clock", "2026-11-22T09:00:00"], "clock"),
+        (["--bundles", "b", "--queue-limit", "1"], "queue_limit"),
+        (["--bundles", "b", "--threads", "0"], "threads"),
+        (["--bundles", "b", "--config", "nowhere.json"], "config"),
+        ([], "bundles"),
+    ],
+)
+def test_a_bad_value_is_refused_by_name(arguments: list[str], words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        load_settings(arguments)
+
+
+def test_an_unknown_variable_of_ours_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PRUDENCE_PROT", "1")
+    with pytest.raises(SettingsError, match="PRUDENCE_PROT"):
+        load_settings(["--bundles", "b"])
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [('{"bundles": "b", "prot": 1}', "prot"), ('{"bundles"', "not JSON"), ("[1]", "object")],
+)
+def test_a_bad_file_is_refused(tmp_path: Path, content: str, words: str) -> None:
+    file = tmp_path / "settings.json"
+    file.write_text(content)
+    with pytest.raises(SettingsError, match=words):
+        load_settings(["--config", str(file)])
+
+
+def test_the_fixed_clock_is_kept_in_utc() -> None:
+    settings = load_settings(["--bundles", "b", "--clock", "2022-11-29T08:00:00+08:00"])
+    clock = settings.decision_clock()
+    assert clock.now() == datetime(2022, 11, 29, tzinfo=UTC)
+    assert clock.now().tzinfo is UTC
+    assert not clock.system
+    assert load_settings(["--bundles", "b"]).decision_clock().system

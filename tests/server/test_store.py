@@ -1,0 +1,248 @@
+"""The store of users: what an import keeps, what a look-up gives back, and what it refuses to open."""
+
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from index.features import Event
+from server.errors import StoreError
+from server.import_users import ImportCounts, import_users
+from server.profiles import apply_holds, derive_pseudonym, dump_profile, load_profile
+from server.store import HISTORY_COUNT_MAX, Store
+from tests.server.cases import NOW, eligible_user
+from tests.server.conftest import run_command
+
+Import = Callable[..., ImportCounts]
+PROFILES: list[dict[str, Any]] = [
+    {
+        "user_id": "ana",
+        "profile_as_of": NOW,
+        "risk_level": 3,
+        "birth_date": date(1990, 2, 28),
+        "blocked": False,
+        "objectives": ["GROWTH", "INCOME"],
+        "knowledge": [("FUND", 2)],
+        "held_issuer": [],
+        "assumed": ["risk_level"],
+    },
+    {"user_id": "bo", "assumed": None},
+]
+SCHEMA = pa.schema(
+    [
+        ("user_id", pa.string()),
+        ("profile_as_of", pa.timestamp("us", "UTC")),
+        ("risk_level", pa.int64()),
+        ("birth_date", pa.date32()),
+        ("blocked", pa.bool_()),
+        ("objectives", pa.list_(pa.string())),
+        ("knowledge", pa.map_(pa.string(), pa.int64())),
+        ("held_issuer", pa.map_(pa.string(), pa.int64())),
+        ("assumed", pa.list_(pa.string())),
+    ]
+)
+
+
+def event(user_id: str, product_id: str, day: int, kind: str = "click") -> dict[str, Any]:
+    moment = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=day)
+    return {"user_id": user_id, "product_id": product_id, "event_type": kind, "event_time": moment}
+
+
+EVENTS = [event("ana", "p1", 1), event("ana", "p2", 2, "enrol"), event("cy", "p3", 1), event("ana", "p1", 1)]
+
+
+@pytest.fixture
+def store_path(tmp_path: Path) -> Path:
+    return tmp_path / "users.sqlite"
+
+
+@pytest.fixture
+def run_import(tmp_path: Path, store_path: Path) -> Import:
+    def run(
+        profiles: list[dict[str, Any]] = PROFILES,
+        events: list[dict[str, Any]] = EVENTS,
+        *,
+        force: bool = False,
+    ) -> ImportCounts:
+        pq.write_table(pa.Table.from_pylist(profiles, SCHEMA), tmp_path / "p.parquet")
+        pq.write_table(pa.Table.from_pylist(events), tmp_path / "i.parquet")
+        return import_users(
+            tmp_path / "p.parquet",
+            tmp_path / "i.parquet",
+            store_path,
+            force=force,
+            on_progress=lambda step, done, total: None,
+        )
+
+    return run
+
+
+def test_an_imported_user_comes_back_with_suitabilitys_types(run_import: Import, store_path: Path) -> None:
+    counts = run_import()
+    assert counts == ImportCounts(
+        user_count=3, user_without_profile_count=1, event_count=3, event_left_out_count=0
+    )
+    with Store(store_path) as store:
+        found = store.find("ana")
+        assert found is not None
+        assert found.profile == {
+            "profile_as_of": NOW,
+            "risk_level": 3,
+            "birth_date": date(1990, 2, 28),
+            "blocked": False,
+            "objectives": frozenset({"GROWTH", "INCOME"}),
+            "knowledge": {"FUND": 2},
+            "held_issuer": {},
+        }
+        assert found.assumed_fields == ("risk_level",)
+        moment = datetime(2026, 1, 2, tzinfo=UTC).timestamp()
+        assert set(found.history) == {
+            Event("p1", "click", moment),
+            Event("p2", "enrol", moment + 86_400),
+        }
+        assert store.holds_assumed()
+        assert store.count_users() == 3
+
+
+def test_a_user_with_events_only_is_known_without_a_profile(run_import: Import, store_path: Path) -> None:
+    run_import()
+    with Store(store_path) as store:
+        found = store.find("cy")
+        assert found is not None
+        assert (found.profile, len(found.history)) == ({}, 1)
+        assert store.find("nobody") is None
+        assert store.find_profile("nobody") is None
+
+
+def test_the_latest_events_are_kept(run_import: Import, store_path: Path) -> None:
+    counts = run_import(events=[event("ana", f"p{day}", day) for day in range(HISTORY_COUNT_MAX + 30)])
+    assert (counts.event_count, counts.event_left_out_count) == (HISTORY_COUNT_MAX, 30)
+    with Store(store_path) as store:
+        found = store.find("ana")
+        assert found is not None
+        assert "p29" not in {entry.product_id for entry in found.history}
+
+
+def test_every_thread_reads_for_itself(run_import: Import, store_path: Path) -> None:
+    run_import()
+    with Store(store_path) as store, ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(store.find_profile, ["ana", "bo"] * 50))
+    assert found[::2] == [found[0]] * 50
+
+
+def test_an_existing_store_is_replaced_only_when_told(run_import: Import, store_path: Path) -> None:
+    run_import()
+    with pytest.raises(StoreError, match="--force"):
+        run_import()
+    run_import(profiles=PROFILES[:1], events=EVENTS[:1], force=True)
+    with Store(store_path) as store:
+        assert store.count_users() == 1
+
+
+@pytest.mark.parametrize(
+    ("profiles", "events", "words"),
+    [
+        ([PROFILES[0], PROFILES[0]], EVENTS, "given twice"),
+        ([{"user_id": None}], EVENTS, "missing"),
+        (PROFILES, [event("ana", "p1", 1, "teleport")], "teleport"),
+        (PROFILES, [{"user_id": "ana", "product_id": "p1", "event_type": "click"}], "event_time"),
+        (PROFILES, [event("ana", "p1", 1) | {"event_time": 5}], "timestamps"),
+        (PROFILES, [event("ana", "p1", 1) | {"product_id": None}], "must not be missing"),
+    ],
+    ids=["repeated", "no id", "unknown event", "no time", "number for time", "no product"],
+)
+def test_a_wrong_table_is_refused_and_leaves_nothing(
+    run_import: Import,
+    store_path: Path,
+    profiles: list[dict[str, Any]],
+    events: list[dict[str, Any]],
+    words: str,
+) -> None:
+    with pytest.raises(StoreError, match=words):
+        run_import(profiles, events)
+    assert [path.name for path in store_path.parent.iterdir() if "sqlite" in path.name] == []
+
+
+def test_a_missing_table_is_refused(tmp_path: Path, store_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"none\.parquet"):
+        import_users(
+            tmp_path / "none.parquet",
+            tmp_path / "none.parquet",
+            store_path,
+            force=False,
+            on_progress=lambda step, done, total: None,
+        )
+
+
+def test_a_folder_that_cannot_be_written_is_refused(run_import: Import, tmp_path: Path) -> None:
+    run_import()
+    with pytest.raises(StoreError, match="cannot be written"):
+        import_users(
+            tmp_path / "p.parquet",
+            tmp_path / "i.parquet",
+            tmp_path / "no folder" / "s.sqlite",
+            force=False,
+            on_progress=lambda step, done, total: None,
+        )
+
+
+def test_what_is_no_store_is_refused(tmp_path: Path, run_import: Import, store_path: Path) -> None:
+    text = tmp_path / "text"
+    text.write_bytes(b"not a database at all, but long enough to look at" * 50)
+    other = tmp_path / "other.sqlite"
+    with sqlite3.connect(other) as connection:
+        connection.execute("CREATE TABLE t (a)")
+    connection.close()
+    run_import()
+    truncated = tmp_path / "truncated.sqlite"
+    truncated.write_bytes(store_path.read_bytes()[:-2048])
+    for path in (tmp_path / "none", text, other, truncated):
+        with pytest.raises(StoreError, match=path.name):
+            Store(path)
+
+
+def test_a_store_of_another_version_is_refused(run_import: Import, store_path: Path) -> None:
+    run_import()
+    with sqlite3.connect(store_path) as connection:
+        connection.execute("PRAGMA user_version = 9")
+    connection.close()
+    with pytest.raises(StoreError, match="expected format 1, got 9"):
+        Store(store_path)
+
+
+def test_the_command_line_imports_and_says_how_much(run_import: Import, tmp_path: Path) -> None:
+    run_import()
+    store = tmp_path / "second.sqlite"
+    tables = ("--profiles", str(tmp_path / "p.parquet"), "--interactions", str(tmp_path / "i.parquet"))
+    done = run_command("import-users", *tables, "--store", str(store))
+    assert (done.returncode, store.is_file()) == (0, True)
+    assert "3 users (1 without a profile), 3 events kept" in done.stderr
+    again = run_command("import-users", *tables, "--store", str(store))
+    assert again.returncode == 1
+    assert "--force" in again.stderr
+
+
+def test_a_profile_survives_the_store_unchanged() -> None:
+    profile = eligible_user() | {"knowledge": {"FUND": 1}, "held_dup_groups": frozenset()}
+    del profile["pseudonym"]
+    assert load_profile(dump_profile(profile)) == profile
+
+
+def test_holds_tighten_and_never_loosen() -> None:
+    inline = {"blocked": False, "consent_sensitive": True, "risk_level": 5}
+    assert apply_holds(inline, {"blocked": True}) == inline | {"blocked": True}
+    assert apply_holds(inline, {"consent_sensitive": False}) == inline | {"consent_sensitive": False}
+    assert apply_holds(inline, {"blocked": False, "consent_sensitive": True, "risk_level": 1}) == inline
+    assert apply_holds({"blocked": True}, {"blocked": False}) == {"blocked": True}
+
+
+def test_pseudonyms_differ_by_user_and_do_not_hold_the_id() -> None:
+    names = {derive_pseudonym(user_id) for user_id in ("ana", "bo", "")}
+    assert len(names) == 3
+    assert all(len(name) == 32 for name in names)
