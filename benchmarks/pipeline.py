@@ -8,8 +8,11 @@ from rich.console import Console
 
 from benchmarks.machine import ROOT
 from benchmarks.stages import Stage, StageOutcome, run_stage
+from suitability import default_policy_path
 
-DEFAULT_POLICY = ROOT / "suitability" / "policy.default.json"
+DEFAULT_POLICY = default_policy_path()
+# The default policy came into force after FAR-Trans ends; this one differs in its id and its first day alone.
+FAR_TRANS_POLICY = ROOT / "assumptions" / "far-trans.policy.json"
 
 
 @dataclass(frozen=True)
@@ -93,30 +96,35 @@ def import_far_trans(directory: Path, assumptions: Path | None) -> DataCommand:
     )
 
 
-def plan_stages(artifacts: Artifacts, data: DataCommand, *, model: str) -> list[Stage]:
+def plan_stages(artifacts: Artifacts, data: DataCommand, *, model: str, policy: Path) -> list[Stage]:
     """Plans data, train, export, index and users, in order.
 
     Args:
         artifacts: where the results go.
         data: how the data set comes into being.
         model: two_tower or mf.
+        policy: policy under which the rows are ordered.
     """
-    return [plan_data(artifacts, data), *plan_model(artifacts, model=model), _plan_users(artifacts)]
+    modelled = plan_model(artifacts, model=model, policy=policy)
+    return [plan_data(artifacts, data), *modelled, _plan_users(artifacts)]
 
 
-def plan_model(artifacts: Artifacts, *, model: str, settings: Path | None = None) -> list[Stage]:
+def plan_model(
+    artifacts: Artifacts, *, model: str, policy: Path = DEFAULT_POLICY, settings: Path | None = None
+) -> list[Stage]:
     """Plans train, export and index on a data set that is there.
 
     Args:
         artifacts: where the data set is and the results go.
         model: two_tower or mf.
+        policy: policy under which the rows are ordered.
         settings: JSON file of training settings; None for the defaults.
     """
     setting_options = () if settings is None else ("--config", str(settings))
     # An interrupted run beside the target would stop the command; --force drops it.
     train = ("training", "--model", model, "--data", artifacts.data, "--out", artifacts.run, "--force")
     products = artifacts.data / "products.parquet"
-    index_options = ("--export", artifacts.export, "--products", products, "--policy", DEFAULT_POLICY)
+    index_options = ("--export", artifacts.export, "--products", products, "--policy", policy)
     return [
         Stage(
             "train",
@@ -138,7 +146,7 @@ def plan_model(artifacts: Artifacts, *, model: str, settings: Path | None = None
             "index",
             "order rows by risk, build the FAISS index, seal the bundle",
             ("index", "build", *map(str, index_options), "--out", str(artifacts.bundles)),
-            (artifacts.export, products, DEFAULT_POLICY),
+            (artifacts.export, products, policy),
             ("index", "suitability"),
             artifacts.bundles,
         ),

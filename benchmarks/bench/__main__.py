@@ -24,7 +24,7 @@ from benchmarks.evaluate.bundle_scorer import open_current
 from benchmarks.load.driver import run_load
 from benchmarks.load.plan import LoadPlan, LoadResult
 from benchmarks.machine import describe_machine
-from benchmarks.pipeline import DEFAULT_POLICY, Artifacts
+from benchmarks.pipeline import DEFAULT_POLICY, FAR_TRANS_POLICY, Artifacts
 from benchmarks.serving import ServerPlan, Stub, open_stub, run_server
 from suitability import load_policy
 
@@ -66,9 +66,11 @@ def _run(options: argparse.Namespace, console: Console) -> None:
     if not artifacts.bundles.is_dir() or not artifacts.store.is_file():
         raise BenchmarkInputError(f"no bundle and store under {options.artifacts}; run make demo first")
     dataset = read_dataset(artifacts.data)
+    policy = FAR_TRANS_POLICY if dataset.source["name"] == "far-trans" else DEFAULT_POLICY
     plan = ServerPlan(
         bundles=artifacts.bundles,
         store=artifacts.store,
+        policy=policy,
         clock=dataset.source["clock"],
         device=options.device,
         threads=options.threads,
@@ -78,7 +80,7 @@ def _run(options: argparse.Namespace, console: Console) -> None:
     with run_server(plan, log) as server, open_stub(server.target) as stub:
         console.print(f"server ready on {server.target} after {server.ready_s:.1f} s")
         info = stub.GetServingInfo(pb.GetServingInfoRequest(), timeout=10.0)
-        recalls = _measure_recalls(stub, artifacts, dataset, options.users, info)
+        recalls = _measure_recalls(stub, artifacts, dataset, policy, options.users, info)
         loads = []
         for load in run_loads(_make_plan(server.target, dataset, options, info)):
             console.print(describe_load(load))
@@ -110,9 +112,14 @@ def _make_plan(
 
 
 def _measure_recalls(
-    stub: Stub, artifacts: Artifacts, dataset: DataSet, user_count: int, info: pb.GetServingInfoResponse
+    stub: Stub,
+    artifacts: Artifacts,
+    dataset: DataSet,
+    policy: Path,
+    user_count: int,
+    info: pb.GetServingInfoResponse,
 ) -> list[RecallResult]:
-    exact = open_exact(open_current(artifacts.bundles), artifacts.export, load_policy(DEFAULT_POLICY))
+    exact = open_exact(open_current(artifacts.bundles), artifacts.export, load_policy(policy))
     users = [user for user in dataset.active_user_ids if user in dataset.profiles]
     chosen = [users[row] for row in np.random.default_rng(SEED).permutation(len(users))[:user_count]]
     domains = sorted({"financial", _widest_domain(info)})

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.errors import BenchmarkInputError
+from benchmarks.pipeline import DEFAULT_POLICY, FAR_TRANS_POLICY
 
 SIMULATED = "simulated"
 FAR_TRANS = "far-trans"
@@ -35,6 +36,11 @@ class DemoSettings:
     courses: int
     products: int
     load_s: float
+
+    @property
+    def policy(self) -> Path:
+        """Returns the policy in force at the data's own end of time."""
+        return DEFAULT_POLICY if self.source == SIMULATED else FAR_TRANS_POLICY
 
 
 def read_source(text: str) -> tuple[str, Path | None]:

@@ -16,7 +16,6 @@ from benchmarks.demo.settings import DemoSettings
 from benchmarks.demo.story import Scene, show_limits, show_new_user, show_pair, show_serving
 from benchmarks.machine import describe_machine
 from benchmarks.pipeline import (
-    DEFAULT_POLICY,
     Artifacts,
     DataCommand,
     import_far_trans,
@@ -46,6 +45,10 @@ def show_far_trans(settings: DemoSettings, console: Console) -> None:
     """Shows FAR-Trans: strictly, where nobody may be shown anything, then with assumptions if given."""
     assert settings.directory is not None, "far-trans has a directory"
     heading(console, "Prudence on FAR-Trans, strict: what the source does not state stays unknown")
+    say(
+        console,
+        "  The policy is the default one, taken to be in force from 2018-01-02, as the data ends in 2022.",
+    )
     strict = find_artifacts(settings, strict=True)
     build(strict, import_far_trans(settings.directory, None), settings, console)
     with serve(strict, settings, console) as (scene, _):
@@ -76,6 +79,7 @@ def make_server_plan(artifacts: Artifacts, settings: DemoSettings, *, allow_assu
     return ServerPlan(
         bundles=artifacts.bundles,
         store=artifacts.store,
+        policy=settings.policy,
         clock=read_json(artifacts.data / "source.json")["clock"],
         device=settings.device,
         allow_assumed=allow_assumed,
@@ -84,7 +88,7 @@ def make_server_plan(artifacts: Artifacts, settings: DemoSettings, *, allow_assu
 
 def build(artifacts: Artifacts, data: DataCommand, settings: DemoSettings, console: Console) -> None:
     """Runs the stages up to the sealed bundle and the filled store."""
-    stages = plan_stages(artifacts, data, model=settings.model)
+    stages = plan_stages(artifacts, data, model=settings.model, policy=settings.policy)
     outcomes = run_stages(stages, artifacts.records, console)
     kept = sum(outcome.reused for outcome in outcomes)
     seconds = sum(outcome.elapsed_s for outcome in outcomes)
@@ -101,7 +105,7 @@ def serve(
         heading(console, f"The server is ready on {server.target} after {server.ready_s:.1f} s")
         info = stub.GetServingInfo(pb.GetServingInfoRequest(), timeout=INFO_TIMEOUT_S)
         dataset = read_dataset(artifacts.data)
-        scene = Scene(stub, info, dataset, read_limits(DEFAULT_POLICY), console)
+        scene = Scene(stub, info, dataset, read_limits(settings.policy), console)
         show_serving(scene)
         yield scene, server.target
         say(console, f"\n  stopping the server (process {server.pid})")

@@ -98,7 +98,7 @@ def show_pair(scene: Scene, pair: Pair) -> None:
         limit = scene.limits[level]
         scene.say(f"\n  The {name} user: risk level {level}, so risk scores up to {limit}")
         show_trace(scene, answer, limit=limit)
-        scene.console.print(make_product_table("", products, score_scale=scene.info.score_scale))
+        show_products(scene, products)
     scene.say(f"  Financial products in both lists: {len(shown[0] & shown[1])} of {FINANCIAL_K}.")
 
 
@@ -106,6 +106,19 @@ def show_trace(scene: Scene, answer: pb.RecommendResponse, *, limit: int | None)
     """Shows how an answer came about."""
     for line in describe_trace(answer, kernel=scene.info.kernel, limit=limit, titles=scene.titles):
         scene.say(f"    {line}")
+
+
+def show_products(scene: Scene, products: Sequence[pb.RecommendedProduct]) -> None:
+    """Shows a list, and what a missing limit means."""
+    if not products:
+        return
+    scene.console.print(make_product_table(products, score_scale=scene.info.score_scale))
+    if any(
+        product.HasField("risk_score") and not product.HasField("risk_score_limit") for product in products
+    ):
+        scene.say(
+            "  No limit stands beside insurance below the rated level: the risk score does not govern it."
+        )
 
 
 def show_limits(scene: Scene, pair: Pair) -> None:
@@ -162,6 +175,4 @@ def show_new_user(scene: Scene, pair: Pair) -> None:
         answer = scene.recommend(make_recommend(user, domain="both", k=FINANCIAL_K, include_trace=True))
         scene.say(f"\n  {text}")
         show_trace(scene, answer, limit=scene.limits[borrowed["risk_level"]] if profile else None)
-        if answer.products:
-            table = make_product_table("", answer.products, score_scale=scene.info.score_scale)
-            scene.console.print(table)
+        show_products(scene, answer.products)

@@ -81,9 +81,9 @@ def describe_code(withheld: pb.WithheldCount, *, limit: int | None, titles: Mapp
     return text
 
 
-def make_product_table(title: str, products: Sequence[pb.RecommendedProduct], *, score_scale: float) -> Table:
+def make_product_table(products: Sequence[pb.RecommendedProduct], *, score_scale: float) -> Table:
     """Tabulates products: title, domain, level, risk score against limit, score, warnings."""
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(box=box.SIMPLE_HEAD)
     table.add_column("#", justify="right")
     table.add_column("title", overflow="fold", min_width=30)
     table.add_column("domain")
