@@ -109,15 +109,14 @@ def load_index(content: bytes, *, device: Device = "cpu", thread_count: int = 1)
         raise AnnDeviceError(f"device is {device!r}; expected one of {get_args(Device)}")
     index = _deserialise(content)
     shape = _shape_of(index)
-    faiss.omp_set_num_threads(thread_count)
     if device == "cuda":
         resources = _gpu_resources()
         try:
             on_gpu = faiss.index_cpu_to_gpu(resources, 0, index)
         except RuntimeError as error:
             raise AnnDeviceError(f"device cuda: faiss cannot move the index to the GPU: {error}") from error
-        return AnnIndex(on_gpu, shape, on_gpu=True, owner=resources)
-    return AnnIndex(index, shape, on_gpu=False)
+        return AnnIndex(on_gpu, shape, on_gpu=True, owner=resources, thread_count=thread_count)
+    return AnnIndex(index, shape, on_gpu=False, thread_count=thread_count)
 
 
 def open_index(path: Path, device: Device = "cpu", *, thread_count: int = 1) -> AnnIndex:
@@ -137,8 +136,17 @@ def open_index(path: Path, device: Device = "cpu", *, thread_count: int = 1) -> 
 class AnnIndex:
     """Searches ranges of rows. One search runs at a time: a GPU index is not thread-safe."""
 
-    def __init__(self, index: Any, shape: IndexShape, *, on_gpu: bool, owner: object = None) -> None:
+    def __init__(
+        self,
+        index: Any,
+        shape: IndexShape,
+        *,
+        on_gpu: bool,
+        owner: object = None,
+        thread_count: int = 1,
+    ) -> None:
         self._index = index
+        self._thread_count = thread_count
         self._on_gpu = on_gpu
         self._owner = owner  # GPU resources must outlive the index.
         self._lock = threading.Lock()
@@ -176,6 +184,8 @@ class AnnIndex:
             return found
         content = np.ascontiguousarray(queries, dtype=np.float32)
         with self._lock:
+            # OpenMP keeps this number per calling thread; a thread that never set it gets every core.
+            faiss.omp_set_num_threads(self._thread_count)
             if self._on_gpu and range_count < self.count:
                 self._search_filtered(content, found, row_start, row_stop)
             elif self._on_gpu:
