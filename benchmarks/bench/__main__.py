@@ -16,7 +16,7 @@ from prudence.v1 import recommendation_pb2 as pb
 from rich.console import Console
 
 from benchmarks.bench.recall import RecallResult, measure_recall, open_exact
-from benchmarks.bench.report import BenchReport, write_report
+from benchmarks.bench.report import WIDTH, BenchReport, write_report
 from benchmarks.dataset import DataSet, read_dataset
 from benchmarks.demo.measure import make_pool
 from benchmarks.errors import BenchmarkError, BenchmarkInputError
@@ -39,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the benchmark; returns 0, or 1 with a message on stderr."""
     options = _parser().parse_args(arguments)
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = WIDTH
     try:
         _run(options, console)
     except (BenchmarkError, grpc.RpcError) as error:

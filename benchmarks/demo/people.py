@@ -8,7 +8,7 @@ from benchmarks.dataset import DataSet
 from benchmarks.errors import BenchmarkInputError
 from index.features import Event
 
-CAUTIOUS_LEVEL_MAX = 2
+CAUTIOUS_LEVEL_MAX = 1
 BOLD_LEVEL_MIN = 4
 COMPARED_COUNT_MAX = 1500
 HISTORY_COUNT_MIN = 4

@@ -17,6 +17,8 @@ from benchmarks.gpu.suite import GpuCase, count_measured, run_suite
 from benchmarks.machine import describe_machine
 from index.errors import IndexPackageError
 
+PLAIN_WIDTH = 120
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the suite; returns 0 also where nothing could be measured, 1 if a case failed."""
@@ -25,6 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("artifacts/gpu"), help="directory for gpu.json")
     options = parser.parse_args(arguments)
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = PLAIN_WIDTH
     try:
         cases = run_suite(open_current(options.bundles))
     except (BenchmarkError, IndexPackageError) as error:
