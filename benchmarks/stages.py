@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from benchmarks.errors import StageFailedError
 from benchmarks.machine import ROOT
+from benchmarks.progress import show_step
 from benchmarks.serving import read_tail
 
 SOURCE_PATTERNS = ("*.py", "*.json", "*.hpp", "*.cpp")
@@ -79,7 +79,7 @@ def run_stage(stage: Stage, records: Path, console: Console) -> StageOutcome:
     _remove(stage.output)
     records.mkdir(parents=True, exist_ok=True)
     stage.output.parent.mkdir(parents=True, exist_ok=True)
-    _run_command(stage, records / f"{stage.name}.log")
+    _run_command(stage, records / f"{stage.name}.log", console)
     elapsed_s = time.monotonic() - start_s
     record.write_text(json.dumps({"key": key, "elapsed_s": elapsed_s}) + "\n", encoding="utf-8")
     console.print(f"  {stage.name:<7} {elapsed_s:6.1f} s  {stage.label}")
@@ -113,19 +113,16 @@ def _remove(path: Path) -> None:
             path.with_name(name).unlink(missing_ok=True)
 
 
-def _run_command(stage: Stage, log: Path) -> None:
+def _run_command(stage: Stage, log: Path, console: Console) -> None:
     command = [sys.executable, "-m", *stage.arguments]
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with log.open("wb") as output, Progress(*columns, transient=True) as progress:
-        bar = progress.add_task(stage.label, total=None)
+    with log.open("wb") as output, show_step(console, stage.label) as update:
         process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)  # noqa: S603
         deadline_s = time.monotonic() + TIMEOUT_S
         try:
             while process.poll() is None:
                 if time.monotonic() > deadline_s:
                     raise StageFailedError(f"{stage.name} ran longer than {TIMEOUT_S:.0f} s; log: {log}")
-                percent = read_percent(_read_end(log))
-                progress.update(bar, completed=percent, total=None if percent is None else 100)
+                update(read_percent(_read_end(log)))
                 time.sleep(0.1)
         finally:
             if process.poll() is None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from prudence.v1 import recommendation_pb2 as pb
 
 from benchmarks.messages import make_recommend, make_user
+from benchmarks.progress import Advance
 from benchmarks.serving import Stub
 
 BATCH_TIMEOUT_S = 60.0
@@ -38,7 +39,9 @@ class Coverage:
         return self.full_count / self.user_count if self.user_count else 0.0
 
 
-def measure_coverage(stub: Stub, user_ids: Sequence[str], *, k: int, batch_count: int) -> Coverage:
+def measure_coverage(
+    stub: Stub, user_ids: Sequence[str], *, k: int, batch_count: int, advance: Advance
+) -> Coverage:
     """Asks for k financial products for every user, by id, with BatchRecommend.
 
     Args:
@@ -46,6 +49,7 @@ def measure_coverage(stub: Stub, user_ids: Sequence[str], *, k: int, batch_count
         user_ids: users known to its store.
         k: products wanted for each.
         batch_count: users in one call.
+        advance: told of the number of users answered.
     """
     shown: list[int] = []
     codes, errors = Counter[str](), Counter[str]()
@@ -58,6 +62,7 @@ def measure_coverage(stub: Stub, user_ids: Sequence[str], *, k: int, batch_count
             codes.update(withheld.code for withheld in result.response.withheld_counts)
             if result.HasField("error"):
                 errors[result.error.reason] += 1
+        advance(len(block))
     return Coverage(
         user_count=len(shown),
         full_count=sum(count == k for count in shown),

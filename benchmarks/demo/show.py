@@ -8,7 +8,7 @@ from prudence.v1 import recommendation_pb2 as pb
 from rich.console import Console
 
 from benchmarks.dataset import DataSet, read_dataset, read_json
-from benchmarks.demo.coverage import Coverage, measure_coverage
+from benchmarks.demo.coverage import measure_coverage
 from benchmarks.demo.measure import make_pool, measure_speed
 from benchmarks.demo.people import choose_pair
 from benchmarks.demo.quality import make_quality_table
@@ -23,9 +23,11 @@ from benchmarks.pipeline import (
     run_stages,
     simulate_platform,
 )
+from benchmarks.progress import show_bar, show_step
 from benchmarks.serving import ServerPlan, open_stub, run_server
 
 COVERAGE_K = 10
+BATCH_COUNT = 100
 INFO_TIMEOUT_S = 10.0
 
 
@@ -104,7 +106,8 @@ def serve(
     with run_server(plan, artifacts.records / "server.log") as server, open_stub(server.target) as stub:
         heading(console, f"The server is ready on {server.target} after {server.ready_s:.1f} s")
         info = stub.GetServingInfo(pb.GetServingInfoRequest(), timeout=INFO_TIMEOUT_S)
-        dataset = read_dataset(artifacts.data)
+        with show_step(console, "reading the data set"):
+            dataset = read_dataset(artifacts.data)
         scene = Scene(stub, info, dataset, read_limits(settings.policy), console)
         show_serving(scene)
         yield scene, server.target
@@ -129,9 +132,9 @@ def show_everything(scene: Scene, artifacts: Artifacts, target: str, settings: D
 def show_speed(scene: Scene, target: str, *, duration_s: float) -> None:
     """Shows latency and requests per second, clients and server on the same machine."""
     domain = "both" if scene.info.learning_product_count else "financial"
-    found = measure_speed(
-        target, make_pool(scene.dataset, k=10, domain=domain, seed=1), duration_s=duration_s
-    )
+    requests = make_pool(scene.dataset, k=10, domain=domain, seed=1)
+    with show_step(scene.console, f"driving load for {duration_s:.0f} s"):
+        found = measure_speed(target, requests, duration_s=duration_s)
     say(
         scene.console,
         f"  {found.answered_count:,} requests for 10 products by users in the store: "
@@ -146,9 +149,9 @@ def show_speed(scene: Scene, target: str, *, duration_s: float) -> None:
 
 def show_coverage(scene: Scene, user_ids: list[str]) -> None:
     """Shows how many of these customers get k financial products, and what is withheld from how many."""
-    found: Coverage = measure_coverage(
-        scene.stub, user_ids, k=COVERAGE_K, batch_count=min(scene.info.batch_count_max, 100)
-    )
+    batch_count = min(scene.info.batch_count_max, BATCH_COUNT)
+    with show_bar(scene.console, "asking for every customer with a risk level", len(user_ids)) as advance:
+        found = measure_coverage(scene.stub, user_ids, k=COVERAGE_K, batch_count=batch_count, advance=advance)
     none_count = found.user_count - found.full_count - found.some_count
     say(
         scene.console,

@@ -119,9 +119,7 @@ def _measure_index(bundle: Bundle, fraction: float, batch: int) -> GpuCase:
 def _open_gpu_tower(bundle: Bundle) -> onnxruntime.InferenceSession:
     available = onnxruntime.get_available_providers()
     if CUDA not in available:
-        raise BenchmarkInputError(
-            f"this onnxruntime {onnxruntime.__version__} has no {CUDA}, only {available}"
-        )
+        raise BenchmarkInputError(f"the installed onnxruntime {onnxruntime.__version__} has no {CUDA}")
     return open_tower(bundle.user_tower, thread_count=1, provider=CUDA)
 
 

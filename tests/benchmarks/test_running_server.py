@@ -130,7 +130,10 @@ def test_what_runs_is_shown(served: Served) -> None:
 
 def test_coverage_counts_codes_for_users_who_are_shown_nothing(served: Served) -> None:
     # The server has no store, so it knows nobody by id.
-    found = measure_coverage(served.scene.stub, ["careful", "daring", "third"], k=5, batch_count=2)
+    done: list[int] = []
+    users = ["careful", "daring", "third"]
+    found = measure_coverage(served.scene.stub, users, k=5, batch_count=2, advance=done.append)
+    assert done == [2, 1]
     assert (found.user_count, found.full_count, found.product_count) == (3, 0, 0)
     assert max(found.code_counts.values()) == 3
 
