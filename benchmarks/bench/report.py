@@ -115,13 +115,16 @@ def make_recall_table(recalls: Sequence[RecallResult]) -> Table:
 
 def _draw(report: BenchReport, path: Path) -> None:
     figure, panels = plt.subplots(1, 2, figsize=(11, 4.2), sharey=True)
-    titles = {"closed": "closed loop (1 to 32 callers)", "open": "open loop (from intended send time)"}
+    titles = {"closed": "closed loop (numbers: callers)", "open": "open loop (from intended send time)"}
     for axes, (mode, title) in zip(panels, titles.items(), strict=True):
         loads = [load for load in report.loads if load.mode == mode and load.answered_count]
         rates = [load.requests_per_s if mode == "closed" else load.offered_rate for load in loads]
         for name in ("p50", "p95", "p99"):
             values = [getattr(load, f"latency_ms_{name}") for load in loads]
             axes.plot(rates, values, marker="o", label=name)
+        if mode == "closed":
+            for rate, load in zip(rates, loads, strict=True):
+                axes.annotate(str(load.concurrency), (rate, load.latency_ms_p50), size=8)
         axes.set(title=title, xlabel="requests/s", yscale="log")
         axes.grid(alpha=0.3, which="both")
         axes.legend()

@@ -26,6 +26,8 @@ from benchmarks.errors import BenchmarkError, BenchmarkInputError
 from benchmarks.machine import ROOT
 
 PLAIN_WIDTH = 120
+PORT = 50051
+TARGET = f"127.0.0.1:{PORT}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", choices=("two_tower", "mf"), default="two_tower")
     parser.add_argument("--artifacts", type=Path, default=Path("artifacts"), help="where results are kept")
     parser.add_argument("--transcript", type=Path, help="file for a plain copy of what is shown")
-    parser.add_argument("--port", type=int, default=50051, help="for serve")
+    parser.add_argument("--port", type=int, default=PORT, help="for serve")
     parser.add_argument("--seed", type=int, default=1, help="of the simulation")
     parser.add_argument("--users", type=int, default=20_000, help="simulated users")
     parser.add_argument("--courses", type=int, default=2_000, help="simulated courses")
@@ -89,15 +91,13 @@ def _demonstrate(settings: DemoSettings, options: argparse.Namespace) -> None:
     if not console.is_terminal:
         console.width = PLAIN_WIDTH
     start_s = time.monotonic()
-    if settings.source == SIMULATED:
-        show_simulated(settings, console)
-    else:
-        show_far_trans(settings, console)
+    show = show_simulated if settings.source == SIMULATED else show_far_trans
+    user_id = show(settings, console)
     heading(console, f"Done in {time.monotonic() - start_s:.0f} s. To go on")
     data = "" if settings.source == SIMULATED else f" DATA={settings.source}:DIR"
-    say(console, f"  make serve{data}          keeps a server with this bundle on 127.0.0.1:50051")
-    say(console, "  prudence info --target 127.0.0.1:50051")
-    say(console, "  prudence recommend --help   asks it")
+    say(console, f"  make serve{data}    # keeps a server with this bundle on {TARGET}; in another terminal:")
+    call = f"recommend --target {TARGET} --user {user_id} --domain financial --risk-score-limit 4000 --trace"
+    say(console, f"  .venv/bin/prudence {call}")
     if options.transcript is not None:
         options.transcript.parent.mkdir(parents=True, exist_ok=True)
         options.transcript.write_text(console.export_text(), encoding="utf-8")

@@ -31,8 +31,8 @@ BATCH_COUNT = 100
 INFO_TIMEOUT_S = 10.0
 
 
-def show_simulated(settings: DemoSettings, console: Console) -> None:
-    """Shows the simulated platform."""
+def show_simulated(settings: DemoSettings, console: Console) -> str:
+    """Shows the simulated platform; returns the id of a stored user to go on with."""
     heading(console, "Prudence on a simulated platform: every person, product and event is invented")
     data = simulate_platform(
         seed=settings.seed, users=settings.users, courses=settings.courses, products=settings.products
@@ -40,11 +40,14 @@ def show_simulated(settings: DemoSettings, console: Console) -> None:
     artifacts = find_artifacts(settings, strict=False)
     build(artifacts, data, settings, console)
     with serve(artifacts, settings, console) as (scene, target):
-        show_everything(scene, artifacts, target, settings)
+        return show_everything(scene, artifacts, target, settings)
 
 
-def show_far_trans(settings: DemoSettings, console: Console) -> None:
-    """Shows FAR-Trans: strictly, where nobody may be shown anything, then with assumptions if given."""
+def show_far_trans(settings: DemoSettings, console: Console) -> str:
+    """Shows FAR-Trans: strictly, where nobody may be shown anything, then with assumptions if given.
+
+    Returns: the id of a stored user to go on with.
+    """
     assert settings.directory is not None, "far-trans has a directory"
     heading(console, "Prudence on FAR-Trans, strict: what the source does not state stays unknown")
     say(
@@ -54,7 +57,9 @@ def show_far_trans(settings: DemoSettings, console: Console) -> None:
     strict = find_artifacts(settings, strict=True)
     build(strict, import_far_trans(settings.directory, None), settings, console)
     with serve(strict, settings, console) as (scene, _):
-        show_coverage(scene, list_rated(scene.dataset))
+        rated = list_rated(scene.dataset)
+        show_coverage(scene, rated)
+    user_id = rated[0]
     if settings.assumptions is not None:
         heading(
             console, f"Prudence on FAR-Trans with {settings.assumptions.name}: assumed, marked and counted"
@@ -64,10 +69,11 @@ def show_far_trans(settings: DemoSettings, console: Console) -> None:
         show_assumed(read_json(assumed.data / "source.json"), console)
         with serve(assumed, settings, console, allow_assumed=True) as (scene, target):
             show_coverage(scene, list_rated(scene.dataset))
-            show_everything(scene, assumed, target, settings)
+            user_id = show_everything(scene, assumed, target, settings)
     source = read_json(strict.data / "source.json")
     heading(console, "Attribution")
     console.print(f"  {source['attribution']}. Licence: {source['licence']}.", markup=False, highlight=False)
+    return user_id
 
 
 def find_artifacts(settings: DemoSettings, *, strict: bool) -> Artifacts:
@@ -114,8 +120,8 @@ def serve(
         say(console, f"\n  stopping the server (process {server.pid})")
 
 
-def show_everything(scene: Scene, artifacts: Artifacts, target: str, settings: DemoSettings) -> None:
-    """Shows all scenes, speed and quality."""
+def show_everything(scene: Scene, artifacts: Artifacts, target: str, settings: DemoSettings) -> str:
+    """Shows all scenes, speed and quality; returns the bold user's id."""
     console, pair = scene.console, choose_pair(scene.dataset)
     heading(console, "The same taste, two tolerances")
     show_pair(scene, pair)
@@ -127,6 +133,7 @@ def show_everything(scene: Scene, artifacts: Artifacts, target: str, settings: D
     show_speed(scene, target, duration_s=settings.load_s)
     heading(console, "Quality on held-out data")
     console.print(make_quality_table(artifacts.run / "metrics.json"))
+    return pair.bold_id
 
 
 def show_speed(scene: Scene, target: str, *, duration_s: float) -> None:
