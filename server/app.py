@@ -17,7 +17,7 @@ from prudence.v1 import recommendation_pb2_grpc
 from server import native
 from server.config import Settings
 from server.convert import RequestLimits
-from server.errors import AssumedDataError, PortError
+from server.errors import AssumedDataError, PortError, SettingsError
 from server.interceptors import CallPool, DoorInterceptor
 from server.pipeline import Pipeline
 from server.services import SERVICE_NAME, RecommendationService, describe_source
@@ -55,6 +55,7 @@ def serve(settings: Settings) -> None:
     """
     stop = threading.Event()
     restore = _catch_signals(stop)
+    _write_port(settings, None)
     snapshot = open_snapshot(
         settings.bundles,
         settings.policy,
@@ -150,8 +151,7 @@ def _set_health(door: _Door, status: int) -> None:
 
 
 def _announce(settings: Settings, snapshot: Snapshot, door: _Door, assumed_data: bool) -> None:
-    if settings.port_file is not None:
-        settings.port_file.write_text(f"{door.port}\n", encoding="ascii")
+    _write_port(settings, door.port)
     _log.info(
         "serving",
         address=f"{settings.host}:{door.port}",
@@ -167,6 +167,18 @@ def _announce(settings: Settings, snapshot: Snapshot, door: _Door, assumed_data:
         assumed_data=assumed_data,
         data_source=describe_source(snapshot.bundle.manifest.source),
     )
+
+
+def _write_port(settings: Settings, port: int | None) -> None:
+    """Writes the port file; an older one is removed first, so that nobody reads the port of another run."""
+    if settings.port_file is None:
+        return
+    try:
+        settings.port_file.unlink(missing_ok=True)
+        if port is not None:
+            settings.port_file.write_text(f"{port}\n", encoding="ascii")
+    except OSError as error:
+        raise SettingsError(f"port_file: {settings.port_file} cannot be written: {error.strerror}") from error
 
 
 def _close(door: _Door, pipeline: Pipeline | None, grace_s: float) -> None:

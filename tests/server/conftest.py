@@ -74,6 +74,7 @@ def start_server(directory: Path, *arguments: str) -> Server:
     while not (port_file.is_file() and port_file.read_text().strip()):
         if process.poll() is not None or time.monotonic() > deadline_s:
             process.kill()
+            process.wait()
             raise AssertionError(log.read_text())
         time.sleep(0.02)
     return Server(process, f"127.0.0.1:{port_file.read_text().strip()}", log)
@@ -101,7 +102,7 @@ def platform(make_export: Callable[..., Any], tmp_path_factory: pytest.TempPathF
     }
     store = directory / "users.sqlite"
     ids = sorted(row["id"] for row in rows)
-    _write_tables(directory, stored, ids)
+    write_tables(directory, stored, ids)
     import_users(
         directory / "profiles.parquet",
         directory / "interactions.parquet",
@@ -152,10 +153,13 @@ def _storable(product: dict[str, Any], number: int) -> dict[str, Any]:
     return row
 
 
-def _write_tables(directory: Path, stored: dict[str, dict[str, Any]], ids: list[str]) -> None:
+def write_tables(
+    directory: Path, stored: dict[str, dict[str, Any]], ids: list[str], assumed: tuple[str, ...] = ()
+) -> None:
+    """Writes profiles.parquet and interactions.parquet, as an import takes them."""
     profiles = [
         {name: sorted(value) if isinstance(value, frozenset) else value for name, value in profile.items()}
-        | {"user_id": user_id, "assumed": []}
+        | {"user_id": user_id, "assumed": None}
         for user_id, profile in stored.items()
     ]
     for profile in profiles:
@@ -163,7 +167,7 @@ def _write_tables(directory: Path, stored: dict[str, dict[str, Any]], ids: list[
     table = pa.Table.from_pylist(profiles)
     at = table.schema.get_field_index("assumed")
     pq.write_table(
-        table.set_column(at, "assumed", pa.array([[]] * len(profiles), pa.list_(pa.string()))),
+        table.set_column(at, "assumed", pa.array([assumed] * len(profiles), pa.list_(pa.string()))),
         directory / "profiles.parquet",
     )
     events = [

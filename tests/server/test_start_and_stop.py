@@ -10,15 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from prudence.v1 import recommendation_pb2_grpc
+from prudence.v1 import recommendation_pb2, recommendation_pb2_grpc
 
 from server.import_users import import_users
 from suitability.policy import default_policy_path
 from tests.server.cases import eligible_user
-from tests.server.conftest import CLOCK, ROOT, Platform, run_command, start_server
+from tests.server.conftest import CLOCK, ROOT, Platform, run_command, start_server, write_tables
 from tests.server.wire import recommend, to_user
 
 
@@ -79,27 +77,29 @@ def test_a_missing_store_refuses_to_start(platform: Platform, tmp_path: Path) ->
     assert_refused(done, "none.sqlite")
 
 
-def test_assumed_profiles_are_served_only_with_leave(platform: Platform, tmp_path: Path) -> None:
-    profiles = pa.table(
-        {
-            "user_id": ["a"],
-            "risk_level": pa.array([3], pa.int64()),
-            "assumed": pa.array([["risk_level"]], pa.list_(pa.string())),
-        }
-    )
-    pq.write_table(profiles, tmp_path / "p.parquet")
-    events = pa.table({name: pa.array([], pa.string()) for name in ("user_id", "product_id", "event_type")})
-    events = events.append_column("event_time", pa.array([], pa.timestamp("us", "UTC")))
-    pq.write_table(events, tmp_path / "i.parquet")
-    store = tmp_path / "s.sqlite"
-    import_users(
-        tmp_path / "p.parquet", tmp_path / "i.parquet", store, force=False, on_progress=lambda *_: None
-    )
-    plan = ("--bundles", str(platform.bundles), "--store", str(store))
+def test_assumed_profiles_are_served_only_with_leave_and_say_so(platform: Platform, tmp_path: Path) -> None:
+    write_tables(tmp_path, {"ana": eligible_user(5)}, sorted(platform.products), assumed=("risk_level",))
+    store = tmp_path / "users.sqlite"
+    tables = (tmp_path / "profiles.parquet", tmp_path / "interactions.parquet")
+    import_users(*tables, store, force=False, on_progress=lambda step, done, total: None)
+    plan = ("--bundles", str(platform.bundles), "--store", str(store), "--clock", CLOCK)
     assert_refused(run_command(*plan, "--port", "0"), "--allow-assumed")
     running = start_server(tmp_path / "run", *plan, "--allow-assumed")
-    assert '"assumed_data": true' in running.log.read_text()
+    with grpc.insecure_channel(running.target) as channel:
+        stub = recommendation_pb2_grpc.RecommendationServiceStub(channel)
+        products = stub.Recommend(recommend(to_user("ana"), 20, domain=2)).products
+        info = stub.GetServingInfo(recommendation_pb2.GetServingInfoRequest())
     assert running.stop() == 0
+    assert len(products) == 20
+    assert all("W_ASSUMED_DATA" in product.warnings for product in products)
+    assert all("risk_level" in product.assumed_fields for product in products)
+    assert info.assumed_data
+
+
+def test_a_port_file_that_cannot_be_written_refuses_to_start(platform: Platform, tmp_path: Path) -> None:
+    port_file = str(tmp_path / "no folder" / "port")
+    done = run_command("--bundles", str(platform.bundles), "--port", "0", "--port-file", port_file)
+    assert_refused(done, "port_file")
 
 
 def test_an_unknown_setting_stops_the_program_with_its_name(platform: Platform) -> None:
