@@ -79,8 +79,8 @@ def serve(settings: Settings) -> None:
             queue_limit=settings.queue_limit,
         )
         door.service.open(pipeline)
-        _announce(settings, snapshot, door, assumed_data)
         _set_health(door, _SERVING)
+        _announce(settings, snapshot, door, assumed_data)
         stop.wait()
         _log.info("draining", drain_delay_s=settings.drain_delay_s, grace_s=settings.grace_s)
         door.health.enter_graceful_shutdown()

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import grpc
 import numpy as np
@@ -39,6 +39,14 @@ class Server:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=30)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
 
 
 @dataclass
@@ -116,7 +124,7 @@ def platform(make_export: Callable[..., Any], tmp_path_factory: pytest.TempPathF
 @pytest.fixture(scope="session")
 def server(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server under an evaluation clock."""
-    running = start_server(
+    with start_server(
         tmp_path_factory.mktemp("server"),
         "--bundles",
         str(platform.bundles),
@@ -124,9 +132,9 @@ def server(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iter
         str(platform.store),
         "--clock",
         CLOCK,
-    )
-    yield running
-    running.stop()
+    ) as running:
+        yield running
+        running.stop()
 
 
 @pytest.fixture(scope="session")

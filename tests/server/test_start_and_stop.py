@@ -84,12 +84,14 @@ def test_assumed_profiles_are_served_only_with_leave_and_say_so(platform: Platfo
     import_users(*tables, store, force=False, on_progress=lambda step, done, total: None)
     plan = ("--bundles", str(platform.bundles), "--store", str(store), "--clock", CLOCK)
     assert_refused(run_command(*plan, "--port", "0"), "--allow-assumed")
-    running = start_server(tmp_path / "run", *plan, "--allow-assumed")
-    with grpc.insecure_channel(running.target) as channel:
+    with (
+        start_server(tmp_path / "run", *plan, "--allow-assumed") as running,
+        grpc.insecure_channel(running.target) as channel,
+    ):
         stub = recommendation_pb2_grpc.RecommendationServiceStub(channel)
         products = stub.Recommend(recommend(to_user("ana"), 20, domain=2)).products
         info = stub.GetServingInfo(recommendation_pb2.GetServingInfoRequest())
-    assert running.stop() == 0
+        assert running.stop() == 0
     assert len(products) == 20
     assert all("W_ASSUMED_DATA" in product.warnings for product in products)
     assert all("risk_level" in product.assumed_fields for product in products)
@@ -115,7 +117,6 @@ def test_print_config_prints_the_settings_and_stops(platform: Platform) -> None:
 
 
 def test_sigterm_cuts_no_call_and_ends_with_0(platform: Platform, tmp_path: Path) -> None:
-    running = start_server(tmp_path, "--bundles", str(platform.bundles), "--clock", CLOCK, "--grace-s", "5")
     request = recommend(to_user("a", eligible_user()), 200)
 
     def call_until_refused(stub: recommendation_pb2_grpc.RecommendationServiceStub) -> grpc.StatusCode:
@@ -129,7 +130,11 @@ def test_sigterm_cuts_no_call_and_ends_with_0(platform: Platform, tmp_path: Path
         raise AssertionError("the server did not stop")
 
     first_answered = threading.Event()
-    with grpc.insecure_channel(running.target) as channel, ThreadPoolExecutor(4) as pool:
+    with (
+        start_server(tmp_path, "--bundles", str(platform.bundles), "--clock", CLOCK) as running,
+        grpc.insecure_channel(running.target) as channel,
+        ThreadPoolExecutor(4) as pool,
+    ):
         stub = recommendation_pb2_grpc.RecommendationServiceStub(channel)
         calls = [pool.submit(call_until_refused, stub) for _ in range(4)]
         assert first_answered.wait(timeout=30)
@@ -143,8 +148,8 @@ def test_sigterm_cuts_no_call_and_ends_with_0(platform: Platform, tmp_path: Path
 
 
 def test_the_start_line_says_what_really_runs(platform: Platform, tmp_path: Path) -> None:
-    running = start_server(tmp_path, "--bundles", str(platform.bundles), "--retriever", "exact")
-    assert running.stop() == 0
+    with start_server(tmp_path, "--bundles", str(platform.bundles), "--retriever", "exact") as running:
+        assert running.stop() == 0
     line = json.loads(running.log.read_text().splitlines()[0])
     assert (line["event"], line["tower"], line["index"]) == (
         "serving",
