@@ -18,9 +18,9 @@ class RunConfig(BaseModel):
     embedding_dim: int = Field(64, ge=4, le=512)
     seed: int = Field(1, ge=0, le=2**31 - 1)
     epochs: int = Field(20, ge=1, le=1000)
-    patience: int = Field(3, ge=1, le=1000)
+    patience: int = Field(2, ge=1, le=1000)
     batch_size: int = Field(1024, ge=1, le=65_536)
-    learning_rate: float = Field(3e-3, gt=0, le=1)
+    learning_rate: float = Field(0.01, gt=0, le=1)
     validation_fraction: float = Field(0.1, ge=0, le=0.5)
     validation_user_limit: int = Field(4000, ge=1, le=1_000_000)
     # The work per operation is small: two threads gained 8 % of time for six times the CPU.
@@ -50,7 +50,6 @@ class MfConfig(RunConfig):
     """
 
     model: Literal["mf"] = "mf"
-    learning_rate: float = Field(0.01, gt=0, le=1)
     l2: float = Field(0.01, gt=0, le=100)
     negative_count: int = Field(8, ge=1, le=1000)
     negative_weight: float = Field(4.0, gt=0, le=1e6)

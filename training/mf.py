@@ -20,7 +20,9 @@ _INITIAL_STD: Final = 0.05
 # Conjugate gradients end after as many steps as the history has distinct products, and much earlier in
 # practice: 16 steps leave an error below float32's on histories of 50 (tested).
 _STEP_COUNT: Final = 16
-_FLOOR: Final = 1e-300
+# Squared residuals below this are zero for float32 vectors. The exporter keeps the constant as float32, so it
+# must not be smaller than float32 can hold.
+_FLOOR: Final = 1e-30
 
 
 class MatrixFactorisation(nn.Module):
@@ -116,7 +118,7 @@ def _solve(observed: Tensor, weighted: Tensor, right: Tensor) -> Tensor:
     for _ in range(_STEP_COUNT):
         projected = torch.matmul(observed, direction[..., None])  # [batch, length, 1]
         image = direction + torch.matmul(weighted.transpose(1, 2), projected)[..., 0]
-        # The floors only matter once the residual is exactly zero.
+        # The floors only matter once the residual has vanished.
         step = norm / (direction * image).sum(dim=1, keepdim=True).clamp(min=_FLOOR)
         solution = solution + step * direction
         residual = residual - step * image

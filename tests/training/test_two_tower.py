@@ -1,0 +1,114 @@
+"""The two towers: what their vectors mean, and the loss they learn from."""
+
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+import torch
+
+from index.features import Event, Vocabulary, encode_items, encode_users, fit_features
+from training.config import TwoTowerConfig
+from training.two_tower import TwoTower, sampled_softmax
+
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+ITEMS = [{"id": f"p{row}", "family": "FUND" if row % 2 else "COURSE"} for row in range(7)]
+SPEC = fit_features([{"risk_level": 1}, {"risk_level": 2}], ITEMS, NOW)
+VOCABULARY = Vocabulary(tuple(item["id"] for item in ITEMS[:6]))
+SHARE = torch.tensor([0.0, 0.0, 0.05, 0.3, 0.1, 0.4, 0.1, 0.05])
+
+
+def make_towers() -> TwoTower:
+    torch.manual_seed(3)
+    return TwoTower(SPEC, SHARE, TwoTowerConfig(embedding_dim=8, hidden_dim=5)).eval()
+
+
+def embed_users(towers: TwoTower, histories: list[list[Event]]) -> torch.Tensor:
+    inputs = encode_users(SPEC, VOCABULARY, [None] * len(histories), histories, NOW)
+    with torch.no_grad():
+        return towers.user_tower(*(torch.from_numpy(value) for value in inputs.feed().values()))
+
+
+def embed_items(towers: TwoTower) -> torch.Tensor:
+    inputs = encode_items(SPEC, VOCABULARY, ITEMS)
+    with torch.no_grad():
+        return towers.item_tower(*(torch.from_numpy(value) for value in inputs.feed().values()))
+
+
+def event(row: int, days_ago: float) -> Event:
+    return Event(f"p{row}", "click", NOW.timestamp() - days_ago * 86_400)
+
+
+def test_user_vectors_have_unit_length() -> None:
+    users = embed_users(make_towers(), [[], [event(1, 2)], [event(row, row) for row in range(6)] * 9])
+    # float32 rounding of a sum of eight squares.
+    assert users.norm(dim=1).tolist() == pytest.approx([1.0, 1.0, 1.0], abs=1e-6)
+
+
+def test_the_last_component_carries_popularity() -> None:
+    towers = make_towers()
+    users, items = embed_users(towers, [[], [event(2, 1)]]), embed_items(towers)
+    assert users[0, -1] == users[1, -1] > 0
+    order = items[:6, -1].argsort(descending=True)
+    assert order.tolist() == SHARE[2:].argsort(descending=True).tolist()
+
+
+def test_a_product_without_interactions_starts_below_all_others() -> None:
+    items = embed_items(make_towers())
+    assert items[6, -1] < items[:6, -1].min()
+
+
+def test_products_without_an_embedding_are_placed_by_content() -> None:
+    towers = make_towers()
+    categorical = torch.tensor([[1, 0, 0, 0], [1, 0, 0, 0], [2, 0, 0, 0]])
+    numeric = torch.tensor([[0.0, 1.0] * 3] * 3)
+    with torch.no_grad():
+        items = towers.item_tower(torch.ones(3, dtype=torch.int64), categorical, numeric)
+    # Vector instructions may round equal rows of a batch differently.
+    assert torch.allclose(items[0], items[1], atol=1e-6)
+    assert not torch.allclose(items[0], items[2])
+
+
+def test_history_matters_and_padding_does_not() -> None:
+    towers = make_towers()
+    users = embed_users(towers, [[event(1, 2)], [event(4, 2)]])
+    assert not torch.allclose(users[0], users[1])
+    inputs = encode_users(SPEC, VOCABULARY, [None], [[event(1, 2)]], NOW).feed()
+    trimmed = [
+        torch.from_numpy(value[:, :1] if "history" in name else value) for name, value in inputs.items()
+    ]
+    with torch.no_grad():
+        short = towers.user_tower(*trimmed)
+    # Sums over 1 and over 50 terms may round differently.
+    assert torch.allclose(short[0], users[0], atol=1e-6)
+
+
+def test_age_is_relative_to_the_latest_event() -> None:
+    towers = make_towers()
+    inputs = [
+        torch.from_numpy(v)
+        for v in encode_users(SPEC, VOCABULARY, [None], [[event(1, 0)]], NOW).feed().values()
+    ]
+    older = [value.clone() for value in inputs]
+    older[2][0, 0] = 3.0
+    with torch.no_grad():
+        assert torch.equal(towers.user_tower(*inputs), towers.user_tower(*older))
+
+
+def test_loss_equals_the_corrected_softmax_written_out() -> None:
+    rng = np.random.default_rng(0)
+    logit = rng.normal(size=(3, 3))
+    share = np.array([0.5, 0.3, 0.2])
+    excluded = np.array([[True, False, True], [False, True, False], [False, False, True]])
+    corrected = logit - np.log(share)
+    expected = 0.0
+    for row in range(3):
+        kept = [column for column in range(3) if column == row or not excluded[row, column]]
+        expected -= corrected[row, row] - np.log(np.exp(corrected[row, kept]).sum())
+    loss = sampled_softmax(torch.tensor(logit), torch.tensor(share), torch.tensor(excluded))
+    assert loss.item() == pytest.approx(expected / 3, rel=1e-12)
+
+
+def test_a_batch_of_one_product_has_no_negatives() -> None:
+    logit = torch.randn(4, 4)
+    loss = sampled_softmax(logit, torch.full((4,), 1.0), torch.ones(4, 4, dtype=torch.bool))
+    assert loss.item() == 0.0
