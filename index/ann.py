@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import threading
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 import faiss as faiss_module
@@ -117,20 +116,6 @@ def load_index(content: bytes, *, device: Device = "cpu", thread_count: int = 1)
             raise AnnDeviceError(f"device cuda: faiss cannot move the index to the GPU: {error}") from error
         return AnnIndex(on_gpu, shape, on_gpu=True, owner=resources, thread_count=thread_count)
     return AnnIndex(index, shape, on_gpu=False, thread_count=thread_count)
-
-
-def open_index(path: Path, device: Device = "cpu", *, thread_count: int = 1) -> AnnIndex:
-    """Opens an index file of a verified bundle on a device.
-
-    Raises:
-        AnnFormatError: it cannot be read, or is not an inner-product index of faiss.
-        AnnDeviceError: the device is not there.
-    """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise AnnFormatError(f"{path}: cannot read: {error.strerror}") from error
-    return load_index(content, device=device, thread_count=thread_count)
 
 
 class AnnIndex:

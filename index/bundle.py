@@ -22,7 +22,6 @@ from index.errors import BundleError, BundleFormatError, BundleNotFoundError
 from index.features import FeatureSpec, Vocabulary
 from index.files import (
     CURRENT,
-    Buffer,
     list_entries,
     open_directory,
     read_file,
@@ -43,12 +42,10 @@ from index.manifest import (
 from index.products import ProductTable
 from suitability.policy import Policy
 
-_MAPPED = frozenset({"item_vectors.int16.npy", "item_vectors.int8.npy"})
-
 
 @dataclass(frozen=True)
 class Bundle:
-    """An open bundle. The vectors are read-only views of the proven files.
+    """An open bundle. The vectors are read-only views of the proven bytes.
 
     `policy` is the one under which the rows were ordered; the policy in force is server state.
     """
@@ -76,20 +73,15 @@ class Bundle:
         """Returns the number of learning products: rows [0, learning_count)."""
         return self.manifest.learning_count
 
-    @property
-    def user_tower_path(self) -> Path:
-        """Returns the user tower's file; `user_tower` holds its proven bytes."""
-        return self.path / "user_tower.onnx"
+    def read_index(self) -> bytes:
+        """Reads the FAISS index for `index.ann.load_index`. Proves it again: its bytes are not kept.
 
-    @property
-    def item_tower_path(self) -> Path:
-        """Returns the item tower's file; `item_tower` holds its proven bytes."""
-        return self.path / "item_tower.onnx"
-
-    @property
-    def index_path(self) -> Path:
-        """Returns the FAISS index's file, for `index.ann.open_index`."""
-        return self.path / "index.faiss"
+        Raises:
+            BundleError: the file is missing, a link, or differs from the manifest.
+        """
+        entry = self.manifest.files["index.faiss"]
+        with open_directory(self.path) as directory:
+            return read_proven(directory, "index.faiss", size=entry.size, sha256=entry.sha256)
 
 
 def open_bundle(path: Path, *, allow_unsigned: bool = True) -> Bundle:
@@ -130,7 +122,7 @@ def find_changed_files(path: Path) -> tuple[BundleError, ...]:
         problems = []
         for name, entry in sorted(manifest.files.items()):
             try:
-                read_proven(directory, name, size=entry.size, sha256=entry.sha256, mapped=True)
+                read_proven(directory, name, size=entry.size, sha256=entry.sha256)
             except BundleError as error:
                 problems.append(error)
     return tuple(problems)
@@ -191,7 +183,7 @@ def write_current(bundles: Path, bundle_version: str) -> None:
     write_pointer(bundles, bundle_version)
 
 
-def _read_proven_files(path: Path) -> tuple[Manifest, dict[str, Buffer]]:
+def _read_proven_files(path: Path) -> tuple[Manifest, dict[str, bytes]]:
     with open_directory(path) as directory:
         manifest = _read_manifest(directory)
         if path.name != manifest.bundle_version:
@@ -199,7 +191,7 @@ def _read_proven_files(path: Path) -> tuple[Manifest, dict[str, Buffer]]:
                 MANIFEST, f"bundle_version is {manifest.bundle_version!r}; the directory is {path.name!r}"
             )
         files = {
-            name: read_proven(directory, name, size=entry.size, sha256=entry.sha256, mapped=name in _MAPPED)
+            name: read_proven(directory, name, size=entry.size, sha256=entry.sha256)
             for name, entry in manifest.files.items()
         }
     return manifest, files

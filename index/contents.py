@@ -6,6 +6,7 @@ Sealing and opening both go through `parse_contents`, so a bundle that was seale
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +24,6 @@ from index.errors import (
     FeatureSchemaError,
 )
 from index.features import FeatureSpec, Vocabulary
-from index.files import Buffer
 from index.golden import GOLDEN, Golden, read_golden
 from index.manifest import IndexSummary, Manifest, strict_json
 from index.products import ProductTable, count_learning, order_rows, read_products, table_of
@@ -53,7 +53,7 @@ class Contents:
     item_tower: bytes
 
 
-def parse_contents(manifest: Manifest, files: Mapping[str, Buffer]) -> Contents:
+def parse_contents(manifest: Manifest, files: Mapping[str, bytes]) -> Contents:
     """Parses every file and checks that they describe one catalogue under one policy.
 
     Args:
@@ -67,20 +67,20 @@ def parse_contents(manifest: Manifest, files: Mapping[str, Buffer]) -> Contents:
     shape = (manifest.product_count, manifest.embedding_dim)
     try:
         products = table_of(
-            read_products(pa.BufferReader(bytes(files["products.parquet"])), name="products.parquet"),
+            read_products(pa.BufferReader(files["products.parquet"]), name="products.parquet"),
             name="products.parquet",
         )
         contents = Contents(
             item_vectors=parse_vectors("item_vectors.int16.npy", files, np.dtype("<i2"), shape),
             item_vectors_int8=parse_vectors("item_vectors.int8.npy", files, np.dtype("i1"), shape),
             products=products,
-            features=FeatureSpec.from_json(bytes(files["features.json"])),
-            vocabulary=Vocabulary.from_json(bytes(files["vocabulary.json"])),
-            policy=load_policy(bytes(files["policy.json"])),
-            evaluation=strict_json(bytes(files["evaluation.json"]), "evaluation.json"),
-            golden=read_golden(bytes(files[GOLDEN])),
-            user_tower=bytes(files["user_tower.onnx"]),
-            item_tower=bytes(files["item_tower.onnx"]),
+            features=FeatureSpec.from_json(files["features.json"]),
+            vocabulary=Vocabulary.from_json(files["vocabulary.json"]),
+            policy=load_policy(files["policy.json"]),
+            evaluation=strict_json(files["evaluation.json"], "evaluation.json"),
+            golden=read_golden(files[GOLDEN]),
+            user_tower=files["user_tower.onnx"],
+            item_tower=files["item_tower.onnx"],
         )
     except BuildInputError as error:
         raise BundleFormatError("products.parquet", str(error)) from error
@@ -92,13 +92,13 @@ def parse_contents(manifest: Manifest, files: Mapping[str, Buffer]) -> Contents:
     _check_manifest(manifest, contents)
     _check_order(contents)
     _check_vectors(manifest, contents)
-    _check_index(manifest, bytes(files["index.faiss"]))
+    _check_index(manifest, files["index.faiss"])
     _check_golden(manifest, contents)
     return contents
 
 
 def parse_vectors(
-    name: str, files: Mapping[str, Buffer], dtype: np.dtype[Any], shape: tuple[int, int]
+    name: str, files: Mapping[str, bytes], dtype: np.dtype[Any], shape: tuple[int, int]
 ) -> NDArray[Any]:
     """Returns a view of an .npy file's array, without copying and without pickle.
 
@@ -144,7 +144,7 @@ def _check_manifest(manifest: Manifest, contents: Contents) -> None:
         if found != expected:
             raise BundleConsistencyError(file, f"{field} is {found}; the manifest says {expected}")
     product = manifest.user_scale * manifest.item_scale
-    if abs(manifest.score_scale - product) > _SCALE_TOLERANCE * product:
+    if not math.isclose(manifest.score_scale, product, rel_tol=_SCALE_TOLERANCE):
         raise BundleConsistencyError(
             "manifest.json", f"score_scale is {manifest.score_scale}; user_scale * item_scale is {product}"
         )

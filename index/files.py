@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import mmap
 import os
 import shutil
 import stat
@@ -25,8 +24,6 @@ from index.errors import (
     BundleNotFoundError,
     BundleWriteError,
 )
-
-Buffer = bytes | mmap.mmap
 
 CURRENT = "CURRENT"
 CURRENT_BYTES_MAX = 256
@@ -70,19 +67,19 @@ def read_file(directory: int, name: str, *, size_max: int) -> bytes:
     with _open_file(directory, name) as (descriptor, size):
         if size > size_max:
             raise BundleFormatError(name, f"{size} bytes; expected at most {size_max}")
-        with os.fdopen(os.dup(descriptor), "rb") as file:
-            return file.read(size_max)
+        return _read(descriptor, size_max)
 
 
-def read_proven(directory: int, name: str, *, size: int, sha256: str, mapped: bool) -> Buffer:
+def read_proven(directory: int, name: str, *, size: int, sha256: str) -> bytes:
     """Reads one file whose size and SHA-256 are known, and proves both before handing out the bytes.
+
+    The bytes are a copy: a mapped file could still change after it was proven.
 
     Args:
         directory: descriptor of the bundle.
         name: file name.
         size: expected size in bytes.
         sha256: expected digest, lower-case hexadecimal.
-        mapped: map the file instead of copying it (for the vectors).
 
     Raises:
         BundleNotFoundError: it is missing.
@@ -92,7 +89,7 @@ def read_proven(directory: int, name: str, *, size: int, sha256: str, mapped: bo
     with _open_file(directory, name) as (descriptor, found_size):
         if found_size != size:
             raise BundleChecksumError(name, f"{found_size} bytes; the manifest says {size}")
-        content = _content(descriptor, size, mapped=mapped)
+        content = _read(descriptor, size)
     digest = hashlib.sha256(content).hexdigest()
     if digest != sha256:
         raise BundleChecksumError(name, f"SHA-256 is {digest}; the manifest says {sha256}")
@@ -193,11 +190,9 @@ def _open_file(directory: int, name: str) -> Iterator[tuple[int, int]]:
         os.close(descriptor)
 
 
-def _content(descriptor: int, size: int, *, mapped: bool) -> Buffer:
-    if mapped and size > 0:
-        return mmap.mmap(descriptor, size, access=mmap.ACCESS_READ)
-    with os.fdopen(os.dup(descriptor), "rb") as file:
-        return file.read(size)
+def _read(descriptor: int, size_max: int) -> bytes:
+    with os.fdopen(descriptor, "rb", closefd=False) as file:
+        return file.read(size_max)
 
 
 def _write_synced(path: Path, content: bytes) -> None:

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from index.errors import BundleFormatError
+from index.files import CURRENT
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
@@ -131,7 +132,7 @@ def parse_manifest(content: bytes) -> Manifest:
     return Manifest(**{**body, "index": _parse_index(body["index"]), "files": _parse_files(body["files"])})
 
 
-def strict_json(content: bytes | memoryview, file: str) -> dict[str, Any]:
+def strict_json(content: bytes, file: str) -> dict[str, Any]:
     """Parses one JSON object, refusing duplicate keys, NaN and infinity.
 
     Raises:
@@ -150,7 +151,7 @@ def strict_json(content: bytes | memoryview, file: str) -> dict[str, Any]:
         raise BundleFormatError(file, f"{constant} is no JSON number")
 
     try:
-        body = json.loads(bytes(content).decode("utf-8"), object_pairs_hook=unique, parse_constant=refuse)
+        body = json.loads(content.decode("utf-8"), object_pairs_hook=unique, parse_constant=refuse)
     except (ValueError, RecursionError) as error:
         raise BundleFormatError(file, f"expected a JSON object: {error}") from error
     if not isinstance(body, dict):
@@ -163,12 +164,12 @@ def require_version_name(name: object) -> str:
 
     Raises:
         BundleFormatError: it is not 1 to 100 letters, digits, dots, hyphens or underscores, or starts with
-            anything but a letter or digit.
+            anything but a letter or digit, or is the pointer's own name.
     """
-    if not isinstance(name, str) or _VERSION_PATTERN.fullmatch(name) is None:
+    if not isinstance(name, str) or _VERSION_PATTERN.fullmatch(name) is None or name.upper() == CURRENT:
         raise BundleFormatError(
             "bundle_version",
-            f"{name!r:.120}; expected 1 to 100 of A-Z a-z 0-9 . _ -, a letter or digit first",
+            f"{name!r:.120}; expected 1 to 100 of A-Z a-z 0-9 . _ -, a letter or digit first, not {CURRENT}",
         )
     return name
 

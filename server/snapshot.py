@@ -81,7 +81,7 @@ def open_snapshot(
     policy = _load_policy(policy_path)
     try:
         bundle = open_bundle(read_current(bundles))
-        index = ann.open_index(bundle.index_path, device, thread_count=thread_count)
+        index = ann.load_index(bundle.read_index(), device=device, thread_count=thread_count)
     except AnnDeviceError as error:
         raise DeviceError(str(error)) from error
     except IndexPackageError as error:

@@ -67,7 +67,7 @@ def _measure_together(bundle: Bundle) -> GpuCase:
     name = "tower and index on the GPU in one process"
     try:
         session = _open_gpu_tower(bundle)
-        index = load_index(bundle.index_path.read_bytes(), device="cuda")
+        index = load_index(bundle.read_index(), device="cuda")
     except (BenchmarkInputError, AnnDeviceError) as error:
         return GpuCase(name, NOT_MEASURED, str(error))
     vectors = session.run([USER_VECTOR], make_feed(bundle, 1))[0]
@@ -124,7 +124,7 @@ def _open_gpu_tower(bundle: Bundle) -> onnxruntime.InferenceSession:
 
 
 def _open_index(bundle: Bundle, device: Literal["cpu", "cuda"]) -> AnnIndex:
-    return load_index(bundle.index_path.read_bytes(), device=device)
+    return load_index(bundle.read_index(), device=device)
 
 
 def make_feed(bundle: Bundle, batch: int) -> dict[str, NDArray[Any]]:

@@ -55,7 +55,7 @@ def test_vectors_follow_their_products(tiny_bundle: Bundle, make_export: Any, tm
 
 
 def test_the_index_holds_the_int16_vectors(tiny_bundle: Bundle) -> None:
-    index = ann.open_index(tiny_bundle.index_path, "cpu")
+    index = ann.load_index(tiny_bundle.read_index())
     assert (index.kind, index.count, index.dim) == ("IndexFlatIP", 60, 8)
     query = tiny_bundle.item_vectors[41].astype(np.float32)
     exact = reference.score(tiny_bundle.item_vectors[41], tiny_bundle.item_vectors)

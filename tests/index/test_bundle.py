@@ -30,7 +30,18 @@ def test_a_sealed_bundle_opens(copy: Any) -> None:
     assert bundle.learning_count == 30
     assert bundle.product_ids[0] == "c000"
     assert not bundle.item_vectors.flags.writeable
-    assert bundle.index_path == copy.path / "index.faiss"
+
+
+def test_what_was_opened_never_changes_with_its_files(copy: Any) -> None:
+    bundle = open_bundle(copy.path)
+    before = bundle.item_vectors.copy()
+    for name in ("item_vectors.int16.npy", "index.faiss"):
+        content = bytearray((copy.path / name).read_bytes())
+        content[-1] ^= 0x10
+        (copy.path / name).write_bytes(content)
+    np.testing.assert_array_equal(bundle.item_vectors, before)
+    with pytest.raises(BundleChecksumError, match=r"index\.faiss"):
+        bundle.read_index()
 
 
 @pytest.mark.usefixtures("no_parser")

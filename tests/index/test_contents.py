@@ -98,6 +98,7 @@ def test_int8_vectors_that_differ_from_the_int16_ones_are_refused(copy: Any, npy
         ({"vocabulary_count": 59}, "vocabulary_count is 60"),
         ({"policy_hash": "0" * 64}, "policy_hash is"),
         ({"score_scale": 1.0}, "score_scale is 1.0"),
+        ({"user_scale": 1e200, "item_scale": 1e200}, "score_scale is"),
         ({"embedding_dim": 9}, "item_vectors"),
         ({"index": {"kind": "IndexIVFFlat", "list_count": 1, "probe_count": 1}}, "index.faiss: is"),
     ],

@@ -65,6 +65,8 @@ def test_a_manifest_that_names_another_path_is_refused(copy: Any, name: str) -> 
         ({"signature": "forged"}, "signature"),
         ({"bundle_version": "../up"}, "bundle_version"),
         ({"bundle_version": ".hidden"}, "bundle_version"),
+        ({"bundle_version": "CURRENT"}, "bundle_version"),
+        ({"bundle_version": "current"}, "bundle_version"),
         ({"model": ""}, "model"),
         ({"source": []}, "source"),
         ({"index": {"kind": "IndexFlatIP"}}, "index is"),
