@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from typing import Any, Final
 
+from suitability.ratings import effective_level
+
 DAYS_PER_YEAR: Final = 365.25
 
 Record = Mapping[str, Any]
@@ -54,11 +56,9 @@ def _age_years(record: Record, now: datetime) -> float | None:
 
 
 def _effective_level(record: Record) -> str | None:
-    """Names scale and level; both levels must be stated, as in the rules for suitability."""
-    issuer, distributor = record.get("level_issuer"), record.get("level_distributor")
-    if not isinstance(issuer, int) or not isinstance(distributor, int):
-        return None
-    return f"{record.get('scale')}:{max(issuer, distributor)}"
+    """Names scale and level."""
+    level = effective_level(record)
+    return None if level is None else f"{record['scale']}:{level}"
 
 
 USER_CATEGORICAL: Final[Mapping[str, TextReader]] = {

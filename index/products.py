@@ -81,15 +81,10 @@ def table_of(table: pa.Table, *, name: str) -> ProductTable:
     """Turns a catalogue into rows.
 
     Raises:
-        BuildInputError: an id is missing, repeated, blank or over ID_BYTES_MAX bytes.
+        BuildInputError: an id is missing, repeated, blank or over ID_BYTES_MAX bytes, or a column holds
+            what Python cannot, such as a day after the year 9999.
     """
-    converters = {field.name: _converter(field) for field in table.schema}
-    columns = {
-        column: [
-            None if value is None else converters[column](value) for value in table.column(column).to_pylist()
-        ]
-        for column in table.column_names
-    }
+    columns = {field.name: _read_column(table, field, name) for field in table.schema}
     ids = _require_ids(columns["id"], name)
     names = tuple(columns)
     rows = tuple(
@@ -125,6 +120,15 @@ def _row_key(row: Mapping[str, Any], policy: Policy) -> tuple[int, int, bytes]:
         return 1, 0, product_id
     risk_score = effective_risk_score(row, policy)
     return 2, RISK_SCORE_MAX + 1 if risk_score is None else risk_score, product_id
+
+
+def _read_column(table: pa.Table, field: pa.Field[Any], name: str) -> list[Any]:
+    convert = _converter(field)
+    try:
+        values = table.column(field.name).to_pylist()
+        return [None if value is None else convert(value) for value in values]
+    except (pa.ArrowException, ValueError, OverflowError, TypeError) as error:
+        raise BuildInputError(f"{name}: column {field.name!r} of {field.type}: {error}") from error
 
 
 def _converter(field: pa.Field[Any]) -> Callable[[Any], Any]:

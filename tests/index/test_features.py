@@ -114,6 +114,11 @@ def test_the_effective_level_is_the_higher_one_of_its_scale() -> None:
     assert SPEC.item_categorical["effective_level"] == ("CN5:3",)
 
 
+@pytest.mark.parametrize("change", [{"scale": None}, {"level_issuer": 6}, {"level_distributor": True}])
+def test_an_effective_level_that_the_rules_do_not_know_is_no_category(change: dict[str, Any]) -> None:
+    assert fit_features(USERS, [ITEMS[0] | change], NOW).item_categorical["effective_level"] == ()
+
+
 def test_json_round_trip_encodes_the_same() -> None:
     spec, vocabulary = FeatureSpec.from_json(SPEC.to_json()), Vocabulary.from_json(VOCABULARY.to_json())
     assert spec == SPEC

@@ -67,6 +67,23 @@ def test_a_bad_id_is_refused_with_its_row(bad_id: str | None) -> None:
         table_of(table, name="test")
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        pa.array([3 * 10**17], pa.int64()).cast(pa.timestamp("us", tz="UTC")),
+        pa.array([253_402_300_799_999_999], pa.int64()).cast(pa.timestamp("us", tz="Asia/Shanghai")),
+        pa.array([10**18 + 1], pa.int64()).cast(pa.timestamp("ns", tz="UTC")),
+        pa.array([1], pa.int64()).cast(pa.timestamp("us", tz="Nowhere/Zone")),
+        pa.array([10**8], pa.int32()).cast(pa.date32()),
+        pa.array([[["app"]]]),
+    ],
+    ids=lambda values: str(values.type),
+)
+def test_values_that_python_cannot_hold_are_refused_and_named(values: Any) -> None:
+    with pytest.raises(BuildInputError, match="test: column 'channels' of"):
+        table_of(pa.table({"id": ["a"], "channels": values}), name="test")
+
+
 def test_a_repeated_id_is_refused_and_named() -> None:
     with pytest.raises(BuildInputError, match="id 'a' at row 2 is there twice"):
         table_of(pa.table({"id": ["a", "b", "a"]}), name="test")
