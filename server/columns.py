@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from suitability import ratings, records
+from suitability import predicates, ratings, records
 from suitability.policy import Policy
 
 NEVER_US: Final = 2**62
@@ -37,7 +37,6 @@ class Columns:
         channels: rows by channel.
         level_code: the code of predicate 10 that needs no user, "" where there is none.
         over_tolerance: bool [6, product_count]; by risk level, whether the level exceeds the risk matrix.
-        matched: the risk matrix applies: rated, level known and under the cap.
         limited_score: effective risk score where the limit applies (rated and known), else -1.
         score_unknown: rated, and no effective risk score.
         needed_limit: the smallest limit that admits the row: -1 where none is needed.
@@ -57,7 +56,6 @@ class Columns:
     channels: Mapping[str, NDArray[np.bool_]]
     level_code: tuple[str, ...]
     over_tolerance: NDArray[np.bool_]
-    matched: NDArray[np.bool_]
     limited_score: NDArray[np.int64]
     score_unknown: NDArray[np.bool_]
     needed_limit: NDArray[np.int64]
@@ -97,7 +95,6 @@ def compile_columns(products: Sequence[Mapping[str, Any]], policy: Policy) -> Co
         channels=_rows_by_channel(channels),
         level_code=tuple(level_code),
         over_tolerance=_over_tolerance(products, levels, matched, policy),
-        matched=matched,
         limited_score=np.where(rated, known_score, -1),
         score_unknown=rated & (known_score < 0),
         needed_limit=np.where(rated, np.where(known_score < 0, NO_LIMIT_ADMITS, known_score), -1),
@@ -131,20 +128,8 @@ def _shown(values: list[int | None], financial: NDArray[np.bool_]) -> tuple[int 
 
 
 def _status_code(product: Mapping[str, Any], policy: Policy) -> str:
-    """Returns predicate 1's code, "" where it passes."""
-    product_id = records.text(product, _FIELDS["id"])
-    issuer = records.text(product, _FIELDS["issuer"])
-    if None in (records.text(product, _FIELDS["family"]), product_id, issuer):
-        return "PRD_DATA_INVALID"
-    if product_id in policy.values["halted_products"] or issuer in policy.values["halted_issuers"]:
-        return "PRD_HALTED"
-    status = records.text(product, _FIELDS["status"])
-    if status is None:
-        return "PRD_STATUS_UNKNOWN"
-    if status != "ON_SALE":
-        return "PRD_NOT_ON_SALE"
-    registered = records.text(product, _FIELDS["registration_code"]) is not None
-    return "" if registered or ratings.is_learning(product) else "PRD_REGISTRATION_MISSING"
+    """Returns predicate 1's code, "" where it passes; it reads neither user nor clock nor channel."""
+    return predicates.check_status(predicates.Pair(None, product, policy, _EPOCH, None)) or ""
 
 
 def _level_code(level: int | None, policy: Policy) -> str:

@@ -143,8 +143,7 @@ class Gate:
         if user.assessment_bits.any():
             masks[columns.rated[rows]] |= user.assessment_bits
         if user.risk_level is None or user.risk_score_limit is None:
-            needs_level = columns.matched[rows] | (columns.limited_score[rows] >= 0)
-            masks[needs_level] |= _bits("USR_ASSESSMENT_MISSING")
+            # Every rated product already holds USR_ASSESSMENT_MISSING, and no other needs a level.
             return masks
         masks[columns.over_tolerance[user.risk_level, rows]] |= _bits("MAT_LEVEL_OVER_TOLERANCE")
         # A score that no limit applies to is -1, and so is the limit that admits nothing.

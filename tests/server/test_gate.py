@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -111,6 +111,26 @@ def test_verdicts_end_when_the_definition_says_so(judged: list[Judged]) -> None:
     assert wrong == []
 
 
+@pytest.mark.parametrize("changed", ["assessed_on", "needs_on", "birth_date", "profile_as_of"])
+def test_each_of_the_users_days_ends_the_verdicts_that_depend_on_it(changed: str) -> None:
+    late = datetime(2026, 11, 22, 15, 58, tzinfo=UTC)  # Two minutes before midnight in Shanghai.
+    users_day = {
+        "assessed_on": date(2025, 11, 23),
+        "needs_on": date(2025, 11, 23),
+        "birth_date": date(1980, 11, 23),
+        "profile_as_of": late - timedelta(days=1) + timedelta(seconds=119),
+    }
+    user = eligible_user() | {changed: users_day[changed]}
+    families = ("COURSE", "FUND", "INS_PROTECTION", "INS_LINKED")
+    products = [eligible_product(family, family) for family in families]
+    gate, rows = Gate(products, POLICY), np.arange(len(products), dtype=np.int64)
+    admitted = gate.admit(user, late, CHANNEL, None)
+    assert not gate.judge(admitted, rows).any()
+    ends = gate.find_valid_until(admitted, rows)
+    assert ends == [eligible_until(user, product, POLICY, late) for product in products]
+    assert len(set(ends)) == 2
+
+
 def test_an_eligible_verdict_holds_until_its_end(judged: list[Judged]) -> None:
     for pair in [pair for pair in judged if not pair.gate][::11]:
         assert pair.valid_until is not None
@@ -162,6 +182,28 @@ def test_the_product_side_follows_the_clock_and_the_channel() -> None:
         )
     ]
     assert seen == [(), (), ("PRD_OUTSIDE_WINDOW",), ("PRD_CHANNEL_NOT_PERMITTED",), ()]
+
+
+def test_what_is_kept_between_calls_never_outlives_a_boundary() -> None:
+    hours = [NOW + timedelta(hours=hour) for hour in range(6)]
+    policy = make_policy(effective_from=hours[0].isoformat(), effective_to=hours[5].isoformat())
+    dates = {"sale_start": hours[1], "licence_until": hours[3], "sale_end": hours[4]}
+    products = [
+        eligible_product("f1") | dates,
+        eligible_product("f2") | {"licence_until": hours[2]},
+        eligible_product("f3") | {"licence_until": hours[2], "channels": ["branch"]},
+        eligible_product("c1", "COURSE") | {"sale_end": hours[2], "licence_until": hours[1]},
+    ]
+    gate, user = Gate(products, policy), eligible_user()
+    instants = [hour + step * timedelta(microseconds=1) for hour in hours for step in (-1, 0, 1)]
+    shuffled = [instants[place] for place in np.random.default_rng(SEED).permutation(len(instants))]
+    for now in [*instants, *reversed(instants), *shuffled]:
+        masks = gate.masks(user, np.arange(len(products)), now, CHANNEL, None)
+        for mask, product in zip(masks, products, strict=True):
+            assert set(read_codes(mask)) == evaluate(user, product, policy, now, CHANNEL), (
+                now,
+                product["id"],
+            )
 
 
 def test_an_empty_catalogue_and_no_rows_give_no_masks() -> None:
