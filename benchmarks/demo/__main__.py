@@ -100,7 +100,8 @@ def _demonstrate(settings: DemoSettings, options: argparse.Namespace) -> None:
     say(console, f"  .venv/bin/prudence {call}")
     if options.transcript is not None:
         options.transcript.parent.mkdir(parents=True, exist_ok=True)
-        options.transcript.write_text(console.export_text(), encoding="utf-8")
+        lines = [line.rstrip() for line in console.export_text().splitlines()]
+        options.transcript.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _serve(settings: DemoSettings, port: int) -> int:

@@ -48,10 +48,13 @@ def choose_pair(dataset: DataSet) -> Pair:
     owned = {
         user: frozenset(event.product_id for event in dataset.history(user)) for user in (*cautious, *bold)
     }
-    similarity, first, second = max(
-        (_compare(owned[first], owned[second]), first, second) for first in cautious for second in bold
+    similarity, shared, first, second = max(
+        (*_compare(owned[first], owned[second]), first, second) for first in cautious for second in bold
     )
-    return Pair(first, second, f"of those with a long history the two most alike: overlap {similarity:.0%}")
+    how = (
+        f"of those with a long history the two most alike: {shared} products shared, overlap {similarity:.0%}"
+    )
+    return Pair(first, second, how)
 
 
 def choose_clicks(dataset: DataSet, *, count: int, now: float) -> list[Event]:
@@ -87,6 +90,7 @@ def _list_longest(dataset: DataSet, level_min: int, level_max: int) -> Sequence[
     return found[:COMPARED_COUNT_MAX]
 
 
-def _compare(first: frozenset[str], second: frozenset[str]) -> float:
-    """Returns the Jaccard overlap of two sets."""
-    return len(first & second) / len(first | second)
+def _compare(first: frozenset[str], second: frozenset[str]) -> tuple[float, int]:
+    """Returns the Jaccard overlap of two sets, and how much they share."""
+    shared = len(first & second)
+    return shared / len(first | second), shared
