@@ -4,11 +4,12 @@ What was made is kept under artifacts/ and used again while nothing that it depe
 """
 
 import argparse
-import subprocess
+import os
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import grpc
 from rich.console import Console
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = _read_settings(options)
         if options.command == "serve":
-            return _serve(settings, options.port)
+            _serve(settings, options.port)
         _demonstrate(settings, options)
     except (BenchmarkError, grpc.RpcError) as error:
         text = f"{type(error).__name__}: {error}"
@@ -104,14 +105,15 @@ def _demonstrate(settings: DemoSettings, options: argparse.Namespace) -> None:
         options.transcript.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _serve(settings: DemoSettings, port: int) -> int:
-    """Runs the server of the last demonstration in the foreground."""
+def _serve(settings: DemoSettings, port: int) -> NoReturn:
+    """Becomes the server of the last demonstration."""
     artifacts = find_artifacts(settings, strict=False)
     if not artifacts.bundles.is_dir():
         raise BenchmarkInputError(f"no bundle under {artifacts.directory}; run the demonstration first")
     plan = make_server_plan(artifacts, settings, allow_assumed=settings.source != SIMULATED)
-    command = [sys.executable, *plan.command()[1:], "--port", str(port)]
-    return subprocess.run(command, cwd=ROOT, check=False).returncode  # noqa: S603
+    os.chdir(ROOT)
+    # The server takes this process over, so that signals reach it.
+    os.execv(sys.executable, [sys.executable, *plan.command()[1:], "--port", str(port)])  # noqa: S606
 
 
 if __name__ == "__main__":
