@@ -44,13 +44,13 @@ class TwoTowerConfig(RunConfig):
 
 
 class MfConfig(RunConfig):
-    """Settings of matrix factorisation.
+    """Settings of matrix factorisation; the defaults were chosen as those of the two towers.
 
     negative_weight is the weight of a user's unobserved products together, relative to the observed ones.
     """
 
     model: Literal["mf"] = "mf"
-    l2: float = Field(0.01, gt=0, le=100)
+    l2: float = Field(0.1, gt=0, le=100)
     negative_count: int = Field(8, ge=1, le=1000)
     negative_weight: float = Field(4.0, gt=0, le=1e6)
 
