@@ -1,8 +1,8 @@
 """The three input tables: their fields, types, units and ranges.
 
 One description drives the Arrow schemas, the reading of CSV and Parquet, the checks and the documentation
-(docs/data.md). Field names and ranges follow the suitability rules; a field that is absent stays absent,
-because unknown denies.
+(docs/data.md). What the suitability rules read has the name and the range that the rules give it; a field
+that is absent stays absent, because unknown denies.
 """
 
 from collections.abc import Mapping
@@ -13,28 +13,10 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-EVENT_TYPES: Final = (
-    "view",
-    "search",
-    "click",
-    "enrol",
-    "purchase",
-    "rating",
-    "favourite",
-    "dwell",
-    "comment",
-)
-FAMILIES: Final = (
-    "WEALTH",
-    "FUND",
-    "TRUST",
-    "STRUCTURED",
-    "INS_PROTECTION",
-    "INS_PAR_UL",
-    "INS_LINKED",
-    "COURSE",
-)
-AMOUNT_MAX: Final = 10**15  # Minor units; with basis points it still fits 64 bits.
+from index.features import EVENT_TYPES
+from suitability import records
+from suitability.records import AMOUNT_MAX
+
 ID_BYTES_MAX: Final = 128  # The wire contract's limit for ids.
 TEXT_BYTES_MAX: Final = 10_000  # Long enough for any description; stops a file read as one field.
 LIST_COUNT_MAX: Final = 1_000  # The wire contract's limit for sets and maps.
@@ -71,8 +53,9 @@ ARROW_TYPES: Final[Mapping[Kind, Any]] = MappingProxyType(
 class Field:
     """One column of an input table.
 
-    `low` and `high` bound integers, numbers, the values of maps and the UTF-8 byte length of texts, both
-    inclusive. A `required` field is refused when absent; any other absence is kept as missing.
+    `low` and `high` bound integers, numbers, the values of maps and the UTF-8 byte length of texts (which
+    may not be blank), both inclusive. A `required` field is refused when absent; any other absence is kept as
+    missing.
     """
 
     name: str
@@ -106,20 +89,39 @@ def _id(name: str) -> Field:
     return Field(name, Kind.TEXT, 1, ID_BYTES_MAX, required=True)
 
 
-def _text(name: str, choices: tuple[str, ...] | None = None) -> Field:
-    return Field(name, Kind.TEXT, 1, TEXT_BYTES_MAX, choices)
-
-
-def _integer(name: str, low: int, high: int) -> Field:
-    return Field(name, Kind.INTEGER, low, high)
-
-
-def _amount(name: str) -> Field:
-    return _integer(name, 0, AMOUNT_MAX)
+def _text(name: str) -> Field:
+    return Field(name, Kind.TEXT, 1, TEXT_BYTES_MAX)
 
 
 def _texts(name: str) -> Field:
     return Field(name, Kind.TEXTS, 1, TEXT_BYTES_MAX)
+
+
+_KINDS: Final[Mapping[records.Kind, Kind]] = MappingProxyType(
+    {
+        records.Kind.TEXT: Kind.TEXT,
+        records.Kind.INTEGER: Kind.INTEGER,
+        records.Kind.FLAG: Kind.FLAG,
+        records.Kind.DAY: Kind.DATE,
+        records.Kind.INSTANT: Kind.INSTANT,
+        records.Kind.TEXTS: Kind.TEXTS,
+        records.Kind.COUNTS: Kind.INTEGER_MAP,
+    }
+)
+
+
+def _read_by_rules(table: Mapping[str, records.Field], *, left_out: str) -> tuple[Field, ...]:
+    """Returns the fields that the suitability rules read, in the rules' order."""
+    fields = []
+    for rule in table.values():
+        if rule.name == left_out:
+            continue
+        kind = _KINDS[rule.kind]
+        text = kind in {Kind.TEXT, Kind.TEXTS}
+        low, high = (1, TEXT_BYTES_MAX) if text else (rule.low, rule.high)
+        choices = None if rule.choices is None else tuple(sorted(rule.choices))
+        fields.append(Field(rule.name, kind, low, high, choices))
+    return tuple(fields)
 
 
 INTERACTIONS: Final = TableSpec(
@@ -143,39 +145,8 @@ PRODUCTS: Final = TableSpec(
         _text("description"),
         _text("category"),
         _texts("tags"),
-        _amount("price_minor"),
-        _text("issuer"),
-        _text("family", FAMILIES),
-        _text("scale", ("CN5", "SRI7")),
-        _text("status"),
-        _text("registration_code"),
-        Field("sale_start", Kind.INSTANT),
-        Field("sale_end", Kind.INSTANT),
-        _texts("channels"),
-        Field("licence_until", Kind.INSTANT),
-        _text("offering", ("PUBLIC", "PRIVATE")),
-        _integer("level_issuer", 1, 7),
-        _integer("level_distributor", 1, 7),
-        _integer("risk_score", 0, 10_000),
-        _text("retail", ("Y", "N", "NEUTRAL")),
-        _integer("min_knowledge", 0, 3),
-        _integer("loss_class", 0, 3),
-        _integer("max_loss_bps", 0, 10_000),
-        _integer("min_horizon_months", 0, 1200),
-        _integer("min_age", 0, 150),
-        _integer("max_age", 0, 150),
-        _texts("jurisdictions"),
-        Field("us_persons_ok", Kind.FLAG),
-        _text("currency"),
-        _amount("min_amount"),
-        _amount("capacity_left"),
-        _texts("objectives_y"),
-        _texts("objectives_n"),
-        _texts("needs_served"),
-        _text("dup_group"),
-        _integer("pay_years", 0, 100),
-        _amount("annual_premium"),
-        _amount("single_premium"),
+        Field("price_minor", Kind.INTEGER, 0, AMOUNT_MAX),
+        *_read_by_rules(records.PRODUCT_FIELDS, left_out="id"),
         _texts("assumed"),
     ),
     key="id",
@@ -183,40 +154,8 @@ PRODUCTS: Final = TableSpec(
 
 PROFILES: Final = TableSpec(
     name="profiles",
-    fields=(
-        _id("user_id"),
-        Field("profile_as_of", Kind.INSTANT),
-        _text("client_type", ("RETAIL", "PROFESSIONAL")),
-        _text("capacity", ("FULL", "LIMITED", "NONE")),
-        Field("birth_date", Kind.DATE),
-        _text("jurisdiction"),
-        Field("us_person", Kind.FLAG),
-        _integer("risk_level", 0, 5),
-        Field("assessed_on", Kind.DATE),
-        Field("level_changed", Kind.FLAG),
-        Field("level_confirmed", Kind.FLAG),
-        _integer("assessments_today", 0, 1_000_000),
-        _integer("assessments_12m", 0, 1_000_000),
-        Field("change_reported", Kind.FLAG),
-        Field("knowledge", Kind.INTEGER_MAP, 0, 3),
-        _integer("loss_capacity", 0, 3),
-        _integer("max_loss_bps", 0, 10_000),
-        _integer("horizon_months", 0, 1200),
-        _texts("objectives"),
-        _texts("needs"),
-        Field("needs_on", Kind.DATE),
-        _amount("liquid"),
-        _amount("income"),
-        _amount("premium_budget"),
-        _texts("currencies"),
-        Field("held_issuer", Kind.INTEGER_MAP, 0, AMOUNT_MAX),
-        _amount("held_high_risk"),
-        _texts("held_dup_groups"),
-        Field("vulnerable", Kind.FLAG),
-        Field("blocked", Kind.FLAG),
-        Field("consent_sensitive", Kind.FLAG),
-        _texts("assumed"),
-    ),
+    # The pseudonym is not stated: the server derives it from the user_id.
+    fields=(_id("user_id"), *_read_by_rules(records.USER_FIELDS, left_out="pseudonym"), _texts("assumed")),
     key="user_id",
 )
 

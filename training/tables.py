@@ -197,16 +197,25 @@ def _cast(array: Any, field: Field, file_name: str) -> Any:
 def _castable(found: pa.DataType, kind: Kind) -> bool:
     value = found.value_type if pa.types.is_dictionary(found) else found
     tests: dict[Kind, Callable[[pa.DataType], bool]] = {
-        Kind.TEXT: lambda t: pa.types.is_string(t) or pa.types.is_large_string(t),
+        Kind.TEXT: _is_text,
         Kind.INTEGER: pa.types.is_integer,
         Kind.NUMBER: lambda t: pa.types.is_floating(t) or pa.types.is_integer(t),
         Kind.FLAG: pa.types.is_boolean,
         Kind.DATE: pa.types.is_date,
         Kind.INSTANT: lambda t: pa.types.is_timestamp(t) and t.tz is not None,
-        Kind.TEXTS: lambda t: pa.types.is_list(t) or pa.types.is_large_list(t),
-        Kind.INTEGER_MAP: pa.types.is_map,
+        Kind.TEXTS: lambda t: (
+            (pa.types.is_list(t) or pa.types.is_large_list(t))
+            and (_is_text(t.value_type) or pa.types.is_null(t.value_type))
+        ),
+        Kind.INTEGER_MAP: lambda t: (
+            pa.types.is_map(t) and _is_text(t.key_type) and pa.types.is_integer(t.item_type)
+        ),
     }
     return pa.types.is_null(found) or tests[kind](value)
+
+
+def _is_text(found: pa.DataType) -> bool:
+    return pa.types.is_string(found) or pa.types.is_large_string(found)
 
 
 def _as_array(values: Any, field: Field, row_count: int) -> Any:

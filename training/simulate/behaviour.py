@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from training.schema import EVENT_TYPES
+from index.features import EVENT_TYPES
 from training.simulate.people import PERSONA_COUNT, People, user_ids
 from training.simulate.settings import SimulationSettings
 from training.simulate.tastes import QUARTER_COUNT, TASTE_STRENGTH, Latents
