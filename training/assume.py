@@ -187,7 +187,7 @@ def _read_entry(entry: Any, where: str) -> Assumption:
         raise AssumptionError(f"{where}: expected exactly one of 'value' and 'rule', got {sorted(entry)}")
     how = "value" if "value" in entry else "rule"
     _check_keys(entry, required=ENTRY_KEYS | {how}, where=where)
-    if entry["table"] not in {"products", "profiles"}:
+    if entry["table"] not in ("products", "profiles"):
         raise AssumptionError(f"{where}: table: expected products or profiles, got {entry['table']!r}")
     spec = TABLES[entry["table"]]
     field = spec.field(entry["field"]) if isinstance(entry["field"], str) else None
@@ -198,9 +198,10 @@ def _read_entry(entry: Any, where: str) -> Assumption:
     if how == "value":
         value = _read_value(entry["value"], field, where)
         return Assumption(spec.name, field, entry["reason"], value=value)
-    if entry["rule"] not in RULE_KINDS or field.kind not in RULE_KINDS[entry["rule"]]:
-        raise AssumptionError(f"{where}: rule: {entry['rule']!r} cannot fill a field of kind {field.kind}")
-    return Assumption(spec.name, field, entry["reason"], rule=entry["rule"])
+    rule = entry["rule"]
+    if not isinstance(rule, str) or field.kind not in RULE_KINDS.get(rule, ()):
+        raise AssumptionError(f"{where}: rule: {rule!r} cannot fill a field of kind {field.kind}")
+    return Assumption(spec.name, field, entry["reason"], rule=rule)
 
 
 def _read_value(value: Any, field: Field, where: str) -> Any:
@@ -218,7 +219,7 @@ def _read_value(value: Any, field: Field, where: str) -> Any:
         raise AssumptionError(f"{where}: value: expected a {field.kind} for {field.name}, got {value!r}")
     try:
         array: Any = pa.array([read(value)], ARROW_TYPES[field.kind])
-    except (ValueError, DataError, pa.ArrowException) as error:
+    except (ValueError, OverflowError, DataError, pa.ArrowException) as error:
         raise AssumptionError(f"{where}: value: {value!r} is no {field.kind}: {error}") from error
     if check_field(array, field):
         raise AssumptionError(f"{where}: value: {value!r} is out of range for {field.name}")

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from training.assume import apply_assumptions, read_assumptions
 from training.data_progress import show_progress, show_step
-from training.dataset import DataSource, check_target, parse_clock, write_dataset
+from training.dataset import DataSource, check_target, format_clock, parse_clock, write_dataset
 from training.errors import TrainingError
 from training.importers.far_trans import import_far_trans
 from training.importers.imported import ImportedData
@@ -161,7 +161,11 @@ def _run_check(arguments: argparse.Namespace, console: Console) -> None:
     if arguments.strict:
         refuse_problems(checked)
     source = DataSource(
-        name=arguments.name, simulated=False, licence="", attribution="", clock=arguments.clock
+        name=arguments.name,
+        simulated=False,
+        licence="",
+        attribution="",
+        clock=format_clock(clock) if clock else None,
     )
     write_dataset(checked, source, arguments.out, force=arguments.force)
     show_quality(console, checked, source, arguments.out)

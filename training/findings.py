@@ -3,7 +3,7 @@
 import json
 import math
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Any, TypeAlias
 
@@ -55,9 +55,12 @@ def check_field(array: Any, spec: Field) -> list[Finding]:
         )
     elif spec.kind in {Kind.TEXT, Kind.INTEGER, Kind.NUMBER}:
         findings.append(Finding(spec.name, Reason.OUT_OF_RANGE, _outside(array, spec)))
+    elif spec.kind in {Kind.DATE, Kind.INSTANT}:
+        findings.append(Finding(spec.name, Reason.OUT_OF_RANGE, _outside_calendar(array, spec)))
     elif spec.kind is Kind.TEXTS:
         members = pc.list_flatten(array)
-        findings.append(_nested(array, pc.list_parent_indices(array), _outside(members, spec), spec))
+        outside = _outside(members, spec) | _numpy(pc.is_null(members))
+        findings.append(_nested(array, pc.list_parent_indices(array), outside, spec))
     elif spec.kind is Kind.INTEGER_MAP:
         findings += _check_map(array, spec)
     return [finding for finding in findings if finding.mask.any()]
@@ -70,12 +73,27 @@ def find_missing(array: Any, spec: Field, unreadable: Mask) -> Finding:
 
 def _outside(array: Any, spec: Field) -> Mask:
     """Marks values outside [low, high]: byte length for texts, NaN never (it has a reason of its own)."""
-    size = pc.binary_length(array) if pa.types.is_string(array.type) else array
+    if pa.types.is_string(array.type):
+        # The rules take a blank text for a missing one, so blanks do not count towards its shortest length.
+        shortest, size = pc.binary_length(pc.utf8_trim_whitespace(array)), pc.binary_length(array)
+    else:
+        shortest = size = array
     assert spec.low is not None, "a field that is compared has bounds"
     assert spec.high is not None, "a field that is compared has bounds"
     cast = float if pa.types.is_floating(size.type) else int
     low, high = pa.scalar(cast(spec.low), size.type), pa.scalar(cast(spec.high), size.type)
-    return _numpy(pc.or_(pc.less(size, low), pc.greater(size, high)))
+    return _numpy(pc.or_(pc.less(shortest, low), pc.greater(size, high)))
+
+
+def _outside_calendar(array: Any, spec: Field) -> Mask:
+    """Marks what Python has no day for: years before 1 and after 9999."""
+    first, last = (
+        (date.min, date.max)
+        if spec.kind is Kind.DATE
+        else (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
+    )
+    low, high = pa.scalar(first, array.type), pa.scalar(last, array.type)
+    return _numpy(pc.or_(pc.less(array, low), pc.greater(array, high)))
 
 
 def _nested(array: Any, parents: Any, outside: Mask, spec: Field) -> Finding:
@@ -146,8 +164,17 @@ def find_after_clock(interactions: pa.Table, clock: datetime) -> Finding:
 
 def write_rows(table: pa.Table, mask: Mask) -> list[str]:
     """Writes the marked rows as JSON texts, in order."""
-    rows = table.filter(pa.array(mask)).to_pylist()
-    return [json.dumps(_plain(row), ensure_ascii=False, default=str) for row in rows]
+    marked = table.filter(pa.array(mask))
+    columns = [_write_times(column) for column in marked.columns]
+    rows = pa.Table.from_arrays(columns, names=marked.column_names).to_pylist()
+    return [json.dumps(_plain(row), ensure_ascii=False) for row in rows]
+
+
+def _write_times(column: Any) -> Any:
+    """Turns times into text, because Python cannot hold every time that Arrow can."""
+    if pa.types.is_timestamp(column.type):
+        column = column.cast(pa.timestamp(column.type.unit, tz="UTC"))
+    return column.cast(pa.string()) if pa.types.is_temporal(column.type) else column
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:

@@ -80,6 +80,12 @@ def test_a_rating_without_a_time_is_refused(tmp_path):
         import_pairs(write_ratings(tmp_path / "a", "0\t7\t4\n"))
 
 
+@pytest.mark.parametrize("row", ["0\t7\t4\t", "0\t7\t4\t-1", f"0\t7\t4\t{10**18}", "0\t\t4\t5"])
+def test_a_rating_without_item_or_possible_time_is_named(tmp_path, row):
+    with pytest.raises(SchemaError, match=r"own\.train\.rating: row 2"):
+        import_pairs(write_ratings(tmp_path / "a", f"0\t7\t4\t5\n{row}\n"))
+
+
 @pytest.mark.parametrize("text", ["", "\n", "0\n1\n"])
 def test_lists_without_a_pair_are_refused(tmp_path, text):
     with pytest.raises(EmptyDataError, match=r"train\.txt"):

@@ -88,6 +88,9 @@ def test_a_bad_event_is_set_aside_with_its_reason(column, bad, reason):
         ("products", "level_issuer", 8, Reason.OUT_OF_RANGE),
         ("products", "risk_score", 10_001, Reason.OUT_OF_RANGE),
         ("products", "channels", ["app", ""], Reason.OUT_OF_RANGE),
+        ("products", "channels", ["app", " "], Reason.OUT_OF_RANGE),
+        ("products", "channels", ["app", None], Reason.OUT_OF_RANGE),
+        ("products", "issuer", "\u3000 ", Reason.OUT_OF_RANGE),
         ("products", "min_amount", -1, Reason.OUT_OF_RANGE),
         ("profiles", "risk_level", 6, Reason.OUT_OF_RANGE),
         ("profiles", "capacity", "SOME", Reason.UNKNOWN_VALUE),
@@ -103,6 +106,34 @@ def test_a_bad_value_sets_the_whole_row_aside(table, column, bad, reason):
     checked = check_data(**tables(**{table: changed}))
     assert (table, 1, column, reason) in found(checked)
     assert getattr(checked, table).quality.rows_kept == 1
+
+
+@pytest.mark.parametrize("microseconds", [-62_135_596_800_000_001, 253_402_300_800_000_000])
+def test_an_instant_that_no_calendar_day_has_is_set_aside_as_text(microseconds):
+    ends = pa.array([microseconds, 0], pa.int64()).cast(pa.timestamp("us", tz="UTC"))
+    checked = check_data(**tables(products={"sale_end": ends}))
+    assert ("products", 1, "sale_end", Reason.OUT_OF_RANGE) in found(checked)
+    assert checked.products.quality.rows_kept == 1
+    assert "sale_end" in json.loads(checked.products.problems[0].raw)
+
+
+def test_the_first_and_the_last_day_are_kept():
+    born = pa.array([-719_162, 2_932_896], pa.int32()).cast(pa.date32())
+    ends = pa.array([-62_135_596_800_000_000, 253_402_300_799_999_999], pa.int64())
+    checked = check_data(
+        **tables(
+            profiles={"birth_date": born}, products={"sale_end": ends.cast(pa.timestamp("us", tz="UTC"))}
+        )
+    )
+    assert found(checked) == []
+    beyond = pa.array([-719_163, 2_932_897], pa.int32()).cast(pa.date32())
+    with pytest.raises(EmptyDataError, match="out_of_range"):
+        check_data(**tables(profiles={"birth_date": beyond}))
+
+
+def test_an_id_that_is_blank_is_set_aside():
+    checked = check_data(**tables(products={"id": ["p1", "  "]}))
+    assert ("products", 2, "id", Reason.OUT_OF_RANGE) in found(checked)
 
 
 def test_an_event_after_the_clock_is_set_aside():

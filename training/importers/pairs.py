@@ -30,6 +30,7 @@ from training.tables import RawTable, from_columns
 pc: Any = pyarrow.compute  # The stubs of Arrow's compute functions lag the library.
 
 UNDATED_ORIGIN_S: Final = 946_684_800  # 2000-01-01T00:00:00Z.
+TIME_MAX_S: Final = 253_402_127_999  # 9999-12-29T23:59:59Z: the day after it is still one.
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,12 @@ def _read_ratings(path: Path) -> _Pairs:
                 f"{path.name}: expected lines of user, item, rating, time; found none"
             ) from error
         raise SchemaError(f"{path.name}: expected user, item, rating, time by tabs: {error}") from error
+    times = table.column("time")
+    sound = pc.and_(pc.greater_equal(times, 0), pc.less_equal(times, TIME_MAX_S))
+    sound = pc.and_(pc.fill_null(sound, False), pc.not_equal(table.column("item"), ""))
+    if not pc.all(sound).as_py():
+        number = pc.index(sound, False).as_py() + 1
+        raise SchemaError(f"{path.name}: row {number}: expected an item, and a time from 0 to {TIME_MAX_S}")
     columns: list[Any] = [table.column(name).to_numpy() for name in names]
     return _Pairs(columns[0], columns[1], columns[3], columns[2], "rating")
 
