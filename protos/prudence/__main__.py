@@ -120,15 +120,23 @@ def _add_user(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--risk-score-limit",
-        type=int,
+        type=_int32,
         metavar="N",
         help="0 to 10000; can only tighten the policy's own limit",
     )
 
 
 def _add_list_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--k", type=int, default=10, help="number of products wanted (default 10)")
+    command.add_argument("--k", type=_int32, default=10, help="number of products wanted (default 10)")
     command.add_argument("--domain", choices=list(requests.DOMAINS), default="both")
+
+
+def _int32(text: str) -> int:
+    """Reads what a request can carry; whether the number makes sense is the server's to say."""
+    value = int(text)
+    if not -(2**31) <= value < 2**31:
+        raise argparse.ArgumentTypeError(f"expected a 32-bit integer, not {text}")
+    return value
 
 
 def _seconds(text: str) -> float:

@@ -128,6 +128,8 @@ def test_an_unreachable_server_gives_status_1(capsys: pytest.CaptureFixture[str]
         ["recommend", "--target", "localhost:1"],
         ["recommend", "--target", "localhost:1", "--user", "u1", "--domain", "stars"],
         ["recommend", "--target", "localhost:1", "--user", "u1", "--k", "many"],
+        ["recommend", "--target", "localhost:1", "--user", "u1", "--k", "2147483648"],
+        ["eligible", "--target", "localhost:1", "--user", "u1", "--risk-score-limit", "-2147483649", "p1"],
         ["info", "--target", "localhost:1", "--timeout", "0"],
         ["score", "--target", "localhost:1", "--user", "u1"],
     ],
