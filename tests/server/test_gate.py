@@ -160,6 +160,13 @@ def test_a_blocked_user_is_stopped_at_the_end_of_learning_content() -> None:
     assert Gate(products, POLICY).admit(user, NOW, CHANNEL, None).row_stop == 1
 
 
+def test_a_user_without_a_valid_assessment_is_stopped_at_the_first_rated_row() -> None:
+    products = [eligible_product("c1", "COURSE"), eligible_product("i1", "INS_PROTECTION")]
+    gate = Gate([*products, eligible_product("f1")], POLICY)
+    for user in (eligible_user() | {"change_reported": True}, eligible_user() | {"risk_level": None}):
+        assert gate.admit(user, NOW, CHANNEL, None).row_stop == 2
+
+
 def test_the_level_cap_of_the_policy_applies_to_unrated_insurance_too() -> None:
     policy = make_policy(level_cap=1)
     products = [eligible_product("i1", "INS_PROTECTION", level=2), eligible_product("f1", level=1)]

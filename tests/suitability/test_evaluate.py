@@ -362,6 +362,8 @@ class Hostile(dict):
 
 def test_a_predicate_that_raises_denies(user, product, policy, now, monkeypatch):
     assert evaluate(Hostile(user), product, policy, now, "app") == {"SYS_PREDICATE_ERROR"}
+    held = Hostile({**user, "blocked": True})
+    assert evaluate(held, product, policy, now, "app") == {"SYS_PREDICATE_ERROR", "USR_RESTRICTED"}
 
     def fail(pair):
         raise ZeroDivisionError

@@ -62,6 +62,10 @@ def test_a_profile_ends_a_verdict_one_microsecond_after_its_greatest_age(user, p
     assert valid_until(old, product, policy, now, "app") == now + timedelta(seconds=7, microseconds=1)
     oldest = {**user, "profile_as_of": now - timedelta(seconds=86_400)}
     assert valid_until(oldest, product, policy, now, "app") == now + MICROSECOND
+    assessment = {**policy.values["assessment"], "profile_max_staleness_s": 7}
+    strict = load_policy({**policy.values, "assessment": assessment})
+    end = now + timedelta(seconds=7, microseconds=1)
+    assert valid_until({**user, "profile_as_of": now}, product, strict, now, "app") == end
 
 
 def test_needs_end_a_verdict_on_insurance_only(user, insurance, product, policy):
@@ -97,8 +101,9 @@ def test_learning_content_depends_on_nothing_of_the_user(user, course, policy):
 
 
 def test_a_profile_too_old_for_its_term_leaves_the_end_after_now(user, product, policy, now):
-    stale = {**user, "profile_as_of": now - timedelta(days=9)}
-    assert valid_until(stale, product, policy, now, "app") > now
+    for age in (timedelta(days=9), timedelta(days=1, microseconds=1)):
+        stale = {**user, "profile_as_of": now - age}
+        assert valid_until(stale, product, policy, now, "app") > now
 
 
 def test_the_end_for_a_caller_with_the_verdict_is_the_same(user, product, policy, now):
