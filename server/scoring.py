@@ -36,8 +36,13 @@ class Scorer:
         return reference.quantise(vectors, self._user_scale)
 
     def query_for_row(self, row: int) -> Vector:
-        """Returns a product's own vector on the user scale, int16 [dim]: the query for products like it."""
+        """Returns a product's own vector on the user scale, int16 [dim]: the query for products like it.
+
+        The last component of an item vector carries popularity. It is left out: two products that few people
+        know are not alike for that, and the product of two low values would outweigh everything else.
+        """
         vector = self._item_vectors[row].astype(np.float32) / np.float32(self._item_scale)
+        vector[-1] = 0.0
         return reference.quantise(vector, self._user_scale)
 
     def score(self, vector: Vector, rows: Rows) -> NDArray[np.int64]:

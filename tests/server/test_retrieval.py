@@ -88,7 +88,7 @@ def test_order_and_score_are_those_of_the_definition(count: int, k: int) -> None
     assert best.tolist() == rows[select_definition(scores, ranks[rows], k)].tolist()
 
 
-def test_a_product_as_query_is_its_vector_on_the_user_scale() -> None:
-    vectors = np.array([[10, -20, 0]], np.int16)
+def test_a_product_as_query_is_its_taste_on_the_user_scale_without_popularity() -> None:
+    vectors = np.array([[10, -20, 30]], np.int16)
     scorer = Scorer(vectors, rank_ids(["a"]), user_scale=100.0, item_scale=10.0)
     assert scorer.query_for_row(0).tolist() == [100, -200, 0]
