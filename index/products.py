@@ -21,6 +21,7 @@ from suitability.records import PRODUCT_FIELDS, RISK_SCORE_MAX, Kind
 
 ID_BYTES_MAX = 128  # The wire contract's limit for ids.
 
+_COPIED_TEXTS = frozenset({"title", "title_alternate", "family", "issuer", "scale"})
 _SET_FIELDS = frozenset(name for name, field in PRODUCT_FIELDS.items() if field.kind is Kind.TEXTS)
 
 
@@ -60,20 +61,20 @@ def read_products(source: pa.BufferReader | str, *, name: str) -> pa.Table:
         name: what to call it in a message.
 
     Raises:
-        BuildInputError: it is not Parquet, or has no text column `id`.
+        BuildInputError: it is not Parquet, has no text column `id`, or answers would copy what is no text.
     """
     try:
         # One thread: a second pool would compete with the server's compute thread.
         table = pq.read_table(source, use_threads=False)
     except (pa.ArrowException, OSError) as error:
         raise BuildInputError(f"{name}: expected a Parquet table, got: {error}") from error
-    if "id" not in table.column_names or table.schema.field("id").type not in (
-        pa.string(),
-        pa.large_string(),
-    ):
+    if "id" not in table.column_names or not _is_text(table.schema.field("id").type):
         raise BuildInputError(f"{name}: expected a text column 'id', got columns {table.column_names[:8]}")
     if len(set(table.column_names)) != table.num_columns:
         raise BuildInputError(f"{name}: a column name is repeated in {table.column_names}")
+    for field in table.schema:
+        if not _has_copied_type(field):
+            raise BuildInputError(f"{name}: column {field.name!r} is {field.type}; expected text")
     return table
 
 
@@ -120,6 +121,21 @@ def _row_key(row: Mapping[str, Any], policy: Policy) -> tuple[int, int, bytes]:
         return 1, 0, product_id
     risk_score = effective_risk_score(row, policy)
     return 2, RISK_SCORE_MAX + 1 if risk_score is None else risk_score, product_id
+
+
+def _has_copied_type(field: pa.Field[Any]) -> bool:
+    """Tells whether a column that answers copy holds text; what the rules alone read, they judge."""
+    found: Any = field.type
+    if pa.types.is_null(found):
+        return True
+    if field.name == "assumed":
+        listed = pa.types.is_list(found) or pa.types.is_large_list(found)
+        return listed and (_is_text(found.value_type) or pa.types.is_null(found.value_type))
+    return field.name not in _COPIED_TEXTS or _is_text(found)
+
+
+def _is_text(found: pa.DataType) -> bool:
+    return pa.types.is_string(found) or pa.types.is_large_string(found)
 
 
 def _read_column(table: pa.Table, field: pa.Field[Any], name: str) -> list[Any]:

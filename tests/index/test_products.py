@@ -96,6 +96,21 @@ def test_a_table_without_text_ids_is_refused(table: pa.Table) -> None:
         read_products(pa.BufferReader(content), name="test")
 
 
+@pytest.mark.parametrize(
+    ("column", "values"), [("assumed", [1]), ("assumed", ["scale"]), ("assumed", [[1]]), ("issuer", [7])]
+)
+def test_a_column_that_answers_copy_must_hold_text(column: str, values: list[Any]) -> None:
+    content = write_products(pa.table({"id": ["a"], column: values}), [0])
+    with pytest.raises(BuildInputError, match=f"column '{column}' is"):
+        read_products(pa.BufferReader(content), name="test")
+
+
+@pytest.mark.parametrize("values", [[None], [[]], [["scale"]]])
+def test_columns_that_state_nothing_or_text_are_read(values: list[Any]) -> None:
+    content = write_products(pa.table({"id": ["a"], "issuer": [None], "assumed": values}), [0])
+    assert read_products(pa.BufferReader(content), name="test").num_rows == 1
+
+
 def test_rows_stand_in_ascending_risk() -> None:
     fund = {"family": "FUND", "scale": "CN5", "level_issuer": 2, "level_distributor": 2}
     cover = {"family": "INS_PROTECTION", "scale": "CN5", "level_issuer": 1, "level_distributor": 1}
