@@ -79,6 +79,18 @@ def test_k_out_of_range_is_refused(k: int) -> None:
         native.rescore_select(user, items, np.arange(7, dtype=np.int64), ranks, k=k)
 
 
+def test_the_largest_k_is_accepted() -> None:
+    user, items, ranks = _case(4, 7)
+    found, _ = native.rescore_select(user, items, np.arange(7, dtype=np.int64), ranks, k=native.K_MAX)
+    assert len(found) == 7
+
+
+def test_the_stride_of_a_single_row_does_not_matter() -> None:
+    user, items, _ = _case(4, 7)
+    only = np.zeros(1, dtype=np.int64)
+    assert native.rescore(user, items[::7], only).tolist() == reference.score(user, items[:1]).tolist()
+
+
 @pytest.mark.parametrize("k", [2**64, 1.5, None])
 def test_k_that_is_no_int64_is_refused(k: object) -> None:
     user, items, ranks = _case(4, 7)
@@ -132,6 +144,8 @@ def test_wrong_shapes_are_refused() -> None:
     rows = np.arange(7, dtype=np.int64)
     with pytest.raises(native.KernelInputError, match="user: dim 3; expected the items' dim 4"):
         native.rescore(user[:3].copy(), items, rows)
+    with pytest.raises(native.KernelInputError, match="user: dim 5; expected the items' dim 4"):
+        native.rescore(np.append(user, user[:1]), items, rows)
     with pytest.raises(native.KernelInputError, match="items: 1 dimensions; expected 2"):
         native.rescore(user, items[0], rows)
     with pytest.raises(native.KernelInputError, match="id_rank: length 6; expected one per item row, 7"):
