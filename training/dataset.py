@@ -77,12 +77,16 @@ def check_target(out: Path, *, force: bool) -> None:
     """Refuses a target that exists, before any work is spent on it.
 
     Raises:
-        OutputError: the target exists and `force` is not set, or is not a directory.
+        OutputError: the target exists and `force` is not set, or holds what is no data set or run.
     """
-    if out.exists() and not force:
+    if not out.exists():
+        return
+    if not force:
         raise OutputError(f"{out} exists; expected a new directory (--force replaces it)")
-    if out.exists() and not out.is_dir():
+    if not out.is_dir():
         raise OutputError(f"{out} is not a directory")
+    if any(out.iterdir()) and not (out / "source.json").is_file():
+        raise OutputError(f"{out} holds no source.json; expected a data set or run, nothing else is replaced")
 
 
 def source_to_json(source: DataSource) -> str:

@@ -248,6 +248,14 @@ def test_writing_refuses_a_target_that_exists_unless_forced(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
+def test_force_never_removes_what_is_no_data_set(tmp_path):
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "letter.txt").write_text("dear")
+    with pytest.raises(OutputError, match=r"home holds no source\.json"):
+        write_dataset(check_data(**tables()), SOURCE, tmp_path / "home", force=True)
+    assert (tmp_path / "home" / "letter.txt").read_text() == "dear"
+
+
 def test_writing_leaves_nothing_when_the_disk_refuses(tmp_path, monkeypatch):
     def refuse(*_arguments, **_options):
         raise OSError(30, "Read-only file system")
