@@ -17,8 +17,8 @@ from prudence.v1 import recommendation_pb2_grpc
 from server import native
 from server.config import Settings
 from server.convert import RequestLimits
-from server.errors import AssumedDataError, PortError, SettingsError
-from server.interceptors import CallPool, DoorInterceptor
+from server.errors import PortError, SettingsError
+from server.interceptors import REJECTION_COUNT_MAX, CallPool, DoorInterceptor
 from server.pipeline import Pipeline
 from server.services import SERVICE_NAME, RecommendationService, describe_source
 from server.snapshot import Snapshot, open_snapshot, warm_up
@@ -64,7 +64,9 @@ def serve(settings: Settings) -> None:
         retriever=settings.retriever,
         allow_assumed=settings.allow_assumed,
     )
-    store = None if settings.store is None else _open_store(settings)
+    store = None
+    if settings.store is not None:
+        store = Store(settings.store, allow_assumed=settings.allow_assumed)
     assumed_data = snapshot.assumed_data or (store is not None and store.holds_assumed())
     door = _open_door(settings, assumed_data)
     pipeline: Pipeline | None = None
@@ -95,23 +97,14 @@ def serve(settings: Settings) -> None:
     _log.info("drained")
 
 
-def _open_store(settings: Settings) -> Store:
-    assert settings.store is not None
-    store = Store(settings.store)
-    if store.holds_assumed() and not settings.allow_assumed:
-        store.close()
-        raise AssumedDataError(
-            f"store {settings.store}: profiles hold assumed values; --allow-assumed serves it"
-        )
-    return store
-
-
 def _open_door(settings: Settings, assumed_data: bool) -> _Door:
     pool = CallPool(settings.rpc_thread_count, "rpc")
     interceptor = DoorInterceptor(pool, settings.queue_limit)
     server = grpc.server(
         pool,
         interceptors=[interceptor],
+        # The outer wall, as RESOURCE_EXHAUSTED; the interceptor refuses long before, worth retrying.
+        maximum_concurrent_rpcs=settings.queue_limit + settings.rpc_thread_count + REJECTION_COUNT_MAX,
         options=[
             # Two servers would share a port without a word.
             ("grpc.so_reuseport", 0),

@@ -58,13 +58,20 @@ def import_users(
     draft = store.with_name(f".{store.name}.{os.getpid()}.draft")
     try:
         counts = _write(draft, users, events, on_progress)
+        # A log of the file that was there would be read as the new one's.
+        for leftover in _companions(store):
+            leftover.unlink(missing_ok=True)
         draft.replace(store)
     except (sqlite3.Error, OSError) as error:
         raise StoreError(f"store {store}: cannot be written: {error}") from error
     finally:
-        for leftover in (draft, draft.with_name(f"{draft.name}-wal"), draft.with_name(f"{draft.name}-shm")):
+        for leftover in (draft, *_companions(draft)):
             leftover.unlink(missing_ok=True)
     return counts
+
+
+def _companions(store: Path) -> tuple[Path, ...]:
+    return store.with_name(f"{store.name}-wal"), store.with_name(f"{store.name}-shm")
 
 
 def _write(draft: Path, users: pa.Table, events: pa.Table, on_progress: Progress) -> ImportCounts:

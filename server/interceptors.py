@@ -1,12 +1,15 @@
-"""The door of every method: bytes that do not parse, errors, and calls beyond what may wait.
+"""The door of every method: bytes that do not parse, errors, calls beyond what may wait, and silent callers.
 
 gRPC's own answers to these leak or mislead: a request that does not parse is INTERNAL, and an exception's
-text goes to the peer.
+text goes to the peer. A thread is held by a call from its first byte, so a call whose message never comes is
+cancelled, and streams, which last as long as their callers like, have threads of their own.
 """
 
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -16,6 +19,12 @@ from server.errors import MalformedMessageError, NotReadyError, OverloadError, S
 from server.status import describe, to_status
 
 REJECTION_COUNT_MAX = 4096
+STREAM_THREAD_COUNT = 4
+MESSAGE_WAIT_S = 5.0
+"""How long a call may hold a thread before its request message is there."""
+PRESSED_WAIT_S = 1.0
+"""The same, while other calls wait for a thread."""
+WATCH_INTERVAL_S = 0.25
 
 if TYPE_CHECKING:
     # The stubs make these generic; the classes themselves are not.
@@ -51,48 +60,60 @@ class CallPool(ThreadPoolExecutor):
         return fn(*args, **kwargs)
 
 
+@dataclass(frozen=True, slots=True)
+class _Guarded:
+    """A method as it is served, and the threads that it runs on."""
+
+    handler: Handler
+    pool: CallPool
+
+
 class DoorInterceptor(Interceptor):
-    """Wraps each unary method once, and refuses calls while too many wait."""
+    """Wraps each method once, and refuses calls while too many wait."""
 
     def __init__(self, pool: CallPool, waiting_limit: int) -> None:
         self._pool = pool
         self._waiting_limit = waiting_limit
-        self._guarded: dict[str, Handler] = {}
+        self._guarded: dict[str, _Guarded] = {}
         self._rejections = CallPool(1, "reject")
+        self._streams = CallPool(STREAM_THREAD_COUNT, "stream")
+        self._awaited: dict[grpc.ServicerContext, float] = {}
         self._draining = False
+        self._closed = threading.Event()
+        threading.Thread(target=self._watch, name="watch", daemon=True).start()
 
     def intercept_service(
         self,
         continuation: Callable[[grpc.HandlerCallDetails], Handler | None],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler | None:
-        """Finds the method's guarded handler; unknown methods and streams pass as they are."""
+        """Finds the method's guarded handler; unknown methods, and streams that hold no thread, pass."""
         method = handler_call_details.method
         # Only methods that exist are remembered, so the table is bounded.
         guarded = self._guarded.get(method)
         if guarded is None:
             handler = continuation(handler_call_details)
-            if handler is None or handler.request_streaming or handler.response_streaming:
+            guarded = None if handler is None else self._guard(handler)
+            if guarded is None:
                 return handler
-            guarded = self._guarded.setdefault(method, _guard(handler))
+            self._guarded[method] = guarded
         if self._draining:
             return self._reject(NotReadyError("the server is draining"))
-        if self._pool.waiting_count >= self._waiting_limit:
+        if guarded.pool.waiting_count >= self._waiting_limit:
             return self._reject(OverloadError("too many calls wait; retry later"))
-        return guarded
+        return guarded.handler
 
     def refuse_all(self) -> None:
         """Answers every further call as worth retrying elsewhere."""
         self._draining = True
 
     def close(self) -> None:
-        """Stops the thread that answers refused calls."""
+        """Stops the threads that answer refused calls, serve streams and watch for silent callers."""
+        self._closed.set()
         self._rejections.shutdown(wait=False)
+        self._streams.shutdown(wait=False, cancel_futures=True)
 
-    def _reject(self, error: ServingError) -> Handler | None:
-        if self._rejections.waiting_count >= REJECTION_COUNT_MAX:
-            return None
-
+    def _reject(self, error: ServingError) -> Handler:
         def refuse(_: object, context: grpc.ServicerContext) -> None:
             _abort(context, error)
 
@@ -100,31 +121,67 @@ class DoorInterceptor(Interceptor):
         refuse.experimental_thread_pool = self._rejections  # type: ignore[attr-defined]
         return grpc.unary_unary_rpc_method_handler(refuse, request_deserializer=bytes)
 
+    def _guard(self, handler: Handler) -> _Guarded | None:
+        if handler.unary_unary is not None:
+            return _Guarded(self._guard_unary(handler), self._pool)
+        behave = handler.stream_stream or handler.unary_stream
+        if behave is None or getattr(behave, "experimental_non_blocking", False):
+            return None
 
-def _guard(handler: Handler) -> Handler:
-    parse = handler.request_deserializer
-    behave = handler.unary_unary
-    assert parse is not None
-    assert behave is not None
-
-    def deserialize(data: bytes) -> Any:
-        try:
-            return parse(data)
-        except DecodeError as error:
-            return MalformedMessageError(f"expected the method's request message: {type(error).__name__}")
-
-    def answer(request: Any, context: grpc.ServicerContext) -> Any:
-        try:
-            if isinstance(request, MalformedMessageError):
-                raise request
+        def stream(request: Any, context: grpc.ServicerContext) -> Any:
             return behave(request, context)
-        except Exception as error:  # noqa: BLE001
-            # The last door: whatever it is, the caller gets a row of the table and none of its text.
-            return _abort(context, error)
 
-    return grpc.unary_unary_rpc_method_handler(
-        answer, request_deserializer=deserialize, response_serializer=handler.response_serializer
-    )
+        stream.experimental_thread_pool = self._streams  # type: ignore[attr-defined]
+        make: Any = grpc.unary_stream_rpc_method_handler
+        if handler.request_streaming:
+            make = grpc.stream_stream_rpc_method_handler
+        made = make(stream, handler.request_deserializer, handler.response_serializer)
+        return _Guarded(made, self._streams)
+
+    def _guard_unary(self, handler: Handler) -> Handler:
+        parse, behave = handler.request_deserializer, handler.unary_unary
+        assert parse is not None
+        assert behave is not None
+
+        def deserialize(data: bytes) -> Any:
+            try:
+                return parse(data)
+            except DecodeError:
+                return MalformedMessageError("expected the method's request message, got bytes that are none")
+
+        def answer(requests: Iterator[Any], context: grpc.ServicerContext) -> Any:
+            try:
+                return behave(self._receive(requests, context), context)
+            except grpc.RpcError:
+                # The caller is gone; gRPC raised this and wants it back.
+                raise
+            except Exception as error:  # noqa: BLE001
+                # The last door: whatever it is, the caller gets a row of the table and none of its text.
+                return _abort(context, error)
+
+        # A stream of one message is the same on the wire, and only it lets us watch for the message.
+        return grpc.stream_unary_rpc_method_handler(answer, deserialize, handler.response_serializer)
+
+    def _receive(self, requests: Iterator[Any], context: grpc.ServicerContext) -> Any:
+        self._awaited[context] = time.monotonic()
+        try:
+            request = next(requests)
+        except StopIteration:
+            raise MalformedMessageError("expected one request message, got none") from None
+        finally:
+            del self._awaited[context]
+        if isinstance(request, MalformedMessageError):
+            raise request
+        return request
+
+    def _watch(self) -> None:
+        """Cancels calls whose message does not come, so that silent callers cannot hold every thread."""
+        while not self._closed.wait(WATCH_INTERVAL_S):
+            now_s = time.monotonic()
+            patience_s = PRESSED_WAIT_S if self._pool.waiting_count else MESSAGE_WAIT_S
+            for context, start_s in tuple(self._awaited.items()):
+                if now_s - start_s > patience_s:
+                    context.cancel()  # type: ignore[no-untyped-call]
 
 
 def _abort(context: grpc.ServicerContext, error: Exception) -> None:

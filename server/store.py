@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from index.features import EVENT_TYPES, Event
-from server.errors import StoreError, StoreReadError
+from server.errors import AssumedDataError, StartError, StoreError, StoreReadError
 from server.profiles import load_profile
 
 FORMAT_VERSION: Final = 1
@@ -34,6 +34,10 @@ PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {FORMAT_VERSION};
 """
 
+_Identity = tuple[int, int]
+"""Device and inode: a file put in place of another has its own."""
+
+_READ_ASSUMED: Final = "SELECT 1 FROM users WHERE assumed <> '[]' LIMIT 1"
 _READ_USER: Final = "SELECT profile, assumed FROM users WHERE user_id = ?"
 # The import keeps HISTORY_COUNT_MAX events of a user, so this needs no limit of its own.
 _READ_HISTORY: Final = "SELECT product_id, event_type, event_time FROM history WHERE user_id = ?"
@@ -49,22 +53,33 @@ class StoredUser:
 
 
 class Store:
-    """Reads users. Each thread has a connection of its own; all of them are read-only."""
+    """Reads users. Each thread has a connection of its own; all of them are read-only.
 
-    def __init__(self, path: Path) -> None:
+    An import may put another file in place while the store is open: the next read of every thread is from the
+    new one, so that a new block never waits for a restart.
+    """
+
+    def __init__(self, path: Path, *, allow_assumed: bool = True) -> None:
         """Opens the store.
+
+        Args:
+            path: the SQLite file.
+            allow_assumed: whether profiles with assumed values may be read.
 
         Raises:
             StoreError: there is no store at the path, or it is corrupt or of another version.
+            AssumedDataError: it holds assumed values, and that is not allowed.
         """
         self._path = path
+        self._allow_assumed = allow_assumed
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
+        self._proven: tuple[_Identity, StartError | None] | None = None
         if not path.is_file():
             raise StoreError(f"store {path}: no such file")
         try:
-            self._check()
+            self._connect()
         except sqlite3.Error as error:
             raise StoreError(f"store {path}: SQLite cannot read it: {error}") from error
 
@@ -94,8 +109,7 @@ class Store:
 
     def holds_assumed(self) -> bool:
         """Tells whether any user has a field that was assumed."""
-        found = self._connect().execute("SELECT 1 FROM users WHERE assumed <> '[]' LIMIT 1").fetchone()
-        return found is not None
+        return self._connect().execute(_READ_ASSUMED).fetchone() is not None
 
     def count_users(self) -> int:
         """Counts the users."""
@@ -119,29 +133,51 @@ class Store:
     def _fetch(self, query: str, user_id: str) -> list[tuple[Any, ...]]:
         try:
             return self._connect().execute(query, (user_id,)).fetchall()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError, StartError) as error:
             raise StoreReadError("the store failed") from error
 
-    def _check(self) -> None:
-        connection = self._connect()
+    def _connect(self) -> sqlite3.Connection:
+        """Returns this thread's connection to the file that is at the path now."""
+        status = self._path.stat()
+        identity = (status.st_dev, status.st_ino)
+        if getattr(self._local, "identity", None) != identity:
+            self._reopen(identity)
+        connection: sqlite3.Connection = self._local.connection
+        return connection
+
+    def _reopen(self, identity: _Identity) -> None:
+        """Opens the file for this thread; the first thread to see a file proves it for all."""
+        # Closing happens on another thread than use, after all use has ended.
+        connection = sqlite3.connect(
+            f"{self._path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False
+        )
+        with self._lock:
+            replaced: sqlite3.Connection | None = getattr(self._local, "connection", None)
+            if replaced is not None:
+                self._connections.remove(replaced)
+                replaced.close()
+            self._local.connection, self._local.identity = connection, None
+            self._connections.append(connection)
+            if self._proven is None or self._proven[0] != identity:
+                self._proven = (identity, self._find_fault(connection))
+            fault = self._proven[1]
+        if fault is not None:
+            raise fault
+        self._local.identity = identity
+
+    def _find_fault(self, connection: sqlite3.Connection) -> StartError | None:
         found = connection.execute("PRAGMA application_id").fetchone()[0]
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if found != APPLICATION_ID:
-            raise StoreError(f"store {self._path}: an SQLite file, but no store of users")
+            return StoreError(f"store {self._path}: an SQLite file, but no store of users")
         if version != FORMAT_VERSION:
-            raise StoreError(f"store {self._path}: expected format {FORMAT_VERSION}, got {version}")
+            return StoreError(f"store {self._path}: expected format {FORMAT_VERSION}, got {version}")
         verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if verdict != "ok":
-            raise StoreError(f"store {self._path}: corrupt: {verdict}")
-
-    def _connect(self) -> sqlite3.Connection:
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            # Closing happens on another thread than use, after all use has ended.
-            connection = sqlite3.connect(
-                f"{self._path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False
+            return StoreError(f"store {self._path}: corrupt: {verdict}")
+        assumed = connection.execute(_READ_ASSUMED).fetchone() is not None
+        if assumed and not self._allow_assumed:
+            return AssumedDataError(
+                f"store {self._path}: profiles hold assumed values; --allow-assumed serves it"
             )
-            self._local.connection = connection
-            with self._lock:
-                self._connections.append(connection)
-        return connection
+        return None

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from index.features import Event
-from server.errors import StoreError
+from server.errors import StoreError, StoreReadError
 from server.import_users import ImportCounts, import_users
 from server.profiles import apply_holds, derive_pseudonym, dump_profile, load_profile
 from server.store import HISTORY_COUNT_MAX, Store
@@ -246,3 +246,60 @@ def test_pseudonyms_differ_by_user_and_do_not_hold_the_id() -> None:
     names = {derive_pseudonym(user_id) for user_id in ("ana", "bo", "")}
     assert len(names) == 3
     assert all(len(name) == 32 for name in names)
+
+
+def test_another_file_in_place_is_read_at_once_by_every_thread(run_import: Import, store_path: Path) -> None:
+    run_import()
+    with Store(store_path) as store, ThreadPoolExecutor(8) as pool:
+        before = list(pool.map(store.find_profile, ["ana"] * 40))
+        run_import(profiles=[PROFILES[0] | {"blocked": True}], force=True)
+        after = list(pool.map(store.find_profile, ["ana"] * 40))
+    assert {profile["blocked"] for profile in before if profile} == {False}
+    assert {profile["blocked"] for profile in after if profile} == {True}
+
+
+def test_a_log_of_the_file_before_never_reaches_the_new_one(run_import: Import, store_path: Path) -> None:
+    run_import()
+    writer = sqlite3.connect(store_path)
+    writer.execute("UPDATE users SET profile = '{}'")
+    writer.commit()
+    run_import(force=True)
+    with Store(store_path) as store:
+        found = store.find_profile("ana")
+    writer.close()
+    assert found
+    assert found["risk_level"] == 3
+
+
+@pytest.mark.parametrize("replacement", [None, b"not a database at all" * 300])
+def test_a_store_that_is_lost_while_open_fails_the_request(
+    run_import: Import, store_path: Path, tmp_path: Path, replacement: bytes | None
+) -> None:
+    run_import()
+    with Store(store_path) as store:
+        if replacement is None:
+            store_path.unlink()
+        else:
+            (tmp_path / "other").write_bytes(replacement)
+            (tmp_path / "other").replace(store_path)
+        for _ in range(2):
+            with pytest.raises(StoreReadError):
+                store.find("ana")
+
+
+def test_assumed_values_that_come_later_need_leave_too(run_import: Import, store_path: Path) -> None:
+    run_import(profiles=PROFILES[1:])
+    with Store(store_path, allow_assumed=False) as store:
+        assert store.find("bo")
+        run_import(force=True)
+        with pytest.raises(StoreReadError):
+            store.find("bo")
+
+
+def test_a_store_without_its_tables_is_refused(run_import: Import, store_path: Path) -> None:
+    run_import()
+    with sqlite3.connect(store_path) as connection:
+        connection.execute("DROP TABLE users")
+    connection.close()
+    with pytest.raises(StoreError, match=r"users\.sqlite"):
+        Store(store_path)
