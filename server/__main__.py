@@ -1,7 +1,9 @@
 """The command line: `python -m server [settings]` serves; `python -m server import-users` fills a store."""
 
 import argparse
+import contextlib
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -69,9 +71,22 @@ def _summarise(counts: ImportCounts, store: Path) -> str:
     )
 
 
+class _ErrorOutput:
+    """Writes log lines to standard error; a line that cannot be written is lost, and nothing else is."""
+
+    def write(self, text: str) -> None:
+        """Writes at once, past Python's buffer, which would fail again when the process ends."""
+        with contextlib.suppress(OSError):
+            os.write(2, text.encode(errors="backslashreplace"))
+
+    def flush(self) -> None:
+        """Does nothing: no line waits."""
+
+
 def _start_logging() -> None:
+    _open_standard_files()
     renderer: structlog.types.Processor = structlog.processors.JSONRenderer()
-    if sys.stderr.isatty():
+    if os.isatty(2):
         renderer = structlog.dev.ConsoleRenderer()
     structlog.configure(
         processors=[
@@ -81,8 +96,17 @@ def _start_logging() -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(_ErrorOutput()),  # type: ignore[arg-type]
     )
+
+
+def _open_standard_files() -> None:
+    """Opens what the parent closed: a socket that became descriptor 2 would be sent the log."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
 
 
 if __name__ == "__main__":

@@ -78,14 +78,19 @@ def start_server(directory: Path, *arguments: str) -> Server:
     command = [sys.executable, "-m", "server", "--port", "0", "--port-file", str(port_file), *arguments]
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
+    return Server(process, read_port(process, port_file, log), log)
+
+
+def read_port(process: "subprocess.Popen[bytes]", port_file: Path, log: Path | None = None) -> str:
+    """Waits until a server is ready and returns its address."""
     deadline_s = time.monotonic() + START_TIMEOUT_S
     while not (port_file.is_file() and port_file.read_text().strip()):
         if process.poll() is not None or time.monotonic() > deadline_s:
             process.kill()
             process.wait()
-            raise AssertionError(log.read_text())
+            raise AssertionError("the server did not start" if log is None else log.read_text())
         time.sleep(0.02)
-    return Server(process, f"127.0.0.1:{port_file.read_text().strip()}", log)
+    return f"127.0.0.1:{port_file.read_text().strip()}"
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,16 @@ from prudence.v1 import recommendation_pb2, recommendation_pb2_grpc
 from server.import_users import import_users
 from suitability.policy import default_policy_path
 from tests.server.cases import eligible_user
-from tests.server.conftest import CLOCK, ROOT, Platform, run_command, start_server, write_tables
+from tests.server.conftest import (
+    CLOCK,
+    ROOT,
+    Platform,
+    Server,
+    read_port,
+    run_command,
+    start_server,
+    write_tables,
+)
 from tests.server.wire import recommend, to_user
 
 
@@ -170,3 +179,27 @@ def test_importing_the_server_loads_no_training_library() -> None:
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("redirection", [">&- 2>&-", "> /dev/full 2> /dev/full"], ids=["closed", "full"])
+def test_a_log_that_cannot_be_written_stops_nothing(
+    platform: Platform, tmp_path: Path, redirection: str
+) -> None:
+    port_file = tmp_path / "port"
+    plan = (
+        "--bundles",
+        str(platform.bundles),
+        "--clock",
+        CLOCK,
+        "--port",
+        "0",
+        "--port-file",
+        str(port_file),
+    )
+    command = f'exec "$@" {redirection}'
+    process = subprocess.Popen(["sh", "-c", command, "sh", sys.executable, "-m", "server", *plan], cwd=ROOT)
+    with Server(process, read_port(process, port_file), tmp_path / "log") as running:
+        with grpc.insecure_channel(running.target) as channel:
+            stub = recommendation_pb2_grpc.RecommendationServiceStub(channel)
+            assert stub.Recommend(recommend(to_user("a", eligible_user()), 5), timeout=30).products
+        assert running.stop() == 0
