@@ -31,7 +31,8 @@ from suitability.errors import PolicyError
 from suitability.policy import Policy, load_policy
 
 VECTOR_NORM_RATIO_MAX = 100.0
-"""A vector this many times longer than the median would win every list and leave the others no resolution."""
+"""A vector this many times longer than the median of those that are not zero would win every list and leave the
+others no resolution. Zero vectors do not count: a model without content gives one to each product nobody touched."""
 
 _NPY_HEADER_MAX = 4096
 _SCALE_TOLERANCE = 1e-9
@@ -164,9 +165,10 @@ def _check_order(contents: Contents) -> None:
 def _check_vectors(manifest: Manifest, contents: Contents) -> None:
     name = "item_vectors.int16.npy"
     norms = np.sqrt(np.einsum("nd,nd->n", *(contents.item_vectors,) * 2, dtype=np.float64))  # [n]
-    longest, median = float(norms.max()), float(np.median(norms))
+    longest = float(norms.max())
     if longest == 0:
         raise BundleConsistencyError(name, "every vector is zero; expected vectors of a trained model")
+    median = float(np.median(norms[norms > 0]))
     if longest > VECTOR_NORM_RATIO_MAX * median:
         raise BundleConsistencyError(
             name,

@@ -76,6 +76,16 @@ def test_one_vector_far_longer_than_the_others_is_refused(copy: Any, npy: Any) -
         open_bundle(copy.path)
 
 
+def test_zero_vectors_do_not_make_the_others_look_long(copy: Any, npy: Any) -> None:
+    vectors = np.zeros((60, 8), np.int16)
+    vectors[:9] = 1000
+    copy.replace("item_vectors.int16.npy", npy(vectors))
+    with pytest.raises(
+        BundleConsistencyError, match=r"item_vectors\.int8\.npy"
+    ):  # The next check: the norms pass.
+        open_bundle(copy.path)
+
+
 def test_vectors_that_are_all_zero_are_refused(copy: Any, npy: Any) -> None:
     copy.replace("item_vectors.int16.npy", npy(np.zeros((60, 8), np.int16)))
     with pytest.raises(BundleConsistencyError, match="every vector is zero"):
