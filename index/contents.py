@@ -31,8 +31,10 @@ from suitability.errors import PolicyError
 from suitability.policy import Policy, load_policy
 
 VECTOR_NORM_RATIO_MAX = 100.0
-"""A vector this many times longer than the median of those that are not zero would win every list and leave the
-others no resolution. Zero vectors do not count: a model without content gives one to each product nobody touched."""
+"""A vector this many times longer than the median would win every list and leave the others no resolution.
+
+Zero vectors do not count: a model without content gives one to each product that nobody touched.
+"""
 
 _NPY_HEADER_MAX = 4096
 _SCALE_TOLERANCE = 1e-9
