@@ -166,6 +166,8 @@ def _write_port(settings: Settings, port: int | None) -> None:
     """Writes the port file; an older one is removed first, so that nobody reads the port of another run."""
     if settings.port_file is None:
         return
+    if settings.port_file.exists() and not settings.port_file.is_file():
+        raise SettingsError(f"port_file: {settings.port_file} is there and no plain file; it is left alone")
     try:
         settings.port_file.unlink(missing_ok=True)
         if port is not None:

@@ -1,6 +1,7 @@
 """What the program does before it serves and after it is told to stop: real processes."""
 
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -111,6 +112,14 @@ def test_a_port_file_that_cannot_be_written_refuses_to_start(platform: Platform,
     port_file = str(tmp_path / "no folder" / "port")
     done = run_command("--bundles", str(platform.bundles), "--port", "0", "--port-file", port_file)
     assert_refused(done, "port_file")
+
+
+def test_a_port_file_that_is_no_plain_file_is_left_alone(platform: Platform, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    done = run_command("--bundles", str(platform.bundles), "--port", "0", "--port-file", str(pipe))
+    assert_refused(done, "port_file", "pipe")
+    assert pipe.is_fifo()
 
 
 def test_an_unknown_setting_stops_the_program_with_its_name(platform: Platform) -> None:
