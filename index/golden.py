@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from index.errors import BundleFormatError
 from index.manifest import strict_json
-from index.reference import rank_ids, rescore_select
+from index.reference import rank_ids, score, select
 
 GOLDEN = "golden.json"
 GOLDEN_COUNT = 20
@@ -73,17 +73,17 @@ def make_golden(
         decision_time: an instant with zone.
     """
     ranks = rank_ids(product_ids)
-    rows = np.arange(len(product_ids), dtype=np.int64)
     requests = []
     for position in range(min(GOLDEN_COUNT, user_vectors.shape[0])):
         vector = user_vectors[position]
-        best, scores = rescore_select(vector, item_vectors, rows, ranks, GOLDEN_K)
+        scores = score(vector, item_vectors)  # [n]
+        best = select(scores, ranks, GOLDEN_K)
         requests.append(
             GoldenRequest(
                 inputs={name: inputs[name][position : position + 1] for name in INPUT_DTYPES},
                 user_vector=vector,
                 product_ids=tuple(product_ids[row] for row in best),
-                scores=tuple(int(value) for value in scores),
+                scores=tuple(int(scores[row]) for row in best),
             )
         )
     return Golden(decision_time, tuple(requests))

@@ -72,27 +72,6 @@ def select(scores: Int64Array, id_rank: Int64Array, k: int) -> Int64Array:
     return order[:k].astype(np.int64)
 
 
-def rescore_select(
-    user: Int16Array, items: Int16Array, rows: Int64Array, id_rank: Int64Array, k: int
-) -> tuple[Int64Array, Int64Array]:
-    """Scores the given rows and selects the best k of them. A row given twice counts once.
-
-    Args:
-        user: int16 [dim].
-        items: int16 [n, dim].
-        rows: item rows, int64 [m], each in [0, n).
-        id_rank: int64 [n].
-        k: number of rows wanted, at least 0.
-
-    Returns:
-        item rows, int64 [<= k], best first, and their scores, int64 [<= k].
-    """
-    distinct = np.unique(rows).astype(np.int64)  # [<= m]
-    scores = score(user, items[distinct])
-    chosen = select(scores, id_rank[distinct], k)
-    return distinct[chosen], scores[chosen]
-
-
 def rank_ids(product_ids: Sequence[str]) -> Int64Array:
     """Ranks ids by ascending UTF-8 byte order: result[row] is the position of that row's id."""
     order = sorted(range(len(product_ids)), key=lambda row: product_ids[row].encode("utf-8"))

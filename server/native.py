@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from server import _kernel
 from server._kernel import KernelInputError
 
-__all__ = ["K_MAX", "KernelInputError", "kernel_path", "rescore", "rescore_select"]
+__all__ = ["K_MAX", "KernelInputError", "kernel_path", "rescore", "select"]
 
 K_MAX = _kernel.K_MAX
 """Largest k that the kernel takes."""
@@ -42,33 +42,24 @@ def rescore(user: NDArray[np.int16], items: NDArray[np.int16], rows: NDArray[np.
         raise _not_arrays(user=user, items=items, rows=rows) from error
 
 
-def rescore_select(
-    user: NDArray[np.int16],
-    items: NDArray[np.int16],
-    rows: NDArray[np.int64],
-    id_rank: NDArray[np.int64],
-    *,
-    k: int,
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Scores the given rows and selects the best k: score descending, id_rank ascending. Releases the GIL.
+def select(scores: NDArray[np.int64], id_rank: NDArray[np.int64], *, k: int) -> NDArray[np.int64]:
+    """Selects the positions of the best k: score descending, id_rank ascending. Releases the GIL.
 
     Args:
-        user: int16 [dim].
-        items: int16 [n, dim], C-contiguous.
-        rows: item rows, int64 [m], each in [0, n); a row given twice counts once.
-        id_rank: int64 [n], the rank of each row's product_id.
+        scores: int64 [n].
+        id_rank: int64 [n], distinct: the rank of each product_id.
         k: 0 to K_MAX.
 
     Returns:
-        item rows, int64 [<= k], best first, and their scores, int64 [<= k].
+        positions, int64 [<= k], best first.
 
     Raises:
-        KernelInputError: an array has the wrong dtype, shape or layout, or a row or k is out of range.
+        KernelInputError: an array has the wrong dtype, shape or layout, or k is out of range.
     """
     try:
-        return _kernel.rescore_select(user, items, rows, id_rank, k)
+        return _kernel.select(scores, id_rank, k)
     except TypeError as error:
-        raise _not_arrays(user=user, items=items, rows=rows, id_rank=id_rank, k=k) from error
+        raise _not_arrays(scores=scores, id_rank=id_rank, k=k) from error
 
 
 def _not_arrays(**arguments: object) -> KernelInputError:

@@ -9,8 +9,6 @@ from server import native
 Rows = NDArray[np.int64]
 Vector = NDArray[np.int16]
 
-_TRIM_FACTOR = 4
-
 
 class Scorer:
     """Scores rows of one bundle for quantised user vectors."""
@@ -27,7 +25,7 @@ class Scorer:
             item_scale: integer steps per unit of an item vector.
         """
         self._item_vectors = np.ascontiguousarray(item_vectors)
-        self._id_rank = id_rank
+        self._id_rank = np.ascontiguousarray(id_rank, dtype=np.int64)
         self._user_scale = user_scale
         self._item_scale = item_scale
 
@@ -51,9 +49,4 @@ class Scorer:
 
     def order(self, rows: Rows, scores: NDArray[np.int64], k: int) -> NDArray[np.int64]:
         """Returns the positions of the best k, best first: score descending, then product_id ascending."""
-        if len(rows) <= k * _TRIM_FACTOR:
-            return reference.select(scores, self._id_rank[rows], k)
-        # Sorting everything for a few is slow: only what reaches the k-th score can be among the best k.
-        floor = np.partition(scores, len(scores) - k)[len(scores) - k]
-        kept = np.nonzero(scores >= floor)[0]
-        return kept[reference.select(scores[kept], self._id_rank[rows[kept]], k)]
+        return native.select(scores, self._id_rank[rows], k=k)

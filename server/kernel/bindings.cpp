@@ -42,24 +42,6 @@ const T* require_array(const AnyArray& array, const char* const name, const std:
     return static_cast<const T*>(array.data());
 }
 
-// The checked inputs that every kernel function shares.
-struct Inputs {
-    const std::int16_t* user;
-    prudence::ItemMatrix items;
-    prudence::RowList chosen;
-};
-
-Inputs require_inputs(const AnyArray& user, const AnyArray& items, const AnyArray& rows) {
-    const Inputs inputs{require_array<std::int16_t>(user, "user", 1),
-                        {require_array<std::int16_t>(items, "items", 2), items.shape(0), items.shape(1)},
-                        {require_array<std::int64_t>(rows, "rows", 1), rows.shape(0)}};
-    if (user.shape(0) != inputs.items.dim) {
-        throw prudence::InputError("user: dim " + std::to_string(user.shape(0)) + "; expected the items' dim " +
-                                   std::to_string(inputs.items.dim));
-    }
-    return inputs;
-}
-
 Int64Result to_numpy(std::vector<std::int64_t> values) {
     auto owned = std::make_unique<std::vector<std::int64_t>>(std::move(values));
     std::vector<std::int64_t>* const data = owned.get();
@@ -70,36 +52,35 @@ Int64Result to_numpy(std::vector<std::int64_t> values) {
 }
 
 Int64Result rescore(const AnyArray& user, const AnyArray& items, const AnyArray& rows) {
-    const Inputs inputs = require_inputs(user, items, rows);
-    std::vector<std::int64_t> scores(inputs.chosen.count);
+    const std::int16_t* const vector = require_array<std::int16_t>(user, "user", 1);
+    const prudence::ItemMatrix matrix{require_array<std::int16_t>(items, "items", 2), items.shape(0), items.shape(1)};
+    const prudence::RowList chosen{require_array<std::int64_t>(rows, "rows", 1), rows.shape(0)};
+    if (user.shape(0) != matrix.dim) {
+        throw prudence::InputError("user: dim " + std::to_string(user.shape(0)) + "; expected the items' dim " +
+                                   std::to_string(matrix.dim));
+    }
+    std::vector<std::int64_t> scores(chosen.count);
     {
         const nb::gil_scoped_release released;
-        prudence::rescore(inputs.user, inputs.items, inputs.chosen, scores.data());
+        prudence::rescore(vector, matrix, chosen, scores.data());
     }
     return to_numpy(std::move(scores));
 }
 
-nb::tuple rescore_select(const AnyArray& user, const AnyArray& items, const AnyArray& rows,
-                         const AnyArray& id_rank, const std::int64_t k) {
-    const Inputs inputs = require_inputs(user, items, rows);
-    const std::int64_t* const ranks = require_array<std::int64_t>(id_rank, "id_rank", 1);
-    if (id_rank.shape(0) != inputs.items.row_count) {
+// Not named select: that is a POSIX function.
+Int64Result select_best(const AnyArray& scores, const AnyArray& id_rank, const std::int64_t k) {
+    const prudence::Scores checked{require_array<std::int64_t>(scores, "scores", 1),
+                                   require_array<std::int64_t>(id_rank, "id_rank", 1), scores.shape(0)};
+    if (id_rank.shape(0) != checked.count) {
         throw prudence::InputError("id_rank: length " + std::to_string(id_rank.shape(0)) +
-                                   "; expected one per item row, " + std::to_string(inputs.items.row_count));
+                                   "; expected one per score, " + std::to_string(checked.count));
     }
-    std::vector<std::int64_t> best_rows;
-    std::vector<std::int64_t> best_scores;
+    std::vector<std::int64_t> positions;
     {
         const nb::gil_scoped_release released;
-        const auto best = prudence::rescore_select(inputs.user, inputs.items, inputs.chosen, ranks, k);
-        best_rows.reserve(best.size());
-        best_scores.reserve(best.size());
-        for (const prudence::ScoredRow& entry : best) {
-            best_rows.push_back(entry.row);
-            best_scores.push_back(entry.score);
-        }
+        positions = prudence::select(checked, k);
     }
-    return nb::make_tuple(to_numpy(std::move(best_rows)), to_numpy(std::move(best_scores)));
+    return to_numpy(std::move(positions));
 }
 
 }  // namespace
@@ -109,7 +90,6 @@ NB_MODULE(_kernel, module) {
     module.attr("K_MAX") = prudence::k_max;
     nb::exception<prudence::InputError>(module, "KernelInputError", PyExc_ValueError);
     module.def("rescore", &rescore, nb::arg("user"), nb::arg("items"), nb::arg("rows"));
-    module.def("rescore_select", &rescore_select, nb::arg("user"), nb::arg("items"), nb::arg("rows"),
-               nb::arg("id_rank"), nb::arg("k"));
+    module.def("select", &select_best, nb::arg("scores"), nb::arg("id_rank"), nb::arg("k"));
     module.def("path", [] { return "scalar"; });
 }

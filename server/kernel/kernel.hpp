@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <numeric>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -35,10 +36,11 @@ struct RowList {
     std::size_t count;
 };
 
-struct ScoredRow {
-    std::int64_t score;
-    std::int64_t id_rank;
-    std::int64_t row;
+// Scores with the rank of each product id, both [count].
+struct Scores {
+    const std::int64_t* values;
+    const std::int64_t* id_rank;
+    std::size_t count;
 };
 
 inline std::int64_t dot(const std::int16_t* const left, const std::int16_t* const right, const std::size_t dim) {
@@ -70,38 +72,24 @@ inline void rescore(const std::int16_t* const user, const ItemMatrix& items, con
     }
 }
 
-// Score descending, then id_rank ascending: a total order, because ranks are distinct.
-inline bool ranks_before(const ScoredRow& left, const ScoredRow& right) {
-    return left.score != right.score ? left.score > right.score : left.id_rank < right.id_rank;
-}
-
-inline std::vector<std::int64_t> distinct_rows(const RowList& chosen) {
-    std::vector<std::int64_t> rows(chosen.rows, chosen.rows + chosen.count);
-    std::sort(rows.begin(), rows.end());
-    rows.erase(std::unique(rows.begin(), rows.end()), rows.end());
-    return rows;
-}
-
-// Returns the best k distinct rows of the chosen ones, best first. id_rank is [items.row_count].
-inline std::vector<ScoredRow> rescore_select(const std::int16_t* const user, const ItemMatrix& items,
-                                             const RowList& chosen, const std::int64_t* const id_rank,
-                                             const std::int64_t k) {
+// Returns the positions of the best k, best first: score descending, then id_rank ascending.
+// Ranks are distinct, so the order is total and the same on every machine.
+inline std::vector<std::int64_t> select(const Scores& scores, const std::int64_t k) {
     if (k < 0 || k > k_max) {
         throw InputError("k: " + std::to_string(k) + "; expected 0 <= k <= " + std::to_string(k_max));
     }
-    require_rows(chosen, items.row_count);
-    const std::vector<std::int64_t> rows = distinct_rows(chosen);
-    std::vector<ScoredRow> scored;
-    scored.reserve(rows.size());
-    for (const std::int64_t row : rows) {
-        const auto offset = static_cast<std::size_t>(row);
-        scored.push_back({dot(user, items.values + offset * items.dim, items.dim), id_rank[offset], row});
-    }
-    const std::size_t wanted = std::min(static_cast<std::size_t>(k), scored.size());
-    const auto end = scored.begin() + static_cast<std::ptrdiff_t>(wanted);
-    std::partial_sort(scored.begin(), end, scored.end(), ranks_before);
-    scored.erase(end, scored.end());
-    return scored;
+    const auto ranks_before = [&scores](const std::int64_t left, const std::int64_t right) {
+        const std::int64_t left_score = scores.values[left];
+        const std::int64_t right_score = scores.values[right];
+        return left_score != right_score ? left_score > right_score : scores.id_rank[left] < scores.id_rank[right];
+    };
+    std::vector<std::int64_t> positions(scores.count);
+    std::iota(positions.begin(), positions.end(), std::int64_t{0});
+    const std::size_t wanted = std::min(static_cast<std::size_t>(k), positions.size());
+    const auto end = positions.begin() + static_cast<std::ptrdiff_t>(wanted);
+    std::partial_sort(positions.begin(), end, positions.end(), ranks_before);
+    positions.resize(wanted);
+    return positions;
 }
 
 }  // namespace prudence

@@ -49,15 +49,6 @@ def test_select_returns_no_more_than_there_are(k: int) -> None:
     assert len(reference.select(np.zeros(0, np.int64), np.arange(0), k)) == 0
 
 
-def test_rescore_select_counts_a_repeated_row_once() -> None:
-    items = np.array([[1], [2], [3]], np.int16)
-    rows, scores = reference.rescore_select(
-        np.array([2], np.int16), items, np.array([2, 0, 2]), np.array([0, 1, 2]), 5
-    )
-    assert rows.tolist() == [2, 0]
-    assert scores.tolist() == [6, 2]
-
-
 def test_ids_are_ranked_by_their_utf8_bytes() -> None:
     # As UTF-16, U+1F600 would sort before U+FF21; as UTF-8 it sorts after it.
     assert reference.rank_ids(["b", "\U0001f600", "\uff21", "a", "B"]).tolist() == [2, 4, 3, 1, 0]

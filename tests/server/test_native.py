@@ -23,12 +23,11 @@ def _case(dim: int, count: int, seed: int = 5) -> tuple[np.ndarray, np.ndarray, 
 def test_kernel_equals_the_definition_on_odd_sizes(dim: int, count: int) -> None:
     user, items, ranks = _case(dim, count)
     rows = np.random.default_rng(1).permutation(count).astype(np.int64)[: max(count - 1, 0)]
+    scores = native.rescore(user, items, rows)
+    np.testing.assert_array_equal(scores, reference.score(user, items[rows]))
     for k in (0, 1, 5, count, count + 3):
-        expected = reference.rescore_select(user, items, rows, ranks, k)
-        found = native.rescore_select(user, items, rows, ranks, k=k)
-        np.testing.assert_array_equal(found[0], expected[0])
-        np.testing.assert_array_equal(found[1], expected[1])
-    np.testing.assert_array_equal(native.rescore(user, items, rows), reference.score(user, items[rows]))
+        expected = reference.select(scores, ranks[rows], k)
+        np.testing.assert_array_equal(native.select(scores, ranks[rows], k=k), expected)
 
 
 def test_scores_are_exact_at_the_extremes() -> None:
@@ -38,20 +37,20 @@ def test_scores_are_exact_at_the_extremes() -> None:
     assert scores.tolist() == [1024 * 2**30, -1024 * 32768 * 32767]
 
 
-def test_ties_are_broken_by_id_rank() -> None:
-    user = np.ones(3, dtype=np.int16)
-    items = np.ones((65, 3), dtype=np.int16)
-    ranks = np.random.default_rng(3).permutation(65).astype(np.int64)
-    rows, scores = native.rescore_select(user, items, np.arange(65, dtype=np.int64), ranks, k=65)
-    assert ranks[rows].tolist() == list(range(65))
-    assert set(scores.tolist()) == {3}
+@pytest.mark.parametrize("k", [1, 2, 31, 64, 65])
+def test_ties_are_broken_by_id_rank(k: int) -> None:
+    random = np.random.default_rng(3)
+    ranks = random.permutation(65).astype(np.int64)
+    scores = random.integers(-1, 2, 65)
+    best = native.select(scores, ranks, k=k)
+    assert best.tolist() == reference.select(scores, ranks, k).tolist()
+    assert ranks[native.select(np.full(65, 3), ranks, k=65)].tolist() == list(range(65))
 
 
-def test_a_row_given_twice_is_selected_once() -> None:
-    user, items, ranks = _case(4, 7)
-    rows = np.array([6, 2, 6, 2, 2], dtype=np.int64)
-    found, _ = native.rescore_select(user, items, rows, ranks, k=5)
-    assert sorted(found.tolist()) == [2, 6]
+def test_the_lowest_and_highest_scores_are_ordered() -> None:
+    scores = np.array([-(2**63), 2**63 - 1, 0, -(2**63)])
+    ranks = np.array([1, 3, 2, 0], dtype=np.int64)
+    assert native.select(scores, ranks, k=4).tolist() == [1, 2, 3, 0]
 
 
 def test_rescore_keeps_order_and_repeats() -> None:
@@ -64,25 +63,20 @@ def test_rescore_keeps_order_and_repeats() -> None:
 
 @pytest.mark.parametrize("bad_row", [-1, 7, 2**62, -(2**63)])
 def test_a_row_out_of_range_is_refused_and_named(bad_row: int) -> None:
-    user, items, ranks = _case(4, 7)
+    user, items, _ = _case(4, 7)
     rows = np.array([0, bad_row], dtype=np.int64)
     with pytest.raises(native.KernelInputError, match=f"row {bad_row} at position 1; expected 0 <= row < 7"):
-        native.rescore_select(user, items, rows, ranks, k=1)
-    with pytest.raises(native.KernelInputError, match="position 1"):
         native.rescore(user, items, rows)
 
 
 @pytest.mark.parametrize("k", [-1, 10_001, 2**62])
 def test_k_out_of_range_is_refused(k: int) -> None:
-    user, items, ranks = _case(4, 7)
     with pytest.raises(native.KernelInputError, match="expected 0 <= k <= 10000"):
-        native.rescore_select(user, items, np.arange(7, dtype=np.int64), ranks, k=k)
+        native.select(np.arange(7), np.arange(7), k=k)
 
 
 def test_the_largest_k_is_accepted() -> None:
-    user, items, ranks = _case(4, 7)
-    found, _ = native.rescore_select(user, items, np.arange(7, dtype=np.int64), ranks, k=native.K_MAX)
-    assert len(found) == 7
+    assert len(native.select(np.arange(7), np.arange(7), k=native.K_MAX)) == 7
 
 
 def test_the_stride_of_a_single_row_does_not_matter() -> None:
@@ -93,9 +87,8 @@ def test_the_stride_of_a_single_row_does_not_matter() -> None:
 
 @pytest.mark.parametrize("k", [2**64, 1.5, None])
 def test_k_that_is_no_int64_is_refused(k: object) -> None:
-    user, items, ranks = _case(4, 7)
     with pytest.raises(native.KernelInputError, match="an int k"):
-        native.rescore_select(user, items, np.arange(7, dtype=np.int64), ranks, k=k)  # type: ignore[arg-type]
+        native.select(np.arange(7), np.arange(7), k=k)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.int64, np.uint16, np.float32])
@@ -113,7 +106,9 @@ def test_row_numbers_of_a_wrong_dtype_are_refused() -> None:
     with pytest.raises(native.KernelInputError, match="rows: wrong dtype; expected int64"):
         native.rescore(user, items, np.arange(7, dtype=np.int32))  # type: ignore[arg-type]
     with pytest.raises(native.KernelInputError, match="id_rank: wrong dtype"):
-        native.rescore_select(user, items, np.arange(7), ranks.astype(np.int32), k=1)  # type: ignore[arg-type]
+        native.select(np.arange(7), ranks.astype(np.int32), k=1)  # type: ignore[arg-type]
+    with pytest.raises(native.KernelInputError, match="scores: wrong dtype"):
+        native.select(np.arange(7.0), ranks, k=1)  # type: ignore[arg-type]
 
 
 def test_arrays_that_are_not_contiguous_are_refused() -> None:
@@ -128,7 +123,7 @@ def test_arrays_that_are_not_contiguous_are_refused() -> None:
     with pytest.raises(native.KernelInputError, match="user: not C-contiguous"):
         native.rescore(user[::-1], items, rows)
     with pytest.raises(native.KernelInputError, match="id_rank: not C-contiguous"):
-        native.rescore_select(user, items, rows, ranks[::-1], k=1)
+        native.select(rows, ranks[::-1], k=1)
 
 
 def test_unaligned_arrays_are_refused() -> None:
@@ -148,8 +143,8 @@ def test_wrong_shapes_are_refused() -> None:
         native.rescore(np.append(user, user[:1]), items, rows)
     with pytest.raises(native.KernelInputError, match="items: 1 dimensions; expected 2"):
         native.rescore(user, items[0], rows)
-    with pytest.raises(native.KernelInputError, match="id_rank: length 6; expected one per item row, 7"):
-        native.rescore_select(user, items, rows, ranks[:6].copy(), k=1)
+    with pytest.raises(native.KernelInputError, match="id_rank: length 6; expected one per score, 7"):
+        native.select(rows, ranks[:6].copy(), k=1)
 
 
 def test_things_that_are_no_arrays_are_refused() -> None:
