@@ -1,5 +1,6 @@
 """Fills a store from a profiles table and an interactions table (Parquet), whole or not at all."""
 
+import contextlib
 import json
 import os
 import sqlite3
@@ -66,7 +67,9 @@ def import_users(
         raise StoreError(f"store {store}: cannot be written: {error}") from error
     finally:
         for leftover in (draft, *_companions(draft)):
-            leftover.unlink(missing_ok=True)
+            # Where nothing could be written there may be no folder to remove it from.
+            with contextlib.suppress(OSError):
+                leftover.unlink(missing_ok=True)
     return counts
 
 

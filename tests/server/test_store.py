@@ -180,13 +180,14 @@ def test_a_missing_table_is_refused(tmp_path: Path, store_path: Path) -> None:
         )
 
 
-def test_a_folder_that_cannot_be_written_is_refused(run_import: Import, tmp_path: Path) -> None:
+@pytest.mark.parametrize("folder", ["no folder", "p.parquet"], ids=["missing", "a file"])
+def test_a_folder_that_cannot_be_written_is_refused(run_import: Import, tmp_path: Path, folder: str) -> None:
     run_import()
     with pytest.raises(StoreError, match="cannot be written"):
         import_users(
             tmp_path / "p.parquet",
             tmp_path / "i.parquet",
-            tmp_path / "no folder" / "s.sqlite",
+            tmp_path / folder / "s.sqlite",
             force=False,
             on_progress=lambda step, done, total: None,
         )
