@@ -134,3 +134,22 @@ def test_what_is_no_tower_is_refused(tiny_bundle: Bundle) -> None:
 def test_inputs_the_tower_does_not_take_are_refused(snapshot: Snapshot) -> None:
     with pytest.raises(SnapshotError, match="history_token"):
         snapshot.encoder.check_feed({"history_token": np.zeros((1, 50), np.int64)})
+
+
+def test_a_user_vector_does_not_depend_on_its_place_in_the_batch(
+    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = Encoder(tiny_bundle.user_tower, device="cpu", thread_count=1)
+    feeds = [request.inputs for request in tiny_bundle.golden.requests[:5]]
+    together = {name: np.concatenate([feed[name] for feed in feeds]) for name in feeds[0]}
+    counts = []
+    run = encoder._run
+
+    def counting(feed: Mapping[str, Any]) -> Any:
+        counts.append(len(feed["history_token"]))
+        return run(feed)
+
+    monkeypatch.setattr(encoder, "_run", counting)
+    vectors = encoder.embed(together)
+    assert counts == [1] * 5
+    assert all(np.array_equal(row, run(feed)[0]) for row, feed in zip(vectors, feeds, strict=True))
