@@ -54,8 +54,7 @@ def export_run(run: Path, data: Path, out: Path, *, force: bool) -> dict[str, An
         ExportError: see its tree.
         TrainingError: the run or the data cannot be read.
     """
-    if out.exists() and not force:
-        raise ExportOutputError(f"{out} exists; expected a new directory (--force replaces it)")
+    _check_target(out, force=force)
     trained = open_run(run)
     learning_data = read_learning_data(data)
     measured = _measure(trained, learning_data)
@@ -67,6 +66,13 @@ def export_run(run: Path, data: Path, out: Path, *, force: bool) -> dict[str, An
     }
     _write_directory(out, measured, texts)
     return measured.description
+
+
+def _check_target(out: Path, *, force: bool) -> None:
+    if out.exists() and not force:
+        raise ExportOutputError(f"{out} exists; expected a new directory (--force replaces it)")
+    if out.exists() and not (out / "export.json").is_file():
+        raise ExportOutputError(f"{out} holds no export.json; expected an export, nothing else is replaced")
 
 
 def _measure(trained: TrainedRun, data: LearningData) -> _Measured:

@@ -152,6 +152,13 @@ def test_an_existing_target_is_refused_unless_forced(root: Path, tmp_path: Path)
     assert not (target / "stale").exists()
 
 
+def test_a_target_that_is_no_export_is_never_replaced(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes").write_text("mine")
+    with pytest.raises(ExportOutputError, match=r"holds no export\.json"):
+        write.export_run(root / "two_tower", root / "data", tmp_path, force=True)
+    assert (tmp_path / "notes").read_text() == "mine"
+
+
 def test_bad_input_is_refused_with_exit_code_one(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
