@@ -33,7 +33,16 @@ def test_a_bad_setting_is_refused_by_name(name: str, value: Any) -> None:
         make_config("two_tower", {name: value})
 
 
-def test_a_config_stored_as_json_gives_the_same_config() -> None:
+def test_a_loss_that_does_not_exist_is_refused_by_name() -> None:
+    with pytest.raises(SettingError, match=r"loss: .*'mse' or 'bce', got 'hinge'"):
+        make_config("mf", {"loss": "hinge"})
+
+
+def test_a_config_stored_without_a_loss_has_squared_errors() -> None:
+    assert make_config("mf", {}).model_dump()["loss"] == "mse"
+
+
+def test_a_config_stored_as_as_json_gives_the_same_config() -> None:
     config = make_config("mf", {"l2": 1, "seed": 3})
     assert make_config("mf", config.model_dump(mode="json")) == config
 
