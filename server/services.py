@@ -14,6 +14,9 @@ from server.errors import InvalidArgumentError, NotReadyError, RequestError, Ser
 from server.messages import RecommendQuery
 from server.pipeline import Pipeline
 
+BATCH_K_FACTOR = 10
+"""A batch may want this many times k_max products in all."""
+
 SERVICE_NAME = recommendation_pb2.DESCRIPTOR.services_by_name["RecommendationService"].full_name
 
 
@@ -57,6 +60,13 @@ class RecommendationService(recommendation_pb2_grpc.RecommendationServiceService
         if not 1 <= count <= self._batch_count_max:
             raise InvalidArgumentError(
                 "requests", f"expected 1 to {self._batch_count_max} requests, got {count}"
+            )
+        # One small message must not ask for hours of work: 256 lists of 1,000 took 13 s of a core.
+        wanted_max = BATCH_K_FACTOR * self._limits.k_max
+        wanted = sum(max(single.k, 0) for single in request.requests)
+        if wanted > wanted_max:
+            raise InvalidArgumentError(
+                "requests", f"expected at most {wanted_max} products wanted (the sum of k), got {wanted}"
             )
         queries: list[RecommendQuery | ServerError] = []
         for single in request.requests:

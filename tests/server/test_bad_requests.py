@@ -121,6 +121,15 @@ def test_a_batch_of_none_or_too_many_is_refused(stub: Stub) -> None:
         assert_field(caught.value, "requests")
 
 
+def test_a_batch_that_wants_too_much_in_all_is_refused(stub: Stub) -> None:
+    requests = [recommend(to_user("a"), 1000)] * 10
+    stub.BatchRecommend(recommendation_pb2.BatchRecommendRequest(requests=requests))
+    requests.append(recommend(to_user("a"), 1))
+    with pytest.raises(grpc.RpcError) as caught:
+        stub.BatchRecommend(recommendation_pb2.BatchRecommendRequest(requests=requests))
+    assert_field(caught.value, "requests")
+
+
 def test_a_product_to_start_from_that_is_unknown_is_not_found(stub: Stub) -> None:
     request = recommendation_pb2.SimilarProductsRequest(user=USER, product_id="nothing", k=3)
     with pytest.raises(grpc.RpcError) as caught:
