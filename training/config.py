@@ -48,10 +48,11 @@ class TwoTowerConfig(RunConfig):
 class MfConfig(RunConfig):
     """Settings of matrix factorisation; the defaults were chosen as those of the two towers.
 
-    negative_weight is the weight of a user's unobserved products together, relative to the observed ones. The
-    loss bce wants other weights than mse: of those tried on the simulated platform (4,000 users), l2 0.03 with
-    negative_weight 1 was best, after 18 epochs where mse took 7. An l2 below 0.01 needs more steps than folding
-    in makes.
+    negative_weight is the weight of a user's unobserved products together, relative to the observed ones.
+
+    The loss bce wants other weights than mse: of those tried on the simulated platform (4,000 users), l2 0.03
+    with negative_weight 1 was best, after 18 epochs where mse took 7. An l2 below 0.01 needs more steps than
+    folding in makes.
     """
 
     model: Literal["mf"] = "mf"
