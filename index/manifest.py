@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import math
 import re
@@ -12,11 +13,12 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-from index.errors import BundleFormatError
+from index.errors import BundleChecksumError, BundleFormatError
 from index.files import CURRENT
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
+DIGEST = "manifest_sha256"
 MANIFEST_BYTES_MAX = 1 << 20
 
 PRODUCT_COUNT_MAX = 10_000_000
@@ -91,14 +93,13 @@ class Manifest:
     signature: None = None
 
     def to_json(self) -> bytes:
-        """Returns the manifest as UTF-8 JSON with sorted keys."""
+        """Returns the manifest as UTF-8 JSON with sorted keys, and the SHA-256 of the rest under DIGEST."""
         body = {
             **{field.name: getattr(self, field.name) for field in dataclasses.fields(self)},
             "index": dataclasses.asdict(self.index),
             "files": {name: dataclasses.asdict(entry) for name, entry in self.files.items()},
         }
-        text = json.dumps(body, ensure_ascii=False, indent=2, sort_keys=True, allow_nan=False)
-        return f"{text}\n".encode()
+        return seal_json(body)
 
     @property
     def created(self) -> datetime:
@@ -112,12 +113,13 @@ def parse_manifest(content: bytes) -> Manifest:
     Raises:
         BundleFormatError: not JSON, a duplicate, unknown or missing key, a wrong type, an unknown
             format_version, or a value out of range.
+        BundleChecksumError: a byte differs from what was sealed.
     """
     body = strict_json(content, MANIFEST)
     version = body.get("format_version")
     # True and 1.0 equal 1 in Python, and are no version.
     _require("format_version", type(version) is int and version == FORMAT_VERSION, body, f"{FORMAT_VERSION}")
-    expected = {field.name for field in dataclasses.fields(Manifest)}
+    expected = {field.name for field in dataclasses.fields(Manifest)} | {DIGEST}
     if body.keys() != expected:
         raise BundleFormatError(MANIFEST, f"missing or unknown keys {sorted(body.keys() ^ expected)}")
     require_version_name(body["bundle_version"])
@@ -129,7 +131,25 @@ def parse_manifest(content: bytes) -> Manifest:
     _require("policy_hash", _matches(_SHA256_PATTERN, body["policy_hash"]), body, "64 hexadecimal digits")
     _require("signature", body["signature"] is None, body, "null")
     _check_numbers(body)
-    return Manifest(**{**body, "index": _parse_index(body["index"]), "files": _parse_files(body["files"])})
+    digest = body.pop(DIGEST)
+    manifest = Manifest(
+        **{**body, "index": _parse_index(body["index"]), "files": _parse_files(body["files"])}
+    )
+    # A manifest is written in one way only, so equal bytes mean an equal digest and nothing beside it.
+    if manifest.to_json() != content:
+        raise BundleChecksumError(MANIFEST, f"differs from what was sealed with digest {digest!r:.80}")
+    return manifest
+
+
+def seal_json(body: Mapping[str, Any]) -> bytes:
+    """Returns an object as UTF-8 JSON with sorted keys, and the SHA-256 of that text under DIGEST."""
+    digest = hashlib.sha256(_write_json(body)).hexdigest()
+    return _write_json({**body, DIGEST: digest})
+
+
+def _write_json(body: Mapping[str, Any]) -> bytes:
+    text = json.dumps(body, ensure_ascii=False, indent=2, sort_keys=True, allow_nan=False)
+    return f"{text}\n".encode()
 
 
 def strict_json(content: bytes, file: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from index import bundle as bundle_module
-from index.manifest import FILE_BYTES_MAX, MANIFEST
+from index.manifest import DIGEST, FILE_BYTES_MAX, MANIFEST, seal_json
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,11 @@ class BundleCopy:
     path: Path
 
     def edit_manifest(self, change: Callable[[dict[str, Any]], object]) -> None:
-        """Applies a change to the manifest's JSON."""
+        """Applies a change to the manifest's JSON and makes its digest agree."""
         body = json.loads((self.path / MANIFEST).read_bytes())
+        del body[DIGEST]
         change(body)
-        (self.path / MANIFEST).write_text(json.dumps(body))
+        (self.path / MANIFEST).write_bytes(seal_json(body))
 
     def replace(self, name: str, content: bytes) -> None:
         """Replaces a file and makes the manifest agree, so that only the content can be refused."""

@@ -15,6 +15,7 @@ from index.bundle import (
 )
 from index.errors import (
     BundleChecksumError,
+    BundleError,
     BundleFormatError,
     BundleLinkError,
     BundleNotFoundError,
@@ -81,6 +82,18 @@ def test_500_random_flips_over_every_file_are_all_refused(copy: Any) -> None:
         with pytest.raises(BundleChecksumError):
             open_bundle(copy.path)
         (copy.path / name).write_bytes(content)
+
+
+@pytest.mark.usefixtures("no_parser")
+def test_any_flipped_bit_of_the_manifest_is_refused_and_named(copy: Any) -> None:
+    content = (copy.path / MANIFEST).read_bytes()
+    for position in range(len(content)):
+        damaged = bytearray(content)
+        damaged[position] ^= 1 << position % 8
+        (copy.path / MANIFEST).write_bytes(damaged)
+        with pytest.raises(BundleError) as caught:
+            open_bundle(copy.path)
+        assert caught.value.file in {MANIFEST, "bundle_version"}
 
 
 @pytest.mark.usefixtures("no_parser")
