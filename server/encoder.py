@@ -35,6 +35,9 @@ class Encoder:
             raise DeviceError(
                 f"device {device}: this onnxruntime has no {self.provider}, only {', '.join(available)}"
             )
+        if device == "cuda":
+            # The CUDA libraries come as Python packages, where the dynamic loader does not look by itself.
+            onnxruntime.preload_dlls()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = thread_count
         options.inter_op_num_threads = 1
