@@ -60,9 +60,7 @@ class Pipeline:
         submitted = [
             query if isinstance(query, ServerError) else self._submit(query, call) for query in queries
         ]
-        return [
-            entry if isinstance(entry, Exception) else self._answer_recommend(entry) for entry in submitted
-        ]
+        return [entry if isinstance(entry, Exception) else self._answer(entry) for entry in submitted]
 
     def find_similar(self, query: messages.SimilarQuery, call: Call) -> messages.ListAnswer:
         """Answers SimilarProducts.
@@ -152,7 +150,7 @@ class Pipeline:
         try:
             subject = self._resolve(query.user)
             ticket = self._batcher.submit([self._plan(query, subject)], call)[0]
-        except ServerError as error:
+        except Exception as error:  # noqa: BLE001 - in a batch each request has its own error.
             return error
         return ticket if isinstance(ticket, OverloadError) else _Submitted(query, subject, ticket)
 
@@ -176,12 +174,15 @@ class Pipeline:
             risk_score_limit=query.risk_score_limit,
         )
 
-    def _answer_recommend(self, submitted: _Submitted) -> messages.ListAnswer | Exception:
-        query, subject = submitted.query, submitted.subject
+    def _answer(self, submitted: _Submitted) -> messages.ListAnswer | Exception:
         try:
-            found = submitted.ticket.wait()
+            return self._list(submitted)
         except Exception as error:  # noqa: BLE001 - in a batch each request has its own error.
             return error
+
+    def _list(self, submitted: _Submitted) -> messages.ListAnswer:
+        query, subject = submitted.query, submitted.subject
+        found = submitted.ticket.wait()
         start_s = time.perf_counter()
         products = build_list(self.snapshot, subject, found, query.k, query.risk_score_limit)
         selected = messages.StageTime("select", time.perf_counter() - start_s, len(products))

@@ -1,0 +1,63 @@
+"""In a batch each request has its own answer or error, whatever fails on the way."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from server import pipeline as pipeline_module
+from server.batching import Call
+from server.clock import Clock
+from server.messages import Domain, ListAnswer, RecommendQuery, UserInput
+from server.pipeline import Pipeline
+from server.snapshot import open_snapshot
+from tests.server.cases import CHANNEL, NOW, eligible_user
+
+BAD_K = 3
+
+
+@pytest.fixture
+def pipeline(tiny_bundles: Path) -> Iterator[Pipeline]:
+    snapshot = open_snapshot(
+        tiny_bundles, None, device="cpu", thread_count=1, retriever="faiss", allow_assumed=False
+    )
+    made = Pipeline(snapshot, None, clock=Clock(NOW), channel=CHANNEL, queue_limit=8)
+    yield made
+    made.close()
+
+
+def make_query(k: int) -> RecommendQuery:
+    return RecommendQuery(
+        user=UserInput(f"user {k}", eligible_user(), ()),
+        domain=Domain.BOTH,
+        k=k,
+        risk_score_limit=None,
+        include_product_ids=(),
+        exclude_product_ids=(),
+        allow_seen=False,
+        request_id=f"request {k}",
+        include_trace=False,
+    )
+
+
+@pytest.mark.parametrize("name", ["build_list", "derive_pseudonym"])
+def test_a_request_that_fails_leaves_its_neighbours_their_answers(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    work = getattr(pipeline_module, name)
+
+    def fail_once(*arguments: Any) -> Any:
+        if BAD_K in arguments or f"user {BAD_K}" in arguments:
+            raise RuntimeError("a fault of ours")
+        return work(*arguments)
+
+    monkeypatch.setattr(pipeline_module, name, fail_once)
+    call = Call(time.monotonic() + 30.0, lambda: True)
+    first, second, third = pipeline.recommend([make_query(k) for k in (2, BAD_K, 4)], call)
+    assert isinstance(second, RuntimeError)
+    assert isinstance(first, ListAnswer)
+    assert isinstance(third, ListAnswer)
+    assert (len(first.products), first.decision.request_id) == (2, "request 2")
+    assert (len(third.products), third.decision.request_id) == (4, "request 4")
