@@ -111,10 +111,6 @@ class Store:
         """Tells whether any user has a field that was assumed."""
         return self._connect().execute(_READ_ASSUMED).fetchone() is not None
 
-    def count_users(self) -> int:
-        """Counts the users."""
-        return int(self._connect().execute("SELECT count(*) FROM users").fetchone()[0])
-
     def close(self) -> None:
         """Closes every thread's connection; no call may be running."""
         with self._lock:
@@ -162,7 +158,8 @@ class Store:
                 self._proven = (identity, self._find_fault(connection))
             fault = self._proven[1]
         if fault is not None:
-            raise fault
+            # Every raise of the same exception would lengthen its traceback.
+            raise fault.with_traceback(None)
         self._local.identity = identity
 
     def _find_fault(self, connection: sqlite3.Connection) -> StartError | None:
