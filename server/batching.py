@@ -20,20 +20,16 @@ Job = TypeVar("Job")
 Outcome = TypeVar("Outcome")
 
 
-def _always() -> bool:
-    return True
-
-
 @dataclass(frozen=True, slots=True)
 class Call:
     """What is known about the caller's patience: a monotonic deadline, and whether anybody still waits."""
 
-    deadline_s: float | None = None
-    is_live: Callable[[], bool] = _always
+    deadline_s: float
+    is_live: Callable[[], bool]
 
     def remaining_s(self) -> float:
         """Returns how long an answer is worth waiting for."""
-        return WAIT_S_MAX if self.deadline_s is None else self.deadline_s - time.monotonic()
+        return self.deadline_s - time.monotonic()
 
 
 @dataclass(slots=True)
@@ -54,7 +50,7 @@ class Ticket(Generic[Job, Outcome]):
             ServerError: whatever the computation raised for this job.
         """
         try:
-            return self.future.result(timeout=max(0.0, min(self.call.remaining_s(), WAIT_S_MAX)))
+            return self.future.result(timeout=max(0.0, self.call.remaining_s()))
         except TimeoutError as error:
             # The compute thread drops a cancelled future's job if it has not begun.
             self.future.cancel()

@@ -64,7 +64,7 @@ class Settings(BaseSettings):
         default=1, description="Threads of the user tower and of the index, each."
     )
     rpc_thread_count: Annotated[int, Field(ge=1, le=1024)] = Field(
-        default=32, description="Threads that take calls; also the most requests computed together."
+        default=32, description="Threads that take calls; each holds one call until it is answered."
     )
     queue_limit: Annotated[int, Field(ge=1, le=100_000)] = Field(
         default=1024, description="Requests that may wait; one more is answered UNAVAILABLE."

@@ -9,7 +9,7 @@ import grpc
 from prudence.v1 import recommendation_pb2, recommendation_pb2_grpc
 
 from server import convert, native, render
-from server.batching import Call
+from server.batching import WAIT_S_MAX, Call
 from server.errors import InvalidArgumentError, NotReadyError, RequestError, ServerError
 from server.messages import RecommendQuery
 from server.pipeline import Pipeline
@@ -147,6 +147,5 @@ def describe_source(source: Mapping[str, Any]) -> str:
 
 
 def _call_of(context: grpc.ServicerContext) -> Call:
-    remaining_s = context.time_remaining()
-    deadline_s = None if remaining_s is None else time.monotonic() + remaining_s
-    return Call(deadline_s, context.is_active)
+    """Bounds how long the caller waits, all of a batch together; a call without a deadline has aeons left."""
+    return Call(time.monotonic() + min(context.time_remaining(), WAIT_S_MAX), context.is_active)

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,11 @@ from server.batching import Batcher, Call, Ticket
 from server.errors import CancelledError, DeadlineError, NotReadyError, OverloadError
 
 WAIT_S = 10.0
+
+
+def patient(**changes: Any) -> Call:
+    values: dict[str, Any] = {"deadline_s": time.monotonic() + WAIT_S, "is_live": lambda: True}
+    return Call(**(values | changes))
 
 
 class Recorder:
@@ -54,9 +60,9 @@ def queue_behind(recorder: Recorder, batcher: Batcher[int, int]) -> Queue:
         if recorder.may_run.is_set():
             recorder.may_run.clear()
             recorder.running.clear()
-            batcher.submit([1], Call())
+            batcher.submit([1], patient())
             assert recorder.running.wait(WAIT_S)
-        return batcher.submit(jobs, call or Call())
+        return batcher.submit(jobs, call or patient())
 
     return submit
 
@@ -109,14 +115,14 @@ def test_a_batch_that_fails_as_a_whole_is_run_one_by_one(queue_behind: Queue, re
 def test_the_thread_outlives_every_failure(batcher: Batcher[int, int]) -> None:
     for _ in range(3):
         with pytest.raises(RuntimeError):
-            wait_for(batcher.submit([99], Call())[0])
-    assert wait_for(batcher.submit([5], Call())[0]) == 25
+            wait_for(batcher.submit([99], patient())[0])
+    assert wait_for(batcher.submit([5], patient())[0]) == 25
 
 
 def test_a_job_whose_deadline_passed_in_the_queue_is_not_computed(
     queue_behind: Queue, recorder: Recorder
 ) -> None:
-    late = queue_behind(7, call=Call(deadline_s=time.monotonic() - 1.0))[0]
+    late = queue_behind(7, call=patient(deadline_s=time.monotonic() - 1.0))[0]
     kept = queue_behind(8)[0]
     recorder.may_run.set()
     assert wait_for(kept) == 64
@@ -126,7 +132,7 @@ def test_a_job_whose_deadline_passed_in_the_queue_is_not_computed(
 
 
 def test_a_caller_stops_waiting_at_its_deadline(queue_behind: Queue, recorder: Recorder) -> None:
-    ticket = queue_behind(7, call=Call(deadline_s=time.monotonic() + 0.05))[0]
+    ticket = queue_behind(7, call=patient(deadline_s=time.monotonic() + 0.05))[0]
     with pytest.raises(DeadlineError):
         wait_for(ticket)
     kept = queue_behind(8)[0]
@@ -136,7 +142,7 @@ def test_a_caller_stops_waiting_at_its_deadline(queue_behind: Queue, recorder: R
 
 
 def test_a_cancelled_call_is_not_computed(queue_behind: Queue, recorder: Recorder) -> None:
-    gone = queue_behind(7, call=Call(is_live=lambda: False))[0]
+    gone = queue_behind(7, call=patient(is_live=lambda: False))[0]
     kept = queue_behind(8)[0]
     recorder.may_run.set()
     assert wait_for(kept) == 64
@@ -147,8 +153,8 @@ def test_a_cancelled_call_is_not_computed(queue_behind: Queue, recorder: Recorde
 
 def test_closing_computes_what_waits_and_refuses_what_comes(recorder: Recorder) -> None:
     batcher: Batcher[int, int] = Batcher(recorder.compute, queue_limit=8)
-    tickets = batcher.submit([2, 3], Call())
+    tickets = batcher.submit([2, 3], patient())
     batcher.close()
     assert [wait_for(ticket) for ticket in tickets] == [4, 9]
     with pytest.raises(NotReadyError):
-        batcher.submit([4], Call())
+        batcher.submit([4], patient())
