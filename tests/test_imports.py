@@ -1,8 +1,10 @@
 """Who may import what: the parts of ARCHITECTURE.md's table that import-linter cannot see."""
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +18,16 @@ NUMPY_ONLY_ALLOWED = {"numpy", "index.errors", "index.fields", "suitability"}
 DOORS = {
     "faiss": {"index/ann.py"},
     "server._kernel": {"server/native.py"},
+}
+# Libraries whose import name is not the name they are installed by.
+INSTALLED_AS = {
+    "faiss": "faiss-cpu",
+    "google": "protobuf",
+    "grpc": "grpcio",
+    "grpc_health": "grpcio-health-checking",
+    "grpc_reflection": "grpcio-reflection",
+    "grpc_status": "grpcio-status",
+    "pydantic_settings": "pydantic-settings",
 }
 OWNERS = {
     "torch": {"training", "export"},
@@ -124,6 +136,30 @@ def test_a_heavy_library_has_its_owners(library: str) -> None:
 def test_onnxruntime_enters_the_server_through_the_encoder() -> None:
     users = {path.name for path in modules_of("server") if imports_library(path, "onnxruntime")}
     assert users <= {"encoder.py"}
+
+
+def test_every_imported_library_is_required() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lists = [project["dependencies"], *project["optional-dependencies"].values()]
+    required = {re.split(r"[^\w-]", requirement)[0] for each in lists for requirement in each}
+    ours = {*PACKAGES, "benchmarks", "prudence", "contract", "tests"}
+    imported = {
+        name.partition(".")[0]
+        for package in (*PACKAGES, "benchmarks", "protos", "tests")
+        for path in modules_of(package)
+        for name in imports_of(path)
+    }
+    libraries = {INSTALLED_AS.get(name, name) for name in imported - sys.stdlib_module_names - ours}
+    assert sorted(libraries - required) == []
+
+
+def test_the_makefile_installs_extras_that_exist() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    lines = re.findall(r"^ *EXTRAS := (.+)$", makefile, re.MULTILINE)
+    named = {extra for line in lines for extra in line.split(",")}
+    assert named, "the Makefile names no extras"
+    assert named <= set(project["optional-dependencies"])
 
 
 @pytest.mark.parametrize("package", sorted(NEVER_LOADED))
