@@ -20,6 +20,7 @@ from export.quantisation import measure_int8, measure_int16
 from index.features import EVENT_TYPES, Event, UserInputs, encode_items, encode_users
 from index.reference import item_scale_for, user_scale_for
 from training.config import TwoTowerConfig
+from training.dataset import put_in_place
 from training.examples import LearningData, read_learning_data
 from training.trained import TrainedRun, open_run
 
@@ -50,6 +51,7 @@ def export_run(run: Path, data: Path, out: Path, *, force: bool) -> dict[str, An
         The content of export.json.
 
     Raises:
+        ExportInputError: the run knows none of the data's products.
         ExportParityError: a graph does not compute what its tower computes.
         ExportError: see its tree.
         TrainingError: the run or the data cannot be read.
@@ -57,6 +59,8 @@ def export_run(run: Path, data: Path, out: Path, *, force: bool) -> dict[str, An
     _check_target(out, force=force)
     trained = open_run(run)
     learning_data = read_learning_data(data)
+    if not any(product["id"] in trained.vocabulary.tokens for product in learning_data.products):
+        raise ExportInputError(f"{data}: expected the data of {run}, found none of its products")
     measured = _measure(trained, learning_data)
     texts = {
         "features.json": trained.spec.to_json(),
@@ -160,9 +164,7 @@ def _write_directory(out: Path, measured: _Measured, texts: dict[str, str]) -> N
             (temporary / name).write_text(text + "\n", encoding="utf-8")
         np.save(temporary / "item_vectors.npy", measured.item_vectors, allow_pickle=False)
         np.savez(temporary / "calibration_inputs.npz", allow_pickle=False, **measured.calibration)
-        if out.exists():
-            shutil.rmtree(out)
-        temporary.rename(out)
+        put_in_place(temporary, out)
     except OSError as error:
         raise ExportOutputError(f"cannot write {out}: {error}") from error
     finally:

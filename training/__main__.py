@@ -20,7 +20,6 @@ def main(argv: Sequence[str]) -> int:
     arguments = _parser().parse_args(argv)
     # The data commands must not wait for torch.
     from training.config import make_config, read_settings
-    from training.dataset import parse_clock
     from training.errors import TrainingError
     from training.run import train
 
@@ -32,7 +31,6 @@ def main(argv: Sequence[str]) -> int:
             arguments.data,
             arguments.out,
             make_config(arguments.model, values),
-            until=parse_clock(arguments.until) if arguments.until else None,
             resume=arguments.resume,
             force=arguments.force,
             console=Console(),
@@ -55,7 +53,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", type=Path, help="a JSON object of settings; see training/config.py")
     parser.add_argument("--seed", type=int, help="overrides the setting")
     parser.add_argument("--epochs", type=int, help="overrides the setting: the most epochs")
-    parser.add_argument("--until", help="learn only from events before this instant, RFC 3339")
     parser.add_argument("--resume", action="store_true", help="go on with an interrupted run")
     parser.add_argument("--force", action="store_true", help="replace OUT, drop an interrupted run")
     return parser

@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from training.errors import CheckpointError
+from training.errors import CheckpointError, OutputError
 from training.loop import STAGES, Epoch, Stage, Trainer
 from training.metrics import RankingQuality
 
@@ -97,9 +97,16 @@ def load_weights(module: torch.nn.Module, weights: dict[str, Tensor]) -> None:
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Writes a safetensors file atomically: temporary sibling, fsync, rename."""
+    """Writes a safetensors file atomically: temporary sibling, fsync, rename.
+
+    Raises:
+        OutputError: it cannot be written, for example because the disk is full.
+    """
     temporary = path.with_name(f".{path.name}.tmp")
-    save_file(tensors, temporary, metadata)
+    try:
+        save_file(tensors, temporary, metadata)
+    except SafetensorError as error:
+        raise OutputError(f"cannot write {path}: {error}") from error
     with temporary.open("rb") as file:
         os.fsync(file.fileno())
     temporary.replace(path)

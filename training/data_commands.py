@@ -22,6 +22,7 @@ from training.simulate.settings import SimulationSettings
 from training.tables import read_table
 
 COMMANDS = ("simulate", "import", "check")
+SHOWN_PROBLEM_COUNT = 5
 
 
 def main(argv: Sequence[str]) -> int:
@@ -172,7 +173,7 @@ def _run_check(arguments: argparse.Namespace, console: Console) -> None:
 
 
 def show_quality(console: Console, checked: CheckedData, source: DataSource, out: Path) -> None:
-    """Prints what was read, kept and set aside, and what was assumed."""
+    """Prints what was read, kept and set aside, the first problems by row, and what was assumed."""
     table = Table(
         title=f"{source.name}{' (simulated)' if source.simulated else ''}, clock {source.clock or 'system'}"
     )
@@ -189,6 +190,12 @@ def show_quality(console: Console, checked: CheckedData, source: DataSource, out
         )
         table.add_row(name, *(f"{count:,}" for count in counts), reasons)
     console.print(table)
+    for problem in checked.problems[:SHOWN_PROBLEM_COUNT]:
+        text = f"set aside: {problem.table} row {problem.row}: {problem.field}: {problem.reason.value}"
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+    if checked.problems:
+        text = f"all {len(checked.problems):,} problems, with their rows: {out / 'quarantine.parquet'}"
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
     for table_name, fields in source.assumed.items():
         for field, count in fields.items():
             console.print(f"assumed: {table_name}.{field} in {count:,} rows", highlight=False)

@@ -65,7 +65,7 @@ def write_dataset(
         out.parent.mkdir(parents=True, exist_ok=True)
         temporary.mkdir()
         _write_files(checked, source, temporary, extra_files or {})
-        _put_in_place(temporary, out)
+        put_in_place(temporary, out)
     except (OSError, pa.ArrowException) as error:
         raise OutputError(f"cannot write {out}: {error}") from error
     finally:
@@ -87,6 +87,21 @@ def check_target(out: Path, *, force: bool) -> None:
         raise OutputError(f"{out} is not a directory")
     if any(out.iterdir()) and not (out / "source.json").is_file():
         raise OutputError(f"{out} holds no source.json; expected a data set or run, nothing else is replaced")
+
+
+def put_in_place(temporary: Path, out: Path) -> None:
+    """Renames the finished directory to its name; a previous one is moved aside first and then removed."""
+    if not out.exists():
+        temporary.rename(out)
+        return
+    previous = out.with_name(f".{out.name}.{os.getpid()}.old")
+    out.rename(previous)
+    try:
+        temporary.rename(out)
+    except OSError:
+        previous.rename(out)
+        raise
+    shutil.rmtree(previous)
 
 
 def source_to_json(source: DataSource) -> str:
@@ -165,18 +180,3 @@ def _write_files(
     (directory / "source.json").write_text(source_to_json(source), encoding="utf-8")
     for name, content in extra_files.items():
         (directory / name).write_bytes(content)
-
-
-def _put_in_place(temporary: Path, out: Path) -> None:
-    """Renames the finished directory to its name; a previous one is moved aside first and then removed."""
-    if not out.exists():
-        temporary.rename(out)
-        return
-    previous = out.with_name(f".{out.name}.{os.getpid()}.old")
-    out.rename(previous)
-    try:
-        temporary.rename(out)
-    except OSError:
-        previous.rename(out)
-        raise
-    shutil.rmtree(previous)

@@ -79,27 +79,23 @@ class Examples:
         )
 
 
-def read_learning_data(data: Path, *, until: datetime | None = None) -> LearningData:
+def read_learning_data(data: Path) -> LearningData:
     """Reads a data directory.
 
     Args:
         data: the directory that `training simulate`, `import` or `check` wrote.
-        until: events at or after this time are not read.
 
     Raises:
         MissingFileError: a table is missing.
         SchemaError: a table is not of the documented schema.
-        EmptyDataError: there is no product, or no event before `until`.
+        EmptyDataError: there is no product, or no event.
     """
     products = read_table(data / "products.parquet", PRODUCTS).table.to_pylist()
     events = read_table(data / "interactions.parquet", INTERACTIONS).table
-    if until is not None:
-        events = events.filter(pc.less(events["event_time"], pa.scalar(until, pa.timestamp("us", tz="UTC"))))
     if not products:
         raise EmptyDataError(f"{data / 'products.parquet'}: expected at least one product, got none")
     if not len(events):
-        limit = "" if until is None else f" before {until.isoformat()}"
-        raise EmptyDataError(f"{data / 'interactions.parquet'}: expected at least one event{limit}, got none")
+        raise EmptyDataError(f"{data / 'interactions.parquet'}: expected at least one event, got none")
     user_ids = sorted(pc.unique(events["user_id"]).to_pylist())
     profiles = read_table(data / "profiles.parquet", PROFILES).table.to_pylist()
     by_id = {profile["user_id"]: profile for profile in profiles}

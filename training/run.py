@@ -1,7 +1,8 @@
 """A training run: search for the number of epochs, learn from everything, write the run directory.
 
 The search learns from what came first and is validated on what came after; the final model learns from all
-events for as many epochs as were best.
+events for as many epochs as were best. Profiles and catalogue have no past, so the search sees them as they
+are at the data's end; to judge a model at an earlier time, cut the data first, as benchmarks/evaluate does.
 """
 
 import hashlib
@@ -10,7 +11,6 @@ import shutil
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,7 +27,7 @@ from training.checkpoint import (
 )
 from training.config import Config
 from training.data_progress import show_progress
-from training.dataset import check_target
+from training.dataset import check_target, put_in_place
 from training.errors import CheckpointError, MissingFileError, OutputError, TrainingError
 from training.examples import Examples, LearningData, encode_examples, read_learning_data
 from training.loop import Stage, Trainer, make_trainer, run_epoch
@@ -73,7 +73,6 @@ def train(
     out: Path,
     config: Config,
     *,
-    until: datetime | None,
     resume: bool,
     force: bool,
     console: Console,
@@ -90,15 +89,13 @@ def train(
     _check_work(work, resume=resume, force=force)
     torch.set_num_threads(config.thread_count)
     source_text = _read_text(data / "source.json")
-    learning_data = read_learning_data(data, until=until)
+    learning_data = read_learning_data(data)
     try:
         work.mkdir(parents=True, exist_ok=True)
         _train_into(work, learning_data, config, resume=resume, console=console)
         (work / "source.json").write_text(source_text, encoding="utf-8")
         (work / _CHECKPOINT_NAME).unlink()
-        if out.exists():
-            shutil.rmtree(out)
-        work.rename(out)
+        put_in_place(work, out)
     except OSError as error:
         raise OutputError(f"cannot write {out}: {error}") from error
     except TrainingError:
@@ -194,12 +191,12 @@ def _write_run(work: Path, trainer: Trainer, metrics: dict[str, Any]) -> None:
 
 
 def _make_run_id(data: LearningData, config: Config) -> str:
-    """Identifies settings and events: a checkpoint of another run must not be resumed."""
+    """Identifies settings and data: a checkpoint of another run must not be resumed."""
     digest = hashlib.sha256(config.model_dump_json().encode())
     events = data.interactions
     for array in (events.user_row, events.item_row, events.event_code, events.event_time):
         digest.update(array.tobytes())
-    digest.update(json.dumps([data.user_ids, [product["id"] for product in data.products]]).encode())
+    digest.update(repr((data.user_ids, data.profiles, data.products)).encode())
     return digest.hexdigest()
 
 

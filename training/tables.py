@@ -178,7 +178,9 @@ def _refuse_unknown_columns(path: Path, spec: TableSpec, names: Sequence[str]) -
     known = [field.name for field in spec.fields]
     unknown = [name for name in names if name not in known]
     if unknown:
-        raise SchemaError(f"{path.name}: column {unknown[0]!r} is unknown; expected columns of {known}")
+        nearest = get_close_matches(unknown[0], known, n=1)
+        meant = f"did you mean {nearest[0]!r}?" if nearest else f"expected columns of {known}"
+        raise SchemaError(f"{path.name}: column {unknown[0]!r} is unknown; {meant}")
     if len(set(names)) != len(names):
         raise SchemaError(f"{path.name}: a column name is repeated in {list(names)}")
 

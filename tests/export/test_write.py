@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
+from onnx import helper
 from rich.console import Console
 
 from export import write
 from export.__main__ import main
 from export.errors import ExportGraphError, ExportOutputError, ExportParityError
-from export.graph import write_graph
+from export.graph import OPSET, _check_graph, write_graph
 from export.parity import check_parity, make_requests, open_session
 from export.quantisation import measure_int8, measure_int16
 from index.export_input import read_export
@@ -40,7 +42,6 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
             root / "data",
             root / model,
             make_config(model, TINY_SETTINGS | {"epochs": 1}),
-            until=None,
             resume=False,
             force=False,
             console=Console(file=io.StringIO()),
@@ -130,15 +131,22 @@ def test_an_unused_input_still_stands_in_the_graph(root: Path) -> None:
     ]
 
 
-def test_a_graph_with_custom_operators_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Tower(torch.nn.Module):
-        def forward(self, value: torch.Tensor) -> torch.Tensor:
-            return value * 2
-
-    check = write_graph.__globals__["_check_graph"]
-    graph = write_graph(Tower(), {"value": np.ones((2, 3), np.float32)}, output="twice")
-    with pytest.raises(ExportGraphError, match="expected inputs"):
-        check(graph, ["other"], "twice")
+@pytest.mark.parametrize(
+    ("domain", "names", "words"), [("ours", ["value"], "standard operators"), ("", ["other"], "inputs")]
+)
+def test_a_graph_with_custom_operators_or_other_inputs_is_refused(
+    domain: str, names: list[str], words: str
+) -> None:
+    node = helper.make_node("Neg", ["value"], ["negated"], domain=domain)
+    value, negated = (
+        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["batch", 3])
+        for name in ("value", "negated")
+    )
+    domains = [helper.make_opsetid("", OPSET), helper.make_opsetid("ours", 1)]
+    graph = helper.make_graph([node], "tower", [value], [negated])
+    model = helper.make_model(graph, opset_imports=domains, ir_version=10)
+    with pytest.raises(ExportGraphError, match=words):
+        _check_graph(model.SerializeToString(), names, "negated")
 
 
 def test_an_existing_target_is_refused_unless_forced(root: Path, tmp_path: Path) -> None:
@@ -168,6 +176,10 @@ def test_bad_input_is_refused_with_exit_code_one(
     empty = write_data(tmp_path / "empty", [], products=[{"id": "p000"}])
     assert main([str(root / "mf"), str(empty), out]) == 1
     assert EmptyDataError.__name__ in capsys.readouterr().err
+    other = [event | {"product_id": f"other {event['product_id']}"} for event in make_events(user_count=1)]
+    foreign = write_data(tmp_path / "foreign", other)
+    assert main([str(root / "mf"), str(foreign), out]) == 1
+    assert "ExportInputError" in capsys.readouterr().err
     broken = shutil.copytree(root / "mf", tmp_path / "broken")
     (broken / "features.json").write_text(json.dumps({"format_version": 2}))
     assert main([str(broken), str(root / "data"), out]) == 1
@@ -175,13 +187,13 @@ def test_bad_input_is_refused_with_exit_code_one(
     (tmp_path / "file").write_text("")
     assert main([str(root / "two_tower"), str(root / "data"), str(tmp_path / "file" / "export")]) == 1
     assert "ExportOutputError: cannot write" in capsys.readouterr().err
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["broken", "empty", "file"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["broken", "empty", "file", "foreign"]
 
 
 def test_one_product_and_one_user_export(tmp_path: Path) -> None:
     write_data(tmp_path / "data", make_events(user_count=1, item_count=1, event_count=1))
     config = make_config("two_tower", TINY_SETTINGS | {"epochs": 1})
-    options = {"until": None, "resume": False, "force": False, "console": Console(file=io.StringIO())}
+    options = {"resume": False, "force": False, "console": Console(file=io.StringIO())}
     train(tmp_path / "data", tmp_path / "run", config, **options)
     description = write.export_run(tmp_path / "run", tmp_path / "data", tmp_path / "export", force=False)
     assert description["quantisation"]["int16"]["recall_at_20"] == 1.0

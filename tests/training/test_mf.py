@@ -125,7 +125,7 @@ def test_a_bce_run_is_learned_and_exported(
         "mf", TINY_SETTINGS | {"epochs": 12, "loss": "bce", "l2": 0.03, "negative_weight": 1.0}
     )
     console = Console(file=io.StringIO())
-    train(data, tmp_path / "run", config, until=None, resume=False, force=False, console=console)
+    train(data, tmp_path / "run", config, resume=False, force=False, console=console)
     # Every step is the same part of the graph again; all 32 take half a minute to export.
     monkeypatch.setattr(folding, "_LOG_STEP_COUNT", 3)
     description = export_run(tmp_path / "run", data, tmp_path / "export", force=False)

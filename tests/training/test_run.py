@@ -3,16 +3,14 @@
 import io
 import json
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from rich.console import Console
 
-from tests.tiny_data import START, TINY_SETTINGS, make_events, write_data
+from tests.tiny_data import TINY_SETTINGS, make_events, write_data
 from training import run as run_module
 from training import two_tower
 from training.__main__ import main
@@ -43,7 +41,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def train(data: Path, out: Path, model: str = "two_tower", **changes: Any) -> dict[str, torch.Tensor]:
-    options = {"until": None, "resume": False, "force": False, "console": Console(file=io.StringIO())}
+    options = {"resume": False, "force": False, "console": Console(file=io.StringIO())}
     settings = TINY_SETTINGS | {name: value for name, value in changes.items() if name not in options}
     options |= {name: value for name, value in changes.items() if name in options}
     run_module.train(data, out, make_config(model, settings), **options)
@@ -127,20 +125,20 @@ def _interrupt(*_arguments: Any) -> None:
     raise InterruptionError
 
 
-def test_what_is_dated_after_until_changes_nothing(data: Path, tmp_path: Path) -> None:
-    until = START + timedelta(days=40)
-    early = [event for event in make_events() if event["event_time"] < until]
-    late = [event | {"product_id": "p000"} for event in make_events() if event["event_time"] >= until]
-    ids = sorted({event["product_id"] for event in make_events()})
-    products = [{"id": name, "family": "FUND", "category": name[:3], "risk_score": 100} for name in ids]
-    users = [{"user_id": f"u{row:03}", "risk_level": row % 5, "liquid": row} for row in range(61)]
-    order = np.random.default_rng(0).permutation(len(early) + len(late))
-    changed = [(early + late)[row] for row in order]
-    other = write_data(tmp_path / "data", changed, products=products, profiles=users)
-    assert_equal_weights(
-        train(data, tmp_path / "a", until=until, epochs=2),
-        train(other, tmp_path / "b", until=until, epochs=2),
-    )
+def test_a_checkpoint_of_other_profiles_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    events = make_events(user_count=5)
+    monkeypatch.setattr(run_module, "_write_run", _interrupt)
+    with pytest.raises(InterruptionError):
+        train(write_data(tmp_path / "data", events), tmp_path / "run", epochs=1)
+    monkeypatch.undo()
+    profiles = [{"user_id": "u000", "risk_level": 5}]
+    with pytest.raises(CheckpointError, match="other settings or data"):
+        train(write_data(tmp_path / "b", events, profiles=profiles), tmp_path / "run", epochs=1, resume=True)
+
+
+def test_weights_that_cannot_be_written_are_named(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="none/model"):
+        write_tensors(tmp_path / "none" / "model", {"x": torch.zeros(1)}, {})
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -152,14 +150,12 @@ def test_one_user_and_one_item_train(tmp_path: Path, model: str) -> None:
     assert trained.vocabulary.product_ids == ("p000",)
 
 
-def test_empty_data_is_refused(tmp_path: Path, data: Path) -> None:
+def test_empty_data_is_refused(tmp_path: Path) -> None:
     empty = write_data(tmp_path / "empty", [], products=[{"id": "p0"}])
     with pytest.raises(EmptyDataError, match=r"interactions.parquet: expected at least one event"):
         train(empty, tmp_path / "run")
     with pytest.raises(EmptyDataError, match=r"products.parquet: expected at least one product"):
         train(write_data(tmp_path / "none", []), tmp_path / "run")
-    with pytest.raises(EmptyDataError, match="before 2026-01-01"):
-        train(data, tmp_path / "run", until=START)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "none"]
 
 

@@ -70,7 +70,7 @@ def describe_simulation(settings: SimulationSettings, checked: CheckedData) -> D
     return DataSource(
         name="simulated",
         simulated=True,
-        licence="none needed: every person, product and event is invented",
+        licence="no licence needed: every person, product and event is invented",
         attribution="",
         clock=format_clock(settings.now),
         notes=(
