@@ -21,6 +21,7 @@ from benchmarks.evaluate.report import draw, make_table, write_json
 from benchmarks.evaluate.temporal import Split, SplitResult, evaluate_split, read_far_trans_splits
 from benchmarks.evaluate.through_bundle import evaluate_model
 from benchmarks.machine import describe_machine, read_commit
+from training.importers.far_trans import ATTRIBUTION
 
 MODELS = ("two_tower", "mf")
 BASELINES = ("popularity",)
@@ -110,6 +111,7 @@ def _report(
         for target in (console, Console(file=file, width=110)):
             target.print(make_table(results, title=TITLE))
             target.print(machine.line, markup=False, highlight=False, soft_wrap=True)
+            target.print(f"{ATTRIBUTION}. Licence: CC BY 4.0.", markup=False, highlight=False, soft_wrap=True)
     write_json(out / "far-trans-temporal.json", results, machine, protocol="temporal", commits=commits)
     draw(out / "far-trans-temporal.png", results, splits, title=TITLE)
 
