@@ -292,10 +292,21 @@ def write_own_data(folder, *, event="view"):
 def test_check_writes_own_data_and_says_what_was_set_aside(tmp_path, capsys):
     files = write_own_data(tmp_path, event="buy")
     assert main(["check", *files, str(tmp_path / "data"), "--clock", "2026-11-22T00:00:00Z"]) == 0
-    assert "unknown_value 1" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "unknown_value 1" in said
+    assert "set aside: interactions row 1: event_type: unknown_value" in said
+    assert "all 2 problems" in said
     assert read_source(tmp_path / "data").clock == "2026-11-22T00:00:00Z"
     table = pyarrow.parquet.read_table(tmp_path / "data" / "quarantine.parquet")
     assert table.column("reason").to_pylist() == ["unknown_value", "malformed_row"]
+
+
+def test_check_names_the_column_that_a_misspelt_one_may_be(tmp_path, capsys):
+    files = write_own_data(tmp_path, event="view")
+    (tmp_path / "profiles.csv").write_text("user_id,risk_levl\nu1,3\n")
+    assert main(["check", *files, str(tmp_path / "data")]) == 1
+    said = capsys.readouterr().err
+    assert "profiles.csv: column 'risk_levl' is unknown; did you mean 'risk_level'?" in said
 
 
 def test_strict_check_refuses_and_writes_nothing(tmp_path, capsys):
