@@ -111,6 +111,10 @@ def _serve(settings: DemoSettings, port: int) -> NoReturn:
     if not artifacts.bundles.is_dir():
         raise BenchmarkInputError(f"no bundle under {artifacts.directory}; run the demonstration first")
     plan = make_server_plan(artifacts, settings, allow_assumed=settings.source != SIMULATED)
+    console = Console(highlight=False)
+    target = f"127.0.0.1:{port}"
+    say(console, f"Starting on {target}; it serves when the next line says so, and Ctrl-C stops it.")
+    say(console, f"In another terminal: .venv/bin/prudence info --target {target}")
     os.chdir(ROOT)
     # The server takes this process over, so that signals reach it.
     os.execv(sys.executable, [sys.executable, *plan.command()[1:], "--port", str(port)])  # noqa: S606
