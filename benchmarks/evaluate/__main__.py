@@ -1,10 +1,11 @@
 """Evaluates models and baselines: `python -m benchmarks.evaluate temporal --data DIR --out DIR`.
 
 Each split's result is a file, so a run that was stopped goes on where it ended; remove a file to compute it
-again. Results name the commit that made them.
+again. Results name the commit that made them; those of other training settings are other files.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import sys
@@ -67,7 +68,7 @@ def _run_temporal(options: argparse.Namespace, console: Console) -> None:
     commits: set[str] = set()
     for split in splits:
         for name in scorers:
-            record = options.work.resolve() / f"{name}-{split.number:02}.json"
+            record = options.work.resolve() / name_record(split.number, name, settings.get(name))
             if not record.is_file():
                 console.print(f"split {split.number} ({split.time_point}), {name}")
                 source = options.data.resolve()
@@ -82,6 +83,12 @@ def _run_temporal(options: argparse.Namespace, console: Console) -> None:
             results[name].append(SplitResult(**body))
         console.print(_describe(split, results))
     _report(options.out, results, splits, sorted(commits), console)
+
+
+def name_record(split: int, name: str, settings: Path | None) -> str:
+    """Names the file of one result; training settings other than the defaults are part of the name."""
+    digest = "" if settings is None else f"-{hashlib.sha256(settings.read_bytes()).hexdigest()[:12]}"
+    return f"{name}{digest}-{split:02}.json"
 
 
 def _evaluate(
@@ -111,6 +118,8 @@ def _report(
         for target in (console, Console(file=file, width=110)):
             target.print(make_table(results, title=TITLE))
             target.print(machine.line, markup=False, highlight=False, soft_wrap=True)
+            made = f"results made at commits {', '.join(commits)}"
+            target.print(made, markup=False, highlight=False, soft_wrap=True)
             target.print(f"{ATTRIBUTION}. Licence: CC BY 4.0.", markup=False, highlight=False, soft_wrap=True)
     write_json(out / "far-trans-temporal.json", results, machine, protocol="temporal", commits=commits)
     draw(out / "far-trans-temporal.png", results, splits, title=TITLE)

@@ -52,12 +52,3 @@ def ndcg_at_k(hits: NDArray[np.bool_], relevant_count: int) -> float:
     discounts = 1.0 / np.log2(np.arange(2, hits.size + 2))  # [k]
     ideal = discounts[: min(hits.size, relevant_count)].sum()
     return float((hits * discounts).sum() / ideal)
-
-
-def hit_at_k(hits: NDArray[np.bool_]) -> float:
-    """Returns 1 if any of the k ranks is a hit, else 0.
-
-    Args:
-        hits: bool [k].
-    """
-    return float(hits.any())

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from benchmarks.evaluate.metrics import hit_at_k, mark_hits, ndcg_at_k, recall_at_k
+from benchmarks.evaluate.metrics import mark_hits, ndcg_at_k, recall_at_k
 
 
 def test_hits_mark_the_ranks_of_relevant_products() -> None:
@@ -38,8 +38,3 @@ def test_ndcg_discounts_by_the_logarithm_of_the_rank() -> None:
     # Gain at rank 2 only: 1 / log2(3); the ideal has ranks 1 and 2: 1 + 1 / log2(3).
     expected = (1 / math.log2(3)) / (1 + 1 / math.log2(3))
     assert ndcg_at_k(np.array([False, True, False]), 2) == pytest.approx(expected)
-
-
-def test_hit_is_one_when_any_rank_hits() -> None:
-    assert hit_at_k(np.array([False, True])) == 1.0
-    assert hit_at_k(np.array([False, False])) == 0.0
