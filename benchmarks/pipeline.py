@@ -165,7 +165,7 @@ def plan_data(artifacts: Artifacts, data: DataCommand) -> Stage:
         data.label,
         (*data.arguments, str(artifacts.data), *data.options),
         data.inputs,
-        ("training", "suitability"),
+        ("training", "index", "suitability"),
         artifacts.data,
     )
 
@@ -178,6 +178,6 @@ def _plan_users(artifacts: Artifacts) -> Stage:
         "fill the server's store with profiles and histories",
         ("server", "import-users", *map(str, options)),
         (profiles, interactions),
-        ("server", "suitability"),
+        ("server", "index", "suitability"),
         artifacts.store,
     )
