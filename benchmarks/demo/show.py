@@ -133,6 +133,11 @@ def show_everything(scene: Scene, artifacts: Artifacts, target: str, settings: D
     show_speed(scene, target, duration_s=settings.load_s)
     heading(console, "Quality on held-out data")
     console.print(make_quality_table(artifacts.run / "metrics.json"))
+    say(
+        console,
+        "  Measured on a model that learned only from what came before; the same users chose its number of\n"
+        "  epochs. The served model then learned from everything for as many.",
+    )
     return pair.bold_id
 
 
@@ -159,13 +164,14 @@ def show_coverage(scene: Scene, user_ids: list[str]) -> None:
     batch_count = min(scene.info.batch_count_max, BATCH_COUNT)
     with show_bar(scene.console, "asking for every customer with a risk level", len(user_ids)) as advance:
         found = measure_coverage(scene.stub, user_ids, k=COVERAGE_K, batch_count=batch_count, advance=advance)
-    none_count = found.user_count - found.full_count - found.some_count
+    error_count = sum(found.error_counts.values())
+    none_count = found.user_count - found.full_count - found.some_count - error_count
     say(
         scene.console,
         f"\n  All {found.user_count:,} customers with a risk level asked for {COVERAGE_K} assets: "
         f"{found.product_count:,} products shown.\n"
         f"  {found.full_count:,} customers ({found.full_share:.1%}) were shown {COVERAGE_K}, "
-        f"{found.some_count:,} fewer, {none_count:,} none; {sum(found.error_counts.values())} errors.\n"
+        f"{found.some_count:,} fewer, {none_count:,} none; {error_count} errors.\n"
         "  Reason codes, by the number of customers from whom each withheld something:",
     )
     for code, count in sorted(found.code_counts.items(), key=lambda entry: (-entry[1], entry[0])):

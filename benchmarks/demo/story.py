@@ -100,7 +100,7 @@ def show_pair(scene: Scene, pair: Pair) -> None:
             products += learning.products
         shown.append({product.product_id for product in answer.products})
         limit = scene.limits[level]
-        scene.say(f"\n  The {name} user: risk level {level}, so risk scores up to {limit}")
+        scene.say(f"\n  The {name} user: risk level {level}; the policy's risk score limit is {limit}")
         show_trace(scene, answer, limit=limit)
         show_products(scene, products)
     scene.say(f"  Financial products in both lists: {len(shown[0] & shown[1])} of {FINANCIAL_K}.")

@@ -76,8 +76,9 @@ def describe_code(withheld: pb.WithheldCount, *, limit: int | None, titles: Mapp
     example = withheld.example_product_id
     text += f", for example {example} {titles.get(example, '')}".rstrip()
     if withheld.HasField("example_risk_score"):
-        over = withheld.code == "MAT_RISK_SCORE_OVER_LIMIT" and limit is not None
-        text += f", score {withheld.example_risk_score}" + (f" > limit {limit}" if over else "")
+        text += f", score {withheld.example_risk_score}"
+        if limit is not None and withheld.example_risk_score > limit:
+            text += f" > limit {limit}"
     return text
 
 

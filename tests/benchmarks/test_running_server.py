@@ -102,8 +102,8 @@ def told(scene: Scene) -> str:
 def test_the_pair_is_shown_with_the_rule_that_told_them_apart(served: Served) -> None:
     show_pair(served.scene, PAIR)
     text = told(served.scene)
-    assert "The cautious user: risk level 1, so risk scores up to 2000" in text
-    assert "The bold user: risk level 5, so risk scores up to 10000" in text
+    assert "The cautious user: risk level 1; the policy's risk score limit is 2000" in text
+    assert "The bold user: risk level 5; the policy's risk score limit is 10000" in text
     assert "MAT_LEVEL_OVER_TOLERANCE" in text
 
 
