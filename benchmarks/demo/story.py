@@ -86,7 +86,7 @@ def show_pair(scene: Scene, pair: Pair) -> None:
     )
     if scene.info.learning_product_count:
         scene.say(
-            f"  {FINANCIAL_K} financial products are traced; {LEARNING_K} courses, from a second request, follow."
+            f"  {FINANCIAL_K} financial products are traced; {LEARNING_K} courses of a second request follow."
         )
     shown: list[set[str]] = []
     for name, user_id in (("cautious", pair.cautious_id), ("bold", pair.bold_id)):
@@ -121,8 +121,8 @@ def show_products(scene: Scene, products: Sequence[pb.RecommendedProduct]) -> No
         product.HasField("risk_score") and not product.HasField("risk_score_limit") for product in products
     ):
         scene.say(
-            "  Insurance without a limit beside it is not rated for risk (it lies below the level from which the\n"
-            "  policy rates insurance): neither its level nor its risk score is held against the user's."
+            "  Insurance without a limit beside it is not rated for risk: it lies below the level from\n"
+            "  which the policy rates it, so neither its level nor its risk score is held against the user's."
         )
 
 
@@ -132,7 +132,7 @@ def show_limits(scene: Scene, pair: Pair) -> None:
     user = make_user(pair.bold_id, profile, scene.dataset.history(pair.bold_id))
     request = make_recommend(user, domain="financial", k=FINANCIAL_K)
     first = scene.recommend(request).products
-    scene.say(f"  With the history of {pair.bold_id} now: the first list, asked for again under lower limits.")
+    scene.say(f"  With the history of {pair.bold_id} now: one list, asked for again under lower limits.")
     policy_limit = scene.limits[profile["risk_level"]]
     limits: list[int | None] = [None, *(limit for limit in LIMITS if limit < policy_limit)]
     table = Table(box=box.SIMPLE_HEAD)
