@@ -50,7 +50,7 @@ demo: $(READY) ## the whole path, from data to answers; DATA=far-trans:DIR ASSUM
 serve: $(READY) ## keep the server of the last demo running; PORT=50051
 	$(BIN)/python -m benchmarks.demo serve --data $(DATA) --device $(DEVICE) --port $(PORT)
 
-bench: $(READY) ## speed and recall of a running server, into artifacts/bench
+bench: $(READY) ## speed and recall of the last demo's bundle, into artifacts/bench
 	$(BIN)/python -m benchmarks.bench
 
 test: $(READY) ## every test
