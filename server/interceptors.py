@@ -179,7 +179,8 @@ class DoorInterceptor(Interceptor):
         while not self._closed.wait(WATCH_INTERVAL_S):
             now_s = time.monotonic()
             patience_s = PRESSED_WAIT_S if self._pool.waiting_count else MESSAGE_WAIT_S
-            for context, start_s in tuple(self._awaited.items()):
+            # A copy is made in one step; other threads change the table meanwhile.
+            for context, start_s in self._awaited.copy().items():
                 if now_s - start_s > patience_s:
                     context.cancel()  # type: ignore[no-untyped-call]
 

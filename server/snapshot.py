@@ -79,13 +79,7 @@ def open_snapshot(
         AssumedDataError: the catalogue holds assumed values, and that is not allowed.
     """
     policy = _load_policy(policy_path)
-    try:
-        bundle = open_bundle(read_current(bundles))
-        index = ann.load_index(bundle.read_index(), device=device, thread_count=thread_count)
-    except AnnDeviceError as error:
-        raise DeviceError(str(error)) from error
-    except IndexPackageError as error:
-        raise SnapshotError(f"bundle: {error}") from error
+    bundle, index = _open_bundle(bundles, device, thread_count)
     assumed_data = any(row.get("assumed") for row in bundle.products.rows)
     if assumed_data and not allow_assumed:
         raise AssumedDataError(
@@ -94,10 +88,8 @@ def open_snapshot(
         )
     manifest = bundle.manifest
     gate = Gate(bundle.products.rows, policy)
-    if (
-        gate.columns.financial[: bundle.learning_count].any()
-        or not gate.columns.financial[bundle.learning_count :].all()
-    ):
+    financial, learning_count = gate.columns.financial, bundle.learning_count
+    if financial[:learning_count].any() or not financial[learning_count:].all():
         raise SnapshotError(
             "bundle: products.parquet: learning content must be the first rows, and only those"
         )
@@ -152,6 +144,18 @@ def _check_ranking(snapshot: Snapshot, position: int, request: GoldenRequest) ->
     found = tuple(snapshot.bundle.product_ids[row] for row in rows[best])
     if found != request.product_ids or tuple(scores[best].tolist()) != request.scores:
         raise SnapshotError(f"golden request {position}: the ranking differs from the recorded one")
+
+
+def _open_bundle(
+    bundles: Path, device: Literal["cpu", "cuda"], thread_count: int
+) -> tuple[Bundle, ann.AnnIndex]:
+    try:
+        bundle = open_bundle(read_current(bundles))
+        return bundle, ann.load_index(bundle.read_index(), device=device, thread_count=thread_count)
+    except AnnDeviceError as error:
+        raise DeviceError(str(error)) from error
+    except IndexPackageError as error:
+        raise SnapshotError(f"bundle: {error}") from error
 
 
 def _load_policy(path: Path | None) -> Policy:
