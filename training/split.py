@@ -31,8 +31,8 @@ def split_by_time(interactions: Interactions, *, fraction: float, user_limit: in
     """Puts the latest fraction of the (user, product) pairs into validation.
 
     Pairs are ordered by the time of their first event. Within one time (some sources have two-week
-    resolution) the order is a seeded shuffle of pairs, so the boundary falls inside a tie only there. All
-    events from the boundary on, and all events of validation pairs, are kept from training.
+    resolution) the order is a seeded shuffle of pairs, so the boundary falls inside a tie only there. Events
+    after the boundary, and all events of validation pairs, are kept from training.
     """
     targets = find_targets(interactions)
     shuffle = np.random.default_rng([seed, 0]).permutation(len(targets.user_row))
