@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from concurrent import futures
 
 import grpc
+import numpy as np
 import pytest
 from google.protobuf import duration_pb2
 from prudence.v1 import profile_pb2, recommendation_pb2_grpc
 from prudence.v1 import recommendation_pb2 as pb
 
 from benchmarks.errors import BenchmarkInputError
+from benchmarks.load.client import _run_open
 from benchmarks.load.driver import merge_reports, run_load
 from benchmarks.load.plan import ClientReport, LoadPlan
 
@@ -74,7 +76,7 @@ def test_open_loop_counts_errors_by_reason(target: str) -> None:
     assert result.answered_count == 0
 
 
-def test_open_loop_measures_from_the_intended_time(target: str) -> None:
+def test_open_loop_sends_without_waiting_for_answers(target: str) -> None:
     # 20 calls of 0.2 s on 4 server threads take at least 1 s; callers that wait for answers would see 0.2 s.
     plan = LoadPlan(
         target, (make_request("slow"),), "open", rate=1000, client_count=1, duration_s=5, request_count_max=20
@@ -82,6 +84,26 @@ def test_open_loop_measures_from_the_intended_time(target: str) -> None:
     result = run_load(plan)
     assert result.answered_count == 20
     assert result.latency_ms_max > 800
+
+
+def test_open_loop_measures_from_the_intended_time() -> None:
+    class StalledCall:
+        """Takes 20 ms to send, and is answered at once: a client that falls behind its own plan."""
+
+        def future(self, request: bytes, timeout: float) -> futures.Future[bytes]:
+            del timeout
+            time.sleep(0.02)
+            answered: futures.Future[bytes] = futures.Future()
+            answered.set_result(request)
+            return answered
+
+    plan = LoadPlan(
+        "127.0.0.1:1", (b"",), "open", rate=1000, client_count=1, duration_s=5, request_count_max=20
+    )
+    report = _run_open(plan, 0, StalledCall(), np.random.default_rng(1))
+    # The last of 20 was meant to go at about 0.02 s and went at 0.4 s; from its real sending it took nothing.
+    assert len(report.latencies_s) == 20
+    assert max(report.latencies_s) > 0.3
 
 
 def test_merge_takes_percentiles_over_all_clients() -> None:

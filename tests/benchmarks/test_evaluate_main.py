@@ -1,11 +1,8 @@
-"""The evaluation's command line: which results are kept, and which splits are asked for."""
+"""The evaluation's command line: which results it takes again."""
 
 from pathlib import Path
 
-import pytest
-
-from benchmarks.errors import BenchmarkInputError
-from benchmarks.evaluate.__main__ import name_record, read_numbers
+from benchmarks.evaluate.__main__ import name_record
 
 
 def test_results_of_other_settings_are_never_taken_for_these(tmp_path: Path) -> None:
@@ -16,9 +13,3 @@ def test_results_of_other_settings_are_never_taken_for_these(tmp_path: Path) -> 
     names = {name_record(3, "mf", settings) for settings in (None, first, second)}
     assert len(names) == 3
     assert name_record(3, "mf", same) == name_record(3, "mf", first)
-
-
-def test_splits_are_numbers_and_ranges() -> None:
-    assert read_numbers("0-3,9") == [0, 1, 2, 3, 9]
-    with pytest.raises(BenchmarkInputError, match="0-x"):
-        read_numbers("0-x")
