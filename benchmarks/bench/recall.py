@@ -10,15 +10,16 @@ from datetime import UTC
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 from numpy.typing import NDArray
 from prudence.v1 import recommendation_pb2 as pb
 
 from benchmarks.dataset import DataSet, read_json
-from benchmarks.evaluate.bundle_scorer import BundleScorer
+from benchmarks.evaluate.bundle_scorer import open_tower, run_tower
 from benchmarks.messages import make_recommend, make_user
 from benchmarks.serving import Stub
 from index.bundle import Bundle
-from index.features import Event
+from index.features import encode_users
 from suitability import Policy, evaluate
 
 CHANNEL = "app"  # The server's default.
@@ -53,21 +54,24 @@ class ExactSearch:
 
     Attributes:
         bundle: the bundle that is served.
+        tower: its user tower.
         item_vectors: float32 [products, dim], in the order of product_ids.
         product_ids: ids of the vectors' rows.
         policy: the policy in force.
     """
 
     bundle: Bundle
+    tower: onnxruntime.InferenceSession
     item_vectors: NDArray[np.float32]
     product_ids: tuple[str, ...]
     policy: Policy
 
 
 def open_exact(bundle: Bundle, export: Path, policy: Policy) -> ExactSearch:
-    """Reads the float vectors beside a bundle."""
+    """Opens a bundle's tower, and reads the float vectors beside it."""
+    tower = open_tower(bundle.user_tower, thread_count=1)
     vectors = np.load(export / "item_vectors.npy", allow_pickle=False)
-    return ExactSearch(bundle, vectors, tuple(read_json(export / "product_ids.json")), policy)
+    return ExactSearch(bundle, tower, vectors, tuple(read_json(export / "product_ids.json")), policy)
 
 
 def measure_recall(
@@ -92,7 +96,7 @@ def measure_recall(
         served = [product.product_id for product in answer.products]
         eligible = _list_eligible(exact, dataset, user_id, answer, domain=domain)
         ineligible += len(set(served) - eligible)
-        best = _search(exact, dataset, user_id, history, answer, eligible)[:k]
+        best = _search(exact, dataset, user_id, answer, eligible)[:k]
         if best:
             recalls.append(len(set(served) & set(best)) / len(best))
             same += served == best
@@ -125,20 +129,13 @@ def _list_eligible(
 
 
 def _search(
-    exact: ExactSearch,
-    dataset: DataSet,
-    user_id: str,
-    history: Sequence[Event],
-    answer: pb.RecommendResponse,
-    eligible: set[str],
+    exact: ExactSearch, dataset: DataSet, user_id: str, answer: pb.RecommendResponse, eligible: set[str]
 ) -> list[str]:
     """Ranks the eligible products by float32 inner product, ties by id."""
     now = answer.decision.decision_time.ToDatetime(tzinfo=UTC)
-    profiles = {user_id: dataset.profiles[user_id]}
-    scorer = BundleScorer(
-        exact.bundle, profiles=profiles, histories={user_id: history}, now=now, thread_count=1
-    )
-    scores = exact.item_vectors @ scorer.embed([user_id])[0]  # [products]
+    profiles, histories = [dataset.profiles[user_id]], [dataset.history(user_id)]
+    inputs = encode_users(exact.bundle.features, exact.bundle.vocabulary, profiles, histories, now)
+    scores = exact.item_vectors @ run_tower(exact.tower, inputs)[0]  # [products]
     rows = [row for row, product_id in enumerate(exact.product_ids) if product_id in eligible]
     rows.sort(key=lambda row: (-float(scores[row]), exact.product_ids[row]))
     return [exact.product_ids[row] for row in rows]

@@ -28,7 +28,6 @@ class BundleScorer:
         profiles: Mapping[str, Mapping[str, Any]],
         histories: Mapping[str, Sequence[Event]],
         now: datetime,
-        thread_count: int = 2,
     ) -> None:
         """Opens a session on the bundle's user tower.
 
@@ -37,29 +36,13 @@ class BundleScorer:
             profiles: what is known about users at `now`, by user id.
             histories: what users did before `now`, by user id.
             now: the decision time.
-            thread_count: threads of ONNX Runtime.
         """
         self._bundle = bundle
         self._profiles = profiles
         self._histories = histories
         self._now = now
-        self._session = open_tower(bundle.user_tower, thread_count=thread_count)
+        self._session = open_tower(bundle.user_tower, thread_count=2)
         self._rows = {product_id: row for row, product_id in enumerate(bundle.product_ids)}
-
-    def embed(self, user_ids: Sequence[str]) -> NDArray[np.float32]:
-        """Returns the users' vectors as the tower gives them, float32 [users, dim]."""
-        inputs = self.encode(user_ids)
-        return run_tower(self._session, inputs)
-
-    def encode(self, user_ids: Sequence[str]) -> UserInputs:
-        """Encodes users by the bundle's own transforms."""
-        return encode_users(
-            self._bundle.features,
-            self._bundle.vocabulary,
-            [self._profiles.get(user) for user in user_ids],
-            [self._histories.get(user, ()) for user in user_ids],
-            self._now,
-        )
 
     def score(self, user_ids: Sequence[str], product_ids: Sequence[str]) -> Scores:
         """Returns integer scores, int64 [users, products].
@@ -70,7 +53,15 @@ class BundleScorer:
         unknown = [product for product in product_ids if product not in self._rows]
         if unknown:
             raise BenchmarkInputError(f"the bundle lacks {len(unknown)} candidates, for example {unknown[0]}")
-        users = quantise(self.embed(user_ids), self._bundle.manifest.user_scale)  # [users, dim]
+        inputs = encode_users(
+            self._bundle.features,
+            self._bundle.vocabulary,
+            [self._profiles.get(user) for user in user_ids],
+            [self._histories.get(user, ()) for user in user_ids],
+            self._now,
+        )
+        vectors = run_tower(self._session, inputs)  # [users, dim]
+        users = quantise(vectors, self._bundle.manifest.user_scale)  # [users, dim]
         rows = [self._rows[product] for product in product_ids]
         items = self._bundle.item_vectors[rows]  # [products, dim]
         # float64 holds these sums exactly: |score| <= dim * 32767^2 < 2^53.
