@@ -99,11 +99,13 @@ def _write(draft: Path, users: pa.Table, events: pa.Table, on_progress: Progress
 def _insert_users(connection: sqlite3.Connection, users: pa.Table, on_progress: Progress) -> None:
     done = 0
     for batch in users.to_batches(max_chunksize=BATCH_ROW_COUNT):
-        rows = [_user_row(record) for record in batch.to_pylist()]
         try:
+            rows = [_user_row(record) for record in batch.to_pylist()]
             connection.executemany("INSERT INTO users VALUES (?, ?, ?)", rows)
         except sqlite3.IntegrityError as error:
             raise StoreError(f"profiles: user_id missing or given twice near row {done}") from error
+        except (AttributeError, TypeError, ValueError) as error:
+            raise StoreError(f"profiles: expected columns of the documented types: {error}") from error
         done += len(rows)
         on_progress("users", done, users.num_rows)
 

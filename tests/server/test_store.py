@@ -169,6 +169,26 @@ def test_a_wrong_table_is_refused_and_leaves_nothing(
     assert [path.name for path in store_path.parent.iterdir() if "sqlite" in path.name] == []
 
 
+@pytest.mark.parametrize(
+    ("field", "value"), [("profile_as_of", "yesterday"), ("knowledge", 3), ("objectives", 3), ("assumed", 3)]
+)
+def test_a_column_of_another_type_is_refused(
+    run_import: Import, tmp_path: Path, field: str, value: Any
+) -> None:
+    run_import()
+    odd = {"user_id": "ana", "assumed": ["income"]} | {field: value}
+    pq.write_table(pa.Table.from_pylist([odd]), tmp_path / "odd.parquet")
+    with pytest.raises(StoreError, match="profiles: expected columns of the documented types"):
+        import_users(
+            tmp_path / "odd.parquet",
+            tmp_path / "i.parquet",
+            tmp_path / "odd.sqlite",
+            force=False,
+            on_progress=lambda step, done, total: None,
+        )
+    assert not (tmp_path / "odd.sqlite").exists()
+
+
 def test_a_missing_table_is_refused(tmp_path: Path, store_path: Path) -> None:
     with pytest.raises(StoreError, match=r"none\.parquet"):
         import_users(
