@@ -1,10 +1,11 @@
 """The temporal split keeps what comes later out of training."""
 
 import numpy as np
+import pytest
 
-from training.histories import Interactions, sort_interactions
+from training.histories import Interactions, find_next, sort_interactions
 from training.metrics import measure_popularity, measure_ranking
-from training.split import Split, split_by_time
+from training.split import Split, Validation, split_by_time
 
 
 def make_interactions(*, distinct_times: bool) -> Interactions:
@@ -104,10 +105,18 @@ def test_a_perfect_ranking_measures_one_and_a_seen_product_is_no_candidate() -> 
     assert worst.ndcg_at_10 < 0.3
 
 
-def test_popularity_is_one_list_for_everybody() -> None:
-    validation = split(make_interactions(distinct_times=True)).validation
-    share = np.random.default_rng(1).random(31).astype(np.float32)
-    same = measure_ranking(
-        np.ones((len(validation.users.user_row), 1), np.float32), share[:, None], validation
+def test_measures_equal_those_worked_out_by_hand() -> None:
+    interactions = make_interactions(distinct_times=True)
+    validation = Validation(
+        users=find_next(interactions, np.array([0, 1]), np.zeros(2)),
+        pair_user=np.array([0, 0, 1]),
+        pair_item=np.array([1, 3, 2]),
+        seen_user=np.array([0]),
+        seen_item=np.array([0]),
     )
-    assert measure_popularity(share, validation) == same
+    # The first user's candidates, best first: 2, 3, 1; the second's: 0, 2, 3, 1.
+    quality = measure_popularity(np.array([0.5, 0.1, 0.3, 0.2], np.float32), validation)
+    discount = 1 / np.log2([2, 3, 4])
+    first = (discount[1] + discount[2]) / (discount[0] + discount[1])
+    assert quality.recall_at_20 == 1.0
+    assert quality.ndcg_at_10 == pytest.approx((first + discount[1]) / 2)
