@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from index.features import EVENT_TYPES
 from server.errors import StoreError
 from server.profiles import dump_profile
-from server.store import HISTORY_COUNT_MAX, SCHEMA
+from server.store import HISTORY_COUNT_MAX, PRODUCT_COUNT_MAX, SCHEMA
 
 BATCH_ROW_COUNT: Final = 10_000
 
@@ -29,7 +29,7 @@ _EVENT_NUMBERS: Final = {name: number for number, name in enumerate(EVENT_TYPES,
 
 @dataclass(frozen=True, slots=True)
 class ImportCounts:
-    """What an import did; a user's events beyond the latest HISTORY_COUNT_MAX are left out."""
+    """What an import did; of a user's events beyond the latest HISTORY_COUNT_MAX most are left out."""
 
     user_count: int
     user_without_profile_count: int
@@ -137,11 +137,16 @@ def _insert_events(connection: sqlite3.Connection, events: pa.Table, on_progress
 
 
 class _LatestEvents:
-    """Keeps the first events of each user in a stream sorted by user, then latest first."""
+    """Keeps the first events of each user in a stream sorted by user, then latest first.
+
+    Beyond HISTORY_COUNT_MAX it keeps one event of each further product, so that a user is not offered again
+    what they have.
+    """
 
     def __init__(self) -> None:
         self._user_id: str | None = None
         self._count = 0
+        self._product_ids: set[str] = set()
 
     def keep(self, rows: Iterator[tuple[str, str, str, int]]) -> Iterator[tuple[str, float, str, int]]:
         for user_id, product_id, event_type, event_time_us in rows:
@@ -152,9 +157,11 @@ class _LatestEvents:
                     f"interactions: expected one of {', '.join(EVENT_TYPES)}, got {event_type!r}"
                 )
             if user_id != self._user_id:
-                self._user_id, self._count = user_id, 0
+                self._user_id, self._count, self._product_ids = user_id, 0, set()
             self._count += 1
-            if self._count <= HISTORY_COUNT_MAX:
+            further = product_id not in self._product_ids and len(self._product_ids) < PRODUCT_COUNT_MAX
+            self._product_ids.add(product_id)
+            if further or self._count <= HISTORY_COUNT_MAX:
                 yield user_id, event_time_us / 1e6, product_id, _EVENT_NUMBERS[event_type]
 
 

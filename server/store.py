@@ -16,6 +16,7 @@ from server.profiles import load_profile
 FORMAT_VERSION: Final = 1
 APPLICATION_ID: Final = 0x50525544  # "PRUD"
 HISTORY_COUNT_MAX: Final = 200
+PRODUCT_COUNT_MAX: Final = 1000
 
 SCHEMA: Final = f"""
 CREATE TABLE users (
@@ -39,7 +40,8 @@ _Identity = tuple[int, int]
 
 _READ_ASSUMED: Final = "SELECT 1 FROM users WHERE assumed <> '[]' LIMIT 1"
 _READ_USER: Final = "SELECT profile, assumed FROM users WHERE user_id = ?"
-# The import keeps HISTORY_COUNT_MAX events of a user, so this needs no limit of its own.
+# The import keeps at most HISTORY_COUNT_MAX + PRODUCT_COUNT_MAX events of a user, so this needs
+# no limit of its own.
 _READ_HISTORY: Final = "SELECT product_id, event_type, event_time FROM history WHERE user_id = ?"
 
 

@@ -16,7 +16,7 @@ from index.features import Event
 from server.errors import StoreError, StoreReadError
 from server.import_users import ImportCounts, import_users
 from server.profiles import apply_holds, derive_pseudonym, dump_profile, load_profile
-from server.store import HISTORY_COUNT_MAX, Store
+from server.store import HISTORY_COUNT_MAX, PRODUCT_COUNT_MAX, Store
 from tests.server.cases import NOW, eligible_user
 from tests.server.conftest import run_command
 
@@ -121,12 +121,26 @@ def test_a_user_with_events_only_is_known_without_a_profile(run_import: Import, 
 
 
 def test_the_latest_events_are_kept(run_import: Import, store_path: Path) -> None:
-    counts = run_import(events=[event("ana", f"p{day}", day) for day in range(HISTORY_COUNT_MAX + 30)])
+    counts = run_import(events=[event("ana", f"p{day % 7}", day) for day in range(HISTORY_COUNT_MAX + 30)])
     assert (counts.event_count, counts.event_left_out_count) == (HISTORY_COUNT_MAX, 30)
     with Store(store_path) as store:
         found = store.find("ana")
         assert found is not None
-        assert "p29" not in {entry.product_id for entry in found.history}
+        assert (
+            min(entry.event_time for entry in found.history)
+            == event("ana", "p", 30)["event_time"].timestamp()
+        )
+
+
+def test_no_product_of_a_long_history_is_forgotten(run_import: Import, store_path: Path) -> None:
+    days = range(PRODUCT_COUNT_MAX + 30)
+    events = [event("ana", f"p{day}", day) for day in days] + [event("ana", "p29", 0), event("bo", "q", 0)]
+    counts = run_import(events=events)
+    assert (counts.event_count, counts.event_left_out_count) == (PRODUCT_COUNT_MAX + 1, 31)
+    with Store(store_path) as store:
+        found = store.find("ana")
+        assert found is not None
+        assert {entry.product_id for entry in found.history} == {f"p{day}" for day in days if day >= 30}
 
 
 def test_every_thread_reads_for_itself(run_import: Import, store_path: Path) -> None:
