@@ -132,7 +132,7 @@ def test_the_latest_events_are_kept(run_import: Import, store_path: Path) -> Non
         )
 
 
-def test_no_product_of_a_long_history_is_forgotten(run_import: Import, store_path: Path) -> None:
+def test_a_long_history_keeps_one_event_of_each_further_product(run_import: Import, store_path: Path) -> None:
     days = range(PRODUCT_COUNT_MAX + 30)
     events = [event("ana", f"p{day}", day) for day in days] + [event("ana", "p29", 0), event("bo", "q", 0)]
     counts = run_import(events=events)
