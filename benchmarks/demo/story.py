@@ -12,6 +12,7 @@ from rich.table import Table
 from benchmarks.dataset import DataSet
 from benchmarks.demo.people import Pair, choose_clicks
 from benchmarks.demo.text import (
+    TITLE_WIDTH_MIN,
     describe_retriever,
     describe_trace,
     make_product_table,
@@ -135,8 +136,8 @@ def show_limits(scene: Scene, pair: Pair) -> None:
     scene.say(f"  With the history of {pair.bold_id} now: one list, asked for again under lower limits.")
     policy_limit = scene.limits[profile["risk_level"]]
     limits: list[int | None] = [None, *(limit for limit in LIMITS if limit < policy_limit)]
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("title", overflow="fold", min_width=30)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("title", overflow="fold", min_width=TITLE_WIDTH_MIN)
     table.add_column("risk score", justify="right")
     kept: list[set[str]] = []
     counts: list[int] = []

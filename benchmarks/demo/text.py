@@ -9,6 +9,8 @@ from rich.table import Table
 
 LEARNING = pb.PRODUCT_FAMILY_COURSE
 SHOWN_CODE_COUNT = 3
+# Narrow enough for a terminal of 80 columns: what does not fit would be cut off, not wrapped.
+TITLE_WIDTH_MIN = 14
 
 
 def describe_trace(
@@ -84,9 +86,9 @@ def describe_code(withheld: pb.WithheldCount, *, limit: int | None, titles: Mapp
 
 def make_product_table(products: Sequence[pb.RecommendedProduct], *, score_scale: float) -> Table:
     """Tabulates products: title, domain, level, risk score against limit, score, warnings."""
-    table = Table(box=box.SIMPLE_HEAD)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("#", justify="right")
-    table.add_column("title", overflow="fold", min_width=30)
+    table.add_column("title", overflow="fold", min_width=TITLE_WIDTH_MIN)
     table.add_column("domain")
     table.add_column("level", justify="right")
     table.add_column("risk score / limit", justify="right")
@@ -100,7 +102,7 @@ def make_product_table(products: Sequence[pb.RecommendedProduct], *, score_scale
             str(product.effective_level) if product.HasField("effective_level") else "-",
             describe_risk(product),
             f"{product.score / score_scale:.3f}",
-            ", ".join(warning.removeprefix("W_").lower() for warning in product.warnings),
+            ", ".join(name.removeprefix("W_").lower().replace("_", " ") for name in product.warnings),
         )
     return table
 

@@ -1,7 +1,10 @@
 """How the demonstration puts answers into words."""
 
+import io
+
 from google.protobuf.duration_pb2 import Duration
 from prudence.v1 import recommendation_pb2 as pb
+from rich.console import Console
 
 from benchmarks.demo.text import (
     describe_code,
@@ -9,6 +12,7 @@ from benchmarks.demo.text import (
     describe_risk,
     describe_trace,
     describe_withheld,
+    make_product_table,
 )
 
 
@@ -75,3 +79,21 @@ def test_risk_is_set_against_the_limit_where_there_is_one() -> None:
 
 def test_reasons_are_plain_words() -> None:
     assert describe_reasons([pb.RESPONSE_REASON_FEWER_ELIGIBLE_THAN_K]) == "fewer eligible than k"
+
+
+def test_a_product_table_is_whole_on_a_terminal_of_80_columns() -> None:
+    product = pb.RecommendedProduct(
+        title="Far Orchard Artificial Intelligence Universal Life",
+        score=-769,
+        effective_level=3,
+        risk_score=6582,
+        risk_score_limit=10_000,
+        warnings=["W_ELDER", "W_CAN_LOSE_CAPITAL", "W_ILLIQUID"],
+    )
+    console = Console(file=io.StringIO(), width=80, record=True)
+    console.print(make_product_table([product] * 12, score_scale=1000.0))
+    text = console.export_text()
+    assert text.count("6582 / 10000") == 12
+    assert text.count("-0.769") == 12
+    assert text.count("capital") == 12
+    assert text.count("illiquid") == 12
