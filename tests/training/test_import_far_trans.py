@@ -212,7 +212,7 @@ def test_a_missing_column_is_named(tmp_path):
         import_far_trans(folder)
 
 
-# Larger data that stands beside the repository where it was put there: elsewhere there is no such test to skip.
+# Larger data beside the repository, where it was put there; elsewhere there is no such test to skip.
 if REAL.is_dir():
 
     def test_the_published_files_import_whole():
