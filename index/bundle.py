@@ -12,14 +12,9 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from index.contents import Contents, parse_contents
 from index.errors import BundleError, BundleFormatError, BundleNotFoundError
-from index.features import FeatureSpec, Vocabulary
 from index.files import (
     CURRENT,
     list_entries,
@@ -30,7 +25,6 @@ from index.files import (
     write_directory,
     write_pointer,
 )
-from index.golden import Golden
 from index.manifest import (
     MANIFEST,
     MANIFEST_BYTES_MAX,
@@ -39,12 +33,10 @@ from index.manifest import (
     parse_manifest,
     require_version_name,
 )
-from index.products import ProductTable
-from suitability.policy import Policy
 
 
 @dataclass(frozen=True)
-class Bundle:
+class Bundle(Contents):
     """An open bundle. The vectors are read-only views of the proven bytes.
 
     `policy` is the one under which the rows were ordered; the policy in force is server state.
@@ -52,16 +44,6 @@ class Bundle:
 
     path: Path
     manifest: Manifest
-    item_vectors: NDArray[np.int16]  # [n, dim]
-    item_vectors_int8: NDArray[np.int8]  # [n, dim]
-    products: ProductTable
-    features: FeatureSpec
-    vocabulary: Vocabulary
-    policy: Policy
-    evaluation: Mapping[str, Any]
-    golden: Golden
-    user_tower: bytes
-    item_tower: bytes
 
     @property
     def product_ids(self) -> tuple[str, ...]:
@@ -84,12 +66,8 @@ class Bundle:
             return read_proven(directory, "index.faiss", size=entry.size, sha256=entry.sha256)
 
 
-def open_bundle(path: Path, *, allow_unsigned: bool = True) -> Bundle:
+def open_bundle(path: Path) -> Bundle:
     """Opens a bundle after proving every byte of it.
-
-    Args:
-        path: the bundle's directory.
-        allow_unsigned: accept a bundle without a signature; no bundle has one yet.
 
     Raises:
         BundleNotFoundError: the bundle or a file of it is missing.
@@ -99,10 +77,6 @@ def open_bundle(path: Path, *, allow_unsigned: bool = True) -> Bundle:
         BundleConsistencyError: the files do not fit together.
     """
     manifest, files = _read_proven_files(path)
-    if manifest.signature is None and not allow_unsigned:
-        raise BundleFormatError(
-            MANIFEST, "no signature; expected one because unsigned bundles are not allowed"
-        )
     return _assemble(path, manifest, parse_contents(manifest, files))
 
 

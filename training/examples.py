@@ -36,7 +36,6 @@ from training.histories import (
 from training.schema import INTERACTIONS, PRODUCTS, PROFILES
 from training.tables import read_table
 
-UserTensors = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]  # The user tower's inputs, in its order.
 pc: Any = pyarrow.compute  # The stubs of Arrow's compute functions lag the library.
 
 

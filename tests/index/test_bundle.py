@@ -162,8 +162,3 @@ def test_a_renamed_bundle_is_refused(copy: Any) -> None:
     renamed = copy.path.rename(copy.path.parent / "other")
     with pytest.raises(BundleFormatError, match="bundle_version is 'tiny'; the directory is 'other'"):
         open_bundle(renamed)
-
-
-def test_an_unsigned_bundle_is_refused_where_a_signature_is_asked_for(copy: Any) -> None:
-    with pytest.raises(BundleFormatError, match="no signature"):
-        open_bundle(copy.path, allow_unsigned=False)
