@@ -41,7 +41,7 @@ def build_list(
         listed.append(
             ListedProduct(
                 product_id=snapshot.bundle.product_ids[row],
-                row=row,
+                facts=snapshot.facts[row],
                 score=score,
                 effective_level=columns.levels[row],
                 risk_score=columns.risk_scores[row],

@@ -90,11 +90,23 @@ class NamedQuery:
 
 
 @dataclass(frozen=True, slots=True)
+class ProductFacts:
+    """What an answer copies from the catalogue."""
+
+    product_id: str
+    title: str
+    alternate_title: str
+    family: str
+    issuer: str
+    scale: str
+
+
+@dataclass(frozen=True, slots=True)
 class ListedProduct:
     """One product of an answer: an eligible verdict, and the catalogue's own facts about it."""
 
     product_id: str
-    row: int
+    facts: ProductFacts
     score: int
     effective_level: int | None
     risk_score: int | None

@@ -32,7 +32,7 @@ class _Submitted:
 
 
 class Pipeline:
-    """Answers checked queries over one snapshot; called by many threads."""
+    """Answers checked queries; called by many threads. Each request pins the snapshot once and keeps it."""
 
     def __init__(
         self, snapshot: Snapshot, store: Store | None, *, clock: Clock, channel: str, queue_limit: int
@@ -50,15 +50,17 @@ class Pipeline:
         self.clock = clock
         self._store = store
         self._channel = channel
-        searcher = Searcher(snapshot, clock, channel)
+        searcher = Searcher(clock, channel)
         self._batcher: Batcher[Job, Found] = Batcher(searcher.run, queue_limit=queue_limit)
 
     def recommend(
         self, queries: Sequence[messages.RecommendQuery | ServerError], call: Call
     ) -> list[messages.ListAnswer | Exception]:
         """Answers queries; each gets its own answer or error, in order. An error given is passed through."""
+        snapshot = self.snapshot
         submitted = [
-            query if isinstance(query, ServerError) else self._submit(query, call) for query in queries
+            query if isinstance(query, ServerError) else self._submit(snapshot, query, call)
+            for query in queries
         ]
         return [entry if isinstance(entry, Exception) else self._answer(entry) for entry in submitted]
 
@@ -68,12 +70,14 @@ class Pipeline:
         Raises:
             ProductUnknownError: the bundle does not know the product.
         """
-        row = self.snapshot.row_of.get(query.product_id)
+        snapshot = self.snapshot
+        row = snapshot.row_of.get(query.product_id)
         if row is None:
             raise ProductUnknownError("product_id: the bundle does not know this product")
         subject = self._resolve(query.user)
-        start, stop = self._domain_rows(query.domain)
+        start, stop = _domain_rows(snapshot, query.domain)
         job = Job(
+            snapshot=snapshot,
             subject=subject,
             row_start=start,
             row_stop=stop,
@@ -84,20 +88,22 @@ class Pipeline:
             risk_score_limit=query.risk_score_limit,
         )
         found = self._run(job, call)
-        products = build_list(self.snapshot, subject, found, query.k, query.risk_score_limit)
+        products = build_list(snapshot, subject, found, query.k, query.risk_score_limit)
         return messages.ListAnswer(
             products=products,
             reasons=_explain(subject, len(products), query.k),
-            withheld=count_withheld(self.snapshot, found, with_examples=False),
-            decision=self._stamp(found.user, query.request_id),
+            withheld=count_withheld(snapshot, found, with_examples=False),
+            decision=self._stamp(snapshot, found.user, query.request_id),
             trace=None,
         )
 
     def score(self, query: messages.NamedQuery, call: Call) -> messages.ScoreAnswer:
         """Answers ScoreProducts."""
+        snapshot = self.snapshot
         subject = self._resolve(query.user)
-        rows = self._rows_of(query.product_ids)
+        rows = _rows_of(snapshot, query.product_ids)
         job = Job(
+            snapshot=snapshot,
             subject=subject,
             row_start=0,
             row_stop=0,
@@ -108,11 +114,11 @@ class Pipeline:
             risk_score_limit=query.risk_score_limit,
         )
         found = self._run(job, call)
-        products = build_list(self.snapshot, subject, found, len(rows), query.risk_score_limit)
+        products = build_list(snapshot, subject, found, len(rows), query.risk_score_limit)
         listed = {product.product_id for product in products}
-        known = tuple(name for name in query.product_ids if name in self.snapshot.row_of)
+        known = tuple(name for name in query.product_ids if name in snapshot.row_of)
         withheld = judge_named(
-            self.snapshot,
+            snapshot,
             subject,
             found.user,
             tuple(name for name in known if name not in listed),
@@ -122,57 +128,38 @@ class Pipeline:
         return messages.ScoreAnswer(
             products=products,
             withheld=withheld,
-            unknown_product_ids=tuple(name for name in query.product_ids if name not in self.snapshot.row_of),
-            decision=self._stamp(found.user, query.request_id),
+            unknown_product_ids=tuple(name for name in query.product_ids if name not in snapshot.row_of),
+            decision=self._stamp(snapshot, found.user, query.request_id),
         )
 
     def check(self, query: messages.NamedQuery) -> messages.CheckAnswer:
         """Answers CheckEligibility."""
+        snapshot = self.snapshot
         subject = self._resolve(query.user)
-        user = self.snapshot.gate.admit(
-            subject.profile, self.clock.now(), self._channel, query.risk_score_limit
-        )
+        user = snapshot.gate.admit(subject.profile, self.clock.now(), self._channel, query.risk_score_limit)
         verdicts = judge_named(
-            self.snapshot,
+            snapshot,
             subject,
             user,
             query.product_ids,
             user_initiated=query.user_initiated,
             risk_score_limit=query.risk_score_limit,
         )
-        return messages.CheckAnswer(products=verdicts, decision=self._stamp(user, query.request_id))
+        return messages.CheckAnswer(products=verdicts, decision=self._stamp(snapshot, user, query.request_id))
 
     def close(self) -> None:
         """Computes what waits and ends the compute thread."""
         self._batcher.close()
 
-    def _submit(self, query: messages.RecommendQuery, call: Call) -> _Submitted | Exception:
+    def _submit(
+        self, snapshot: Snapshot, query: messages.RecommendQuery, call: Call
+    ) -> _Submitted | Exception:
         try:
             subject = self._resolve(query.user)
-            ticket = self._batcher.submit([self._plan(query, subject)], call)[0]
+            ticket = self._batcher.submit([_plan(snapshot, query, subject)], call)[0]
         except Exception as error:  # noqa: BLE001 - in a batch each request has its own error.
             return error
         return ticket if isinstance(ticket, OverloadError) else _Submitted(query, subject, ticket)
-
-    def _plan(self, query: messages.RecommendQuery, subject: Subject) -> Job:
-        start, stop = self._domain_rows(query.domain)
-        left_out = list(query.exclude_product_ids)
-        if not query.allow_seen:
-            left_out.extend(event.product_id for event in subject.history)
-        only_rows = None
-        if query.include_product_ids:
-            named = np.unique(self._rows_of(query.include_product_ids))
-            only_rows = named[(named >= start) & (named < stop)]
-        return Job(
-            subject=subject,
-            row_start=start,
-            row_stop=stop,
-            only_rows=only_rows,
-            left_out_rows=self._rows_of(left_out),
-            like_row=None,
-            k=query.k,
-            risk_score_limit=query.risk_score_limit,
-        )
 
     def _answer(self, submitted: _Submitted) -> messages.ListAnswer | Exception:
         try:
@@ -181,10 +168,10 @@ class Pipeline:
             return error
 
     def _list(self, submitted: _Submitted) -> messages.ListAnswer:
-        query, subject = submitted.query, submitted.subject
+        query, subject, snapshot = submitted.query, submitted.subject, submitted.ticket.job.snapshot
         found = submitted.ticket.wait()
         start_s = time.perf_counter()
-        products = build_list(self.snapshot, subject, found, query.k, query.risk_score_limit)
+        products = build_list(snapshot, subject, found, query.k, query.risk_score_limit)
         selected = messages.StageTime("select", time.perf_counter() - start_s, len(products))
         reasons = _explain(subject, len(products), query.k)
         if subject.known and found.history_event_count == 0:
@@ -192,9 +179,9 @@ class Pipeline:
         return messages.ListAnswer(
             products=products,
             reasons=reasons,
-            withheld=count_withheld(self.snapshot, found, with_examples=query.include_trace),
-            decision=self._stamp(found.user, query.request_id),
-            trace=self._trace(found, submitted.ticket.queued_s, selected) if query.include_trace else None,
+            withheld=count_withheld(snapshot, found, with_examples=query.include_trace),
+            decision=self._stamp(snapshot, found.user, query.request_id),
+            trace=_trace(submitted.ticket, found, selected) if query.include_trace else None,
         )
 
     def _run(self, job: Job, call: Call) -> Found:
@@ -218,37 +205,62 @@ class Pipeline:
             profile["assumed"] = found.assumed_fields
         return Subject(profile, found.history, found.assumed_fields, known=True)
 
-    def _domain_rows(self, domain: Domain) -> tuple[int, int]:
-        learning_count, row_count = self.snapshot.bundle.learning_count, self.snapshot.bundle.products.count
-        if domain is Domain.LEARNING:
-            return 0, learning_count
-        return (learning_count if domain is Domain.FINANCIAL else 0), row_count
-
-    def _rows_of(self, product_ids: Sequence[str]) -> Rows:
-        row_of = self.snapshot.row_of
-        return np.array([row_of[name] for name in product_ids if name in row_of], dtype=np.int64)
-
-    def _stamp(self, user: GateUser, request_id: str) -> messages.DecisionStamp:
+    def _stamp(self, snapshot: Snapshot, user: GateUser, request_id: str) -> messages.DecisionStamp:
         return messages.DecisionStamp(
             decision_time=user.now,
             system_clock=self.clock.system,
-            bundle_version=self.snapshot.version,
-            policy_hash=self.snapshot.policy.sha256,
+            bundle_version=snapshot.version,
+            policy_hash=snapshot.policy.sha256,
             request_id=request_id,
         )
 
-    def _trace(self, found: Found, queued_s: float, selected: messages.StageTime) -> messages.TraceDetail:
-        return messages.TraceDetail(
-            stages=(messages.StageTime("queue", queued_s), *found.stages, selected),
-            batch_count=found.batch_count,
-            search_round_count=found.round_count,
-            candidate_count=found.candidate_count,
-            removed_count=int(np.count_nonzero(found.masks.any(axis=1))),
-            history_event_count=found.history_event_count,
-            history_unknown_count=found.history_unknown_count,
-            retriever=self.snapshot.retriever.name,
-            provider=self.snapshot.encoder.provider,
-        )
+
+def _plan(snapshot: Snapshot, query: messages.RecommendQuery, subject: Subject) -> Job:
+    start, stop = _domain_rows(snapshot, query.domain)
+    left_out = list(query.exclude_product_ids)
+    if not query.allow_seen:
+        left_out.extend(event.product_id for event in subject.history)
+    only_rows = None
+    if query.include_product_ids:
+        named = np.unique(_rows_of(snapshot, query.include_product_ids))
+        only_rows = named[(named >= start) & (named < stop)]
+    return Job(
+        snapshot=snapshot,
+        subject=subject,
+        row_start=start,
+        row_stop=stop,
+        only_rows=only_rows,
+        left_out_rows=_rows_of(snapshot, left_out),
+        like_row=None,
+        k=query.k,
+        risk_score_limit=query.risk_score_limit,
+    )
+
+
+def _domain_rows(snapshot: Snapshot, domain: Domain) -> tuple[int, int]:
+    learning_count, row_count = snapshot.bundle.learning_count, snapshot.bundle.products.count
+    if domain is Domain.LEARNING:
+        return 0, learning_count
+    return (learning_count if domain is Domain.FINANCIAL else 0), row_count
+
+
+def _rows_of(snapshot: Snapshot, product_ids: Sequence[str]) -> Rows:
+    row_of = snapshot.row_of
+    return np.array([row_of[name] for name in product_ids if name in row_of], dtype=np.int64)
+
+
+def _trace(ticket: Ticket[Job, Found], found: Found, selected: messages.StageTime) -> messages.TraceDetail:
+    return messages.TraceDetail(
+        stages=(messages.StageTime("queue", ticket.queued_s), *found.stages, selected),
+        batch_count=found.batch_count,
+        search_round_count=found.round_count,
+        candidate_count=found.candidate_count,
+        removed_count=int(np.count_nonzero(found.masks.any(axis=1))),
+        history_event_count=found.history_event_count,
+        history_unknown_count=found.history_unknown_count,
+        retriever=ticket.job.snapshot.retriever.name,
+        provider=ticket.job.snapshot.encoder.provider,
+    )
 
 
 def _explain(subject: Subject, listed_count: int, k: int) -> tuple[ResponseReason, ...]:

@@ -8,7 +8,6 @@ from prudence.v1 import recommendation_pb2
 
 from server import messages
 from server.columns import to_microseconds
-from server.snapshot import ProductFacts, Snapshot
 from server.status import describe
 from suitability.codes import CODES
 
@@ -22,10 +21,10 @@ _REASONS: dict[messages.ResponseReason, Any] = {
 }
 
 
-def render_recommend(answer: messages.ListAnswer, snapshot: Snapshot) -> recommendation_pb2.RecommendResponse:
+def render_recommend(answer: messages.ListAnswer) -> recommendation_pb2.RecommendResponse:
     """Writes an answer of Recommend."""
     return recommendation_pb2.RecommendResponse(
-        products=[_product(product, snapshot.facts[product.row]) for product in answer.products],
+        products=[_product(product) for product in answer.products],
         reasons=[_REASONS[reason] for reason in answer.reasons],
         withheld_counts=[_withheld(withheld) for withheld in answer.withheld],
         decision=_decision(answer.decision),
@@ -33,24 +32,20 @@ def render_recommend(answer: messages.ListAnswer, snapshot: Snapshot) -> recomme
     )
 
 
-def render_similar(
-    answer: messages.ListAnswer, snapshot: Snapshot
-) -> recommendation_pb2.SimilarProductsResponse:
+def render_similar(answer: messages.ListAnswer) -> recommendation_pb2.SimilarProductsResponse:
     """Writes an answer of SimilarProducts."""
     return recommendation_pb2.SimilarProductsResponse(
-        products=[_product(product, snapshot.facts[product.row]) for product in answer.products],
+        products=[_product(product) for product in answer.products],
         reasons=[_REASONS[reason] for reason in answer.reasons],
         withheld_counts=[_withheld(withheld) for withheld in answer.withheld],
         decision=_decision(answer.decision),
     )
 
 
-def render_score(
-    answer: messages.ScoreAnswer, snapshot: Snapshot
-) -> recommendation_pb2.ScoreProductsResponse:
+def render_score(answer: messages.ScoreAnswer) -> recommendation_pb2.ScoreProductsResponse:
     """Writes an answer of ScoreProducts."""
     return recommendation_pb2.ScoreProductsResponse(
-        products=[_product(product, snapshot.facts[product.row]) for product in answer.products],
+        products=[_product(product) for product in answer.products],
         withheld=[_verdict(verdict) for verdict in answer.withheld],
         unknown_product_ids=answer.unknown_product_ids,
         decision=_decision(answer.decision),
@@ -64,12 +59,10 @@ def render_check(answer: messages.CheckAnswer) -> recommendation_pb2.CheckEligib
     )
 
 
-def render_result(
-    answer: messages.ListAnswer | Exception, snapshot: Snapshot
-) -> recommendation_pb2.BatchRecommendResult:
+def render_result(answer: messages.ListAnswer | Exception) -> recommendation_pb2.BatchRecommendResult:
     """Writes one outcome of a batch."""
     if isinstance(answer, messages.ListAnswer):
-        return recommendation_pb2.BatchRecommendResult(response=render_recommend(answer, snapshot))
+        return recommendation_pb2.BatchRecommendResult(response=render_recommend(answer))
     failure = describe(answer)
     return recommendation_pb2.BatchRecommendResult(
         error=recommendation_pb2.BatchError(
@@ -93,7 +86,8 @@ def render_duration(seconds: float) -> duration_pb2.Duration:
     return duration_pb2.Duration(seconds=whole, nanos=nanoseconds)
 
 
-def _product(product: messages.ListedProduct, facts: ProductFacts) -> recommendation_pb2.RecommendedProduct:
+def _product(product: messages.ListedProduct) -> recommendation_pb2.RecommendedProduct:
+    facts = product.facts
     return recommendation_pb2.RecommendedProduct(
         product_id=product.product_id,
         score=product.score,

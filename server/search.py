@@ -25,6 +25,7 @@ class Job:
     """One search.
 
     Attributes:
+        snapshot: what the whole request is answered with.
         subject: whom it is for.
         row_start: first row of the part of the catalogue asked for.
         row_stop: one past its last row.
@@ -35,6 +36,7 @@ class Job:
         risk_score_limit: the request's own limit.
     """
 
+    snapshot: Snapshot
     subject: Subject
     row_start: int
     row_stop: int
@@ -94,10 +96,9 @@ class _Embedded:
 
 
 class Searcher:
-    """Answers batches over one snapshot. One thread calls it."""
+    """Answers batches, each job over its own snapshot. One thread calls it."""
 
-    def __init__(self, snapshot: Snapshot, clock: Clock, channel: str) -> None:
-        self._snapshot = snapshot
+    def __init__(self, clock: Clock, channel: str) -> None:
         self._clock = clock
         self._channel = channel
 
@@ -108,98 +109,113 @@ class Searcher:
             per job, in order, what was found, or the error of that job alone.
         """
         now = self._clock.now()
-        embedded = self._embed(jobs, now)
-        outcomes: list[Found | Exception] = []
+        positions: dict[int, list[int]] = {}
+        # While a new snapshot takes over, requests pinned to the old one may wait beside those of the new.
+        for position, job in enumerate(jobs):
+            positions.setdefault(id(job.snapshot), []).append(position)
+        outcomes: dict[int, Found | Exception] = {}
+        for group in positions.values():
+            answers = self._run_group([jobs[position] for position in group], now)
+            outcomes.update(zip(group, answers, strict=True))
+        return [outcomes[position] for position in range(len(jobs))]
+
+    def _run_group(self, jobs: Sequence[Job], now: datetime) -> list[Found | Exception]:
+        """Searches for jobs of one snapshot."""
+        snapshot = jobs[0].snapshot
+        embedded = _embed(snapshot, jobs, now)
         searches: dict[int, _Progress] = {}
         for position, (job, query) in enumerate(zip(jobs, embedded.queries, strict=True)):
             if isinstance(query, ModelOutputError):
                 continue
-            gate = self._snapshot.gate
-            user = gate.admit(job.subject.profile, now, self._channel, job.risk_score_limit)
-            seen = np.zeros(self._snapshot.bundle.products.count, np.bool_)
+            user = snapshot.gate.admit(job.subject.profile, now, self._channel, job.risk_score_limit)
+            seen = np.zeros(snapshot.bundle.products.count, np.bool_)
             seen[job.left_out_rows] = True
             searches[position] = _Progress(job, user, query, seen)
-        self._search(list(searches.values()))
-        for position, query in enumerate(embedded.queries):
-            if isinstance(query, ModelOutputError):
-                outcomes.append(query)
-            else:
-                outcomes.append(_finish(searches[position], embedded, position, len(jobs)))
-        return outcomes
+        _search(snapshot, list(searches.values()))
+        return [
+            query
+            if isinstance(query, ModelOutputError)
+            else _finish(searches[position], embedded, position, len(jobs))
+            for position, query in enumerate(embedded.queries)
+        ]
 
-    def _embed(self, jobs: Sequence[Job], now: datetime) -> _Embedded:
-        start_s = time.perf_counter()
-        bundle = self._snapshot.bundle
-        inputs = encode_users(
-            bundle.features,
-            bundle.vocabulary,
-            [job.subject.profile for job in jobs],
-            [job.subject.history for job in jobs],
-            now,
-        )
-        encoded_s = time.perf_counter()
-        vectors = self._snapshot.encoder.embed(inputs.feed())  # [batch, dim]
-        finite: NDArray[np.bool_] = np.all(np.isfinite(vectors), axis=1)  # [batch]
-        # NaN must not reach the neighbours' arithmetic; its own row is answered with an error.
-        queries = self._snapshot.scorer.quantise(np.where(finite[:, np.newaxis], vectors, 0.0))
-        chosen: list[Vector | ModelOutputError] = []
-        for position, job in enumerate(jobs):
-            if job.like_row is not None:
-                chosen.append(self._snapshot.scorer.query_for_row(job.like_row))
-            elif finite[position]:
-                chosen.append(queries[position])
-            else:
-                chosen.append(ModelOutputError("the user tower gave NaN or infinity"))
-        return _Embedded(
-            queries=chosen,
-            event_counts=(inputs.history_token > 0).sum(axis=1).tolist(),
-            unknown_counts=inputs.unknown_count.tolist(),
-            features_s=encoded_s - start_s,
-            embed_s=time.perf_counter() - encoded_s,
-        )
 
-    def _search(self, searches: list[_Progress]) -> None:
-        """Runs rounds until every search has k eligible rows or nothing left to look at."""
-        pending = searches
-        while pending:
-            together: dict[Round, list[_Progress]] = {}
-            for search in pending:
-                if search.job.only_rows is not None:
-                    self._look(search, search.job.only_rows)
-                    search.done = True
-                    continue
-                search_range = SearchRange(search.job.row_start, search.job.row_stop, search.user.row_stop)
-                planned = self._snapshot.retriever.plan(search_range, search.job.k, search.round_count)
-                together.setdefault(planned, []).append(search)
-            for planned, group in together.items():
-                self._run_round(planned, group)
-            pending = [search for search in pending if not search.done]
+def _embed(snapshot: Snapshot, jobs: Sequence[Job], now: datetime) -> _Embedded:
+    start_s = time.perf_counter()
+    bundle = snapshot.bundle
+    inputs = encode_users(
+        bundle.features,
+        bundle.vocabulary,
+        [job.subject.profile for job in jobs],
+        [job.subject.history for job in jobs],
+        now,
+    )
+    encoded_s = time.perf_counter()
+    vectors = snapshot.encoder.embed(inputs.feed())  # [batch, dim]
+    finite: NDArray[np.bool_] = np.all(np.isfinite(vectors), axis=1)  # [batch]
+    # NaN must not reach the neighbours' arithmetic; its own row is answered with an error.
+    queries = snapshot.scorer.quantise(np.where(finite[:, np.newaxis], vectors, 0.0))
+    chosen: list[Vector | ModelOutputError] = []
+    for position, job in enumerate(jobs):
+        if job.like_row is not None:
+            chosen.append(snapshot.scorer.query_for_row(job.like_row))
+        elif finite[position]:
+            chosen.append(queries[position])
+        else:
+            chosen.append(ModelOutputError("the user tower gave NaN or infinity"))
+    return _Embedded(
+        queries=chosen,
+        event_counts=(inputs.history_token > 0).sum(axis=1).tolist(),
+        unknown_counts=inputs.unknown_count.tolist(),
+        features_s=encoded_s - start_s,
+        embed_s=time.perf_counter() - encoded_s,
+    )
 
-    def _run_round(self, planned: Round, group: list[_Progress]) -> None:
-        start_s = time.perf_counter()
-        found = self._snapshot.retriever.search(np.stack([search.vector for search in group]), planned)
-        elapsed_s = time.perf_counter() - start_s
-        for search, rows in zip(group, found, strict=True):
-            search.retrieve_s += elapsed_s
-            self._look(search, rows)
-            search.done = planned.exhaustive or search.eligible_count >= search.job.k
 
-    def _look(self, search: _Progress, rows: Rows) -> None:
-        """Scores and judges the rows that this search has not looked at yet."""
-        fresh = rows[~search.seen[rows]]
-        search.seen[fresh] = True
-        search.round_count += 1
-        search.candidate_count += len(rows)
-        start_s = time.perf_counter()
-        scores = self._snapshot.scorer.score(search.vector, fresh)
-        scored_s = time.perf_counter()
-        masks = self._snapshot.gate.judge(search.user, fresh)
-        search.score_s += scored_s - start_s
-        search.gate_s += time.perf_counter() - scored_s
-        search.rows.append(fresh)
-        search.scores.append(scores)
-        search.masks.append(masks)
-        search.eligible_count += len(fresh) - int(np.count_nonzero(masks.any(axis=1)))
+def _search(snapshot: Snapshot, searches: list[_Progress]) -> None:
+    """Runs rounds until every search has k eligible rows or nothing left to look at."""
+    pending = searches
+    while pending:
+        together: dict[Round, list[_Progress]] = {}
+        for search in pending:
+            if search.job.only_rows is not None:
+                _look(snapshot, search, search.job.only_rows)
+                search.done = True
+                continue
+            search_range = SearchRange(search.job.row_start, search.job.row_stop, search.user.row_stop)
+            planned = snapshot.retriever.plan(search_range, search.job.k, search.round_count)
+            together.setdefault(planned, []).append(search)
+        for planned, group in together.items():
+            _run_round(snapshot, planned, group)
+        pending = [search for search in pending if not search.done]
+
+
+def _run_round(snapshot: Snapshot, planned: Round, group: list[_Progress]) -> None:
+    start_s = time.perf_counter()
+    found = snapshot.retriever.search(np.stack([search.vector for search in group]), planned)
+    elapsed_s = time.perf_counter() - start_s
+    for search, rows in zip(group, found, strict=True):
+        search.retrieve_s += elapsed_s
+        _look(snapshot, search, rows)
+        search.done = planned.exhaustive or search.eligible_count >= search.job.k
+
+
+def _look(snapshot: Snapshot, search: _Progress, rows: Rows) -> None:
+    """Scores and judges the rows that this search has not looked at yet."""
+    fresh = rows[~search.seen[rows]]
+    search.seen[fresh] = True
+    search.round_count += 1
+    search.candidate_count += len(rows)
+    start_s = time.perf_counter()
+    scores = snapshot.scorer.score(search.vector, fresh)
+    scored_s = time.perf_counter()
+    masks = snapshot.gate.judge(search.user, fresh)
+    search.score_s += scored_s - start_s
+    search.gate_s += time.perf_counter() - scored_s
+    search.rows.append(fresh)
+    search.scores.append(scores)
+    search.masks.append(masks)
+    search.eligible_count += len(fresh) - int(np.count_nonzero(masks.any(axis=1)))
 
 
 def _finish(search: _Progress, embedded: _Embedded, position: int, batch_count: int) -> Found:

@@ -49,7 +49,7 @@ class RecommendationService(recommendation_pb2_grpc.RecommendationServiceService
         answer = pipeline.recommend([query], _call_of(context))[0]
         if isinstance(answer, Exception):
             raise answer
-        return render.render_recommend(answer, pipeline.snapshot)
+        return render.render_recommend(answer)
 
     def BatchRecommend(
         self, request: recommendation_pb2.BatchRecommendRequest, context: grpc.ServicerContext
@@ -76,7 +76,7 @@ class RecommendationService(recommendation_pb2_grpc.RecommendationServiceService
                 queries.append(error)
         answers = pipeline.recommend(queries, _call_of(context))
         return recommendation_pb2.BatchRecommendResponse(
-            results=[render.render_result(answer, pipeline.snapshot) for answer in answers]
+            results=[render.render_result(answer) for answer in answers]
         )
 
     def ScoreProducts(
@@ -85,7 +85,7 @@ class RecommendationService(recommendation_pb2_grpc.RecommendationServiceService
         """Answers ScoreProducts."""
         pipeline = self._ready()
         query = convert.read_named(request, self._limits, pipeline.clock.now())
-        return render.render_score(pipeline.score(query, _call_of(context)), pipeline.snapshot)
+        return render.render_score(pipeline.score(query, _call_of(context)))
 
     def SimilarProducts(
         self, request: recommendation_pb2.SimilarProductsRequest, context: grpc.ServicerContext
@@ -93,7 +93,7 @@ class RecommendationService(recommendation_pb2_grpc.RecommendationServiceService
         """Answers SimilarProducts."""
         pipeline = self._ready()
         query = convert.read_similar(request, self._limits, pipeline.clock.now())
-        return render.render_similar(pipeline.find_similar(query, _call_of(context)), pipeline.snapshot)
+        return render.render_similar(pipeline.find_similar(query, _call_of(context)))
 
     def CheckEligibility(
         self, request: recommendation_pb2.CheckEligibilityRequest, context: grpc.ServicerContext

@@ -14,23 +14,12 @@ from index.golden import VECTOR_TOLERANCE, GoldenRequest
 from server.encoder import Encoder
 from server.errors import AssumedDataError, DeviceError, SnapshotError
 from server.gate import Gate
+from server.messages import ProductFacts
 from server.retrieval import Retriever, SearchRange
 from server.scoring import Scorer
 from suitability.errors import PolicyError
 from suitability.policy import Policy, default_policy_path, load_policy
 from suitability.policy_lint import lint
-
-
-@dataclass(frozen=True, slots=True)
-class ProductFacts:
-    """What an answer copies from the catalogue."""
-
-    product_id: str
-    title: str
-    alternate_title: str
-    family: str
-    issuer: str
-    scale: str
 
 
 @dataclass(frozen=True, slots=True)

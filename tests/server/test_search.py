@@ -1,5 +1,6 @@
 """What the compute thread does with a batch, over an opened snapshot of the tiny bundle."""
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from server.clock import Clock
 from server.encoder import Encoder
 from server.errors import DeviceError, ModelOutputError, SnapshotError
 from server.messages import Subject
+from server.scoring import Scorer
 from server.search import Found, Job, Searcher
 from server.snapshot import Snapshot, open_snapshot, warm_up
 from tests.server.cases import CHANNEL, NOW, eligible_user
@@ -28,13 +30,24 @@ def snapshot(tiny_bundles: Path) -> Snapshot:
 
 
 @pytest.fixture
-def searcher(snapshot: Snapshot) -> Searcher:
-    return Searcher(snapshot, Clock(NOW), CHANNEL)
+def searcher() -> Searcher:
+    return Searcher(Clock(NOW), CHANNEL)
+
+
+class ConstantScorer(Scorer):
+    """Gives every row the same score."""
+
+    def __init__(self, like: Scorer) -> None:
+        self.__dict__.update(like.__dict__)
+
+    def score(self, user: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        return np.full(len(rows), 7, np.int64)
 
 
 def make_job(snapshot: Snapshot, *events: str, **changes: Any) -> Job:
     history = tuple(Event(product_id, "click", NOW.timestamp()) for product_id in events)
     values: dict[str, Any] = {
+        "snapshot": snapshot,
         "subject": Subject(eligible_user(), history, (), known=True),
         "row_start": 0,
         "row_stop": snapshot.bundle.products.count,
@@ -63,6 +76,19 @@ def test_a_batch_gives_each_job_what_it_gets_alone(snapshot: Snapshot, searcher:
         assert one.rows.tolist() == other.rows.tolist()
         assert one.scores.tolist() == other.scores.tolist()
         assert one.masks.tolist() == other.masks.tolist()
+
+
+def test_a_batch_over_two_snapshots_gives_each_job_its_own(snapshot: Snapshot, searcher: Searcher) -> None:
+    other = dataclasses.replace(snapshot, scorer=ConstantScorer(snapshot.scorer))
+    jobs = [
+        make_job(kept, "c001", k=k) for k, kept in enumerate([snapshot, other, snapshot, other, other], 1)
+    ]
+    together = [found_of(outcome) for outcome in searcher.run(jobs)]
+    assert [found.batch_count for found in together] == [2, 3, 2, 3, 3]
+    assert [set(found.scores.tolist()) == {7} for found in together] == [False, True, False, True, True]
+    for job, found in zip(jobs, together, strict=True):
+        alone = found_of(searcher.run([job])[0])
+        assert (found.rows.tolist(), found.scores.tolist()) == (alone.rows.tolist(), alone.scores.tolist())
 
 
 def test_rows_left_out_are_not_looked_at(snapshot: Snapshot, searcher: Searcher) -> None:
