@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,13 +19,19 @@ from prudence.v1 import recommendation_pb2_grpc
 
 from index.build import build_bundle
 from server.import_users import import_users
-from tests.server.cases import NOW, draw_products, eligible_user
+from tests.server.cases import FAMILIES, NOW, draw_products, eligible_product, eligible_user
 
 ROOT = Path(__file__).resolve().parents[2]
 PRODUCT_COUNT = 720
 SEED = 7
 START_TIMEOUT_S = 60.0
 CLOCK = NOW.isoformat()
+_TEXTS = pa.list_(pa.string())
+_KINDS: dict[str, type] = {
+    name: type(value)
+    for family in FAMILIES
+    for name, value in (eligible_product("x", family) | {"risk_score": 0, "dup_group": "a group"}).items()
+}
 
 
 @dataclass
@@ -150,39 +157,37 @@ def stub(server: Server) -> Iterator[recommendation_pb2_grpc.RecommendationServi
 
 def _storable(product: dict[str, Any], number: int) -> dict[str, Any]:
     """Drops what a Parquet table of the right types cannot hold; a distinct id is the format's own demand."""
-    row = dict(product) | {"id": f"x{number:04}"}
-    for name, value in product.items():
-        wrong = isinstance(value, (bool, float)) or (name == "risk_score" and isinstance(value, str))
-        naive = name.startswith("sale_") and value.tzinfo is None
-        if (
-            wrong
-            or naive
-            or (name == "channels" and isinstance(value, str))
-            or (name == "issuer" and value == 7)
-        ):
-            del row[name]
-    if "channels" in row:
-        row["channels"] = sorted(row["channels"])
-    return row
+    row = {name: _stored(value, _KINDS[name]) for name, value in product.items()}
+    return {name: value for name, value in row.items() if value is not None} | {"id": f"x{number:04}"}
+
+
+def _stored(value: Any, kind: Any) -> Any:
+    """Returns a value as a column of its kind holds it, None where it cannot."""
+    if kind is list:
+        sound = isinstance(value, (list, set, frozenset)) and all(isinstance(member, str) for member in value)
+        return sorted(value) if sound else None
+    if type(value) is not kind or (kind is int and abs(value) >= 2**63):
+        return None
+    in_range = kind is not datetime or (value.tzinfo is not None and value.year < 9999)
+    return value if in_range else None
 
 
 def write_tables(
     directory: Path, stored: dict[str, dict[str, Any]], ids: list[str], assumed: tuple[str, ...] = ()
 ) -> None:
     """Writes profiles.parquet and interactions.parquet, as an import takes them."""
-    profiles = [
-        {name: sorted(value) if isinstance(value, frozenset) else value for name, value in profile.items()}
-        | {"user_id": user_id, "assumed": None}
-        for user_id, profile in stored.items()
-    ]
-    for profile in profiles:
-        del profile["pseudonym"]
-    table = pa.Table.from_pylist(profiles)
-    at = table.schema.get_field_index("assumed")
-    pq.write_table(
-        table.set_column(at, "assumed", pa.array([assumed] * len(profiles), pa.list_(pa.string()))),
-        directory / "profiles.parquet",
-    )
+    columns = {"user_id": pa.array(list(stored)), "assumed": pa.array([assumed] * len(stored), _TEXTS)}
+    for name in dict.fromkeys(name for profile in stored.values() for name in profile):
+        values = [profile.get(name) for profile in stored.values()]
+        kind = type(next(value for value in values if value is not None))
+        if kind is frozenset:
+            columns[name] = pa.array([None if value is None else sorted(value) for value in values], _TEXTS)
+        elif kind is dict:
+            pairs = [None if value is None else list(value.items()) for value in values]
+            columns[name] = pa.array(pairs, pa.map_(pa.string(), pa.int64()))
+        elif kind is not bytes:
+            columns[name] = pa.array(values)
+    pq.write_table(pa.table(columns), directory / "profiles.parquet")
     events = [
         {"user_id": user_id, "product_id": ids[7 * step], "event_type": "click", "event_time": NOW}
         for user_id in stored

@@ -16,29 +16,13 @@ from suitability.policy import default_policy_path
 from tests.server.cases import CHANNEL, NOW, draw_users, eligible_user
 from tests.server.checker import judge
 from tests.server.conftest import Platform, Server
-from tests.server.wire import recommend, to_user
+from tests.server.wire import as_sent, recommend, to_user
 
 Stub = recommendation_pb2_grpc.RecommendationServiceStub
 
 POLICY = json.loads(default_policy_path().read_bytes())
 CLICK = profile_pb2.EVENT_TYPE_CLICK
 FEW = [("x0001", CLICK, NOW), ("x0009", CLICK, None), ("x0016", CLICK, NOW)]
-
-
-def wire_user(user: dict[str, Any]) -> dict[str, Any]:
-    """Returns the profile as it arrives: what the wire's types cannot hold is left out."""
-    kinds = {"blocked": bool, "consent_sensitive": bool, "level_changed": bool, "change_reported": bool}
-    kept = {}
-    for name, value in user.items():
-        expected = kinds.get(name)
-        wrong = expected is not None and not isinstance(value, expected)
-        number = (name.startswith("assess") and name != "assessed_on") or name == "risk_level"
-        if wrong or (number and type(value) is not int):
-            continue
-        if name == "assessed_on" and type(value).__name__ != "date":
-            continue
-        kept[name] = value
-    return kept | {"pseudonym": b"made by the server"}
 
 
 def verify(
@@ -96,7 +80,7 @@ def test_every_answer_for_many_kinds_of_users_passes_the_second_reading(
     random = np.random.default_rng(11)
     shown = 0
     for number, drawn in enumerate(draw_users(random, 60)):
-        user = wire_user(drawn)
+        user = as_sent(drawn)
         k = int(random.choice([1, 7, 50, 400]))
         domain = int(random.integers(0, 4))
         limit = None if number % 3 else int(random.choice([0, 2500, 9000]))
@@ -141,7 +125,7 @@ def test_a_bold_and_a_cautious_user_see_different_products(stub: Stub, platform:
     seen = {}
     for risk_level in (1, 5):
         user = eligible_user(risk_level)
-        answer = stub.Recommend(recommend(to_user("a", user, FEW), 500, domain=2, include_trace=True))
+        answer = stub.Recommend(recommend(to_user("a", user, FEW), 1000, domain=2, include_trace=True))
         verify(answer.products, user, platform)
         seen[risk_level] = {product.product_id for product in answer.products}
     assert seen[1] < seen[5]
@@ -278,7 +262,7 @@ def test_similar_products_leave_the_product_itself_out(stub: Stub, platform: Pla
 def test_check_eligibility_names_every_code_of_every_product(stub: Stub, platform: Platform) -> None:
     ids = sorted(platform.products)
     for drawn in draw_users(np.random.default_rng(3), 12):
-        user = wire_user(drawn)
+        user = as_sent(drawn)
         answer = stub.CheckEligibility(
             recommendation_pb2.CheckEligibilityRequest(user=to_user("a", user), product_ids=[*ids, "nothing"])
         )

@@ -7,6 +7,8 @@ from typing import Any
 from google.protobuf import timestamp_pb2
 from prudence.v1 import profile_pb2, recommendation_pb2
 
+from tests.server.cases import eligible_user
+
 _RENAMED = {
     "profile_as_of": "profile_as_of_time",
     "assessments_today": "assessments_today_count",
@@ -16,6 +18,10 @@ _RENAMED = {
     "premium_budget": "premium_budget_minor",
     "held_high_risk": "held_high_risk_minor",
 }
+
+_CHOICES = {"client_type": ("RETAIL", "PROFESSIONAL"), "capacity": ("FULL", "LIMITED", "NONE")}
+_LONG = ("assessments_today", "assessments_12m", "liquid", "income", "premium_budget", "held_high_risk")
+_WHOLE = eligible_user()
 
 
 def to_profile(profile: Mapping[str, Any]) -> profile_pb2.UserProfile:
@@ -42,6 +48,30 @@ def to_profile(profile: Mapping[str, Any]) -> profile_pb2.UserProfile:
         else:
             setattr(message, field, value)
     return message
+
+
+def as_sent(profile: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a profile as it arrives: what the wire's types cannot hold is left out, so it is missing."""
+    return {name: value for name, value in profile.items() if _can_send(name, value)} | {
+        "pseudonym": b"made by the server"
+    }
+
+
+def _can_send(name: str, value: Any) -> bool:
+    kind = type(_WHOLE[name])
+    if kind is frozenset:
+        listed = isinstance(value, (set, frozenset, list, tuple))
+        return listed and all(isinstance(member, str) for member in value)
+    if kind is dict:
+        entries = value.items() if isinstance(value, dict) else [(None, None)]
+        return all(isinstance(key, str) and type(entry) is int for key, entry in entries)
+    if type(value) is not kind:
+        return False
+    if kind is str:
+        return name == "jurisdiction" or value in _CHOICES[name]
+    if kind is datetime:
+        return value.tzinfo is not None and value.year > 1
+    return kind is not int or abs(value) < 2**31 or (abs(value) < 2**63 and name in _LONG)
 
 
 def to_timestamp(value: datetime) -> timestamp_pb2.Timestamp:
