@@ -38,6 +38,7 @@ class ResponseReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     RESPONSE_REASON_FEWER_ELIGIBLE_THAN_K: _ClassVar[ResponseReason]
     RESPONSE_REASON_USER_UNKNOWN: _ClassVar[ResponseReason]
     RESPONSE_REASON_HISTORY_EMPTY: _ClassVar[ResponseReason]
+    RESPONSE_REASON_RULES_CHANGED: _ClassVar[ResponseReason]
 
 class Intent(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -62,6 +63,7 @@ RESPONSE_REASON_NOTHING_ELIGIBLE: ResponseReason
 RESPONSE_REASON_FEWER_ELIGIBLE_THAN_K: ResponseReason
 RESPONSE_REASON_USER_UNKNOWN: ResponseReason
 RESPONSE_REASON_HISTORY_EMPTY: ResponseReason
+RESPONSE_REASON_RULES_CHANGED: ResponseReason
 INTENT_UNSPECIFIED: Intent
 INTENT_RECOMMENDATION: Intent
 INTENT_USER_INITIATED: Intent
@@ -77,7 +79,7 @@ class RequestContext(_message.Message):
     def __init__(self, request_id: _Optional[str] = ..., placement: _Optional[str] = ..., campaign: _Optional[str] = ...) -> None: ...
 
 class RecommendRequest(_message.Message):
-    __slots__ = ("tenant_id", "user", "domain", "k", "risk_score_limit", "include_product_ids", "exclude_product_ids", "allow_seen", "context", "include_trace")
+    __slots__ = ("tenant_id", "user", "domain", "k", "risk_score_limit", "include_product_ids", "exclude_product_ids", "allow_seen", "context", "include_trace", "count_whole_domain")
     TENANT_ID_FIELD_NUMBER: _ClassVar[int]
     USER_FIELD_NUMBER: _ClassVar[int]
     DOMAIN_FIELD_NUMBER: _ClassVar[int]
@@ -88,6 +90,7 @@ class RecommendRequest(_message.Message):
     ALLOW_SEEN_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_TRACE_FIELD_NUMBER: _ClassVar[int]
+    COUNT_WHOLE_DOMAIN_FIELD_NUMBER: _ClassVar[int]
     tenant_id: str
     user: _profile_pb2.User
     domain: Domain
@@ -98,7 +101,8 @@ class RecommendRequest(_message.Message):
     allow_seen: bool
     context: RequestContext
     include_trace: bool
-    def __init__(self, tenant_id: _Optional[str] = ..., user: _Optional[_Union[_profile_pb2.User, _Mapping]] = ..., domain: _Optional[_Union[Domain, str]] = ..., k: _Optional[int] = ..., risk_score_limit: _Optional[int] = ..., include_product_ids: _Optional[_Iterable[str]] = ..., exclude_product_ids: _Optional[_Iterable[str]] = ..., allow_seen: _Optional[bool] = ..., context: _Optional[_Union[RequestContext, _Mapping]] = ..., include_trace: _Optional[bool] = ...) -> None: ...
+    count_whole_domain: bool
+    def __init__(self, tenant_id: _Optional[str] = ..., user: _Optional[_Union[_profile_pb2.User, _Mapping]] = ..., domain: _Optional[_Union[Domain, str]] = ..., k: _Optional[int] = ..., risk_score_limit: _Optional[int] = ..., include_product_ids: _Optional[_Iterable[str]] = ..., exclude_product_ids: _Optional[_Iterable[str]] = ..., allow_seen: _Optional[bool] = ..., context: _Optional[_Union[RequestContext, _Mapping]] = ..., include_trace: _Optional[bool] = ..., count_whole_domain: _Optional[bool] = ...) -> None: ...
 
 class RecommendedProduct(_message.Message):
     __slots__ = ("product_id", "score", "title", "family", "effective_level", "risk_score", "risk_score_limit", "warnings", "valid_until_time", "alternate_title", "issuer", "assumed_fields")
@@ -141,18 +145,22 @@ class WithheldCount(_message.Message):
     def __init__(self, code: _Optional[str] = ..., product_count: _Optional[int] = ..., example_product_id: _Optional[str] = ..., example_risk_score: _Optional[int] = ...) -> None: ...
 
 class Decision(_message.Message):
-    __slots__ = ("decision_time", "system_clock", "bundle_version", "policy_hash", "request_id")
+    __slots__ = ("decision_time", "system_clock", "bundle_version", "policy_hash", "request_id", "overlay_hash", "overlay_sequence")
     DECISION_TIME_FIELD_NUMBER: _ClassVar[int]
     SYSTEM_CLOCK_FIELD_NUMBER: _ClassVar[int]
     BUNDLE_VERSION_FIELD_NUMBER: _ClassVar[int]
     POLICY_HASH_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    OVERLAY_HASH_FIELD_NUMBER: _ClassVar[int]
+    OVERLAY_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     decision_time: _timestamp_pb2.Timestamp
     system_clock: bool
     bundle_version: str
     policy_hash: str
     request_id: str
-    def __init__(self, decision_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., system_clock: _Optional[bool] = ..., bundle_version: _Optional[str] = ..., policy_hash: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+    overlay_hash: str
+    overlay_sequence: int
+    def __init__(self, decision_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., system_clock: _Optional[bool] = ..., bundle_version: _Optional[str] = ..., policy_hash: _Optional[str] = ..., request_id: _Optional[str] = ..., overlay_hash: _Optional[str] = ..., overlay_sequence: _Optional[int] = ...) -> None: ...
 
 class StageTiming(_message.Message):
     __slots__ = ("stage", "elapsed", "row_count")
