@@ -1,8 +1,9 @@
 """The simulated users' profiles: questionnaires with dates, finances, needs, and what is missing of them.
 
-Six users in a hundred have no profile at all; of the rest about one in five could be shown no rated product:
-the questionnaire is missing or expired, a changed level is not confirmed, the user is blocked or did not
-consent. Users 0 and 1 are personas: complete profiles, the same tastes, one cautious and one bold.
+Six users in a hundred have no profile at all; of the rest about one in five has no valid assessment: the
+questionnaire is missing or expired, a changed level is not confirmed. A few are blocked, did not consent, or
+have a profile that was not synchronised for days; every other field is missing for one or two in a hundred.
+Users 0 and 1 are personas: complete profiles, the same tastes, one cautious and one bold.
 """
 
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from training.simulate.gaps import choose, dates_from, days_from, keep_where, to_arrow, with_gaps
+from suitability.records import INSURANCE_FAMILIES, INVESTMENT_FAMILIES
+from training.simulate.gaps import choose, dates_from, days_from, keep_where, to_arrow
 from training.simulate.settings import SimulationSettings
 from training.simulate.words import ISSUERS
 
@@ -20,7 +22,24 @@ LEVEL_WEIGHTS: Final = (4, 14, 26, 30, 18, 8)
 CAUTIOUS_LEVEL: Final = 2
 BOLD_LEVEL: Final = 5
 PERSONA_COUNT: Final = 2
-KNOWN_FAMILIES: Final = ("WEALTH", "FUND", "TRUST", "STRUCTURED")
+AGE_YEARS: Final = (16, 84)
+NEEDS: Final = (
+    ("life",),
+    ("life", "illness"),
+    ("illness", "accident"),
+    ("retirement", "savings"),
+    ("growth", "retirement"),
+    (),
+)
+OBJECTIVES: Final = (
+    ("preserve",),
+    ("preserve", "income"),
+    ("income",),
+    ("income", "growth"),
+    ("income", "growth"),
+    ("growth", "speculate"),
+)
+TEXT_LIST: Final = pa.list_(pa.string())
 
 
 @dataclass(frozen=True)
@@ -63,20 +82,28 @@ def draw_people(settings: SimulationSettings, rng: np.random.Generator) -> Peopl
 
 
 def _identity(settings: SimulationSettings, count: int, rng: np.random.Generator) -> dict[str, Any]:
-    age_days = rng.integers(17 * 365, 82 * 365, count)
-    age_days[:PERSONA_COUNT] = 38 * 365
-    minor = age_days < 18 * 365 + 5
+    # Half of the users are under 41, nine in a hundred are 65 or older, and very few are minors.
+    youngest, oldest = AGE_YEARS
+    ages = youngest + (oldest - youngest) * rng.beta(1.6, 2.6, count)
+    age_days = _with_persona((ages * 365.25).astype(np.int64), 38 * 365)
+    stale = _with_persona(rng.random(count) < 0.02, False)
+    minor = age_days < 18 * 365.25
     capacity = np.where(minor, "LIMITED", choose(["FULL", "LIMITED", "NONE"], [985, 10, 5], count, rng))
     return {
-        "profile_as_of": days_from(settings.now, np.zeros(count, dtype=np.int64)),
-        "client_type": with_gaps(choose(["RETAIL", "PROFESSIONAL"], [97, 3], count, rng), 0.05, rng),
+        # Profiles are synchronised at midnight; those that were not have been waiting for days.
+        "profile_as_of": _gaps(
+            days_from(settings.now, -np.where(stale, rng.integers(2, 40, count), 0)), 0.005, rng
+        ),
+        "client_type": _gaps(
+            _with_persona(choose(["RETAIL", "PROFESSIONAL"], [97, 3], count, rng), "RETAIL"), 0.05, rng
+        ),
         "capacity": _gaps(_with_persona(capacity, "FULL"), 0.01, rng),
-        "birth_date": _gaps(dates_from(settings.now, -age_days), 0.02, rng),
+        "birth_date": _gaps(dates_from(settings.now, -age_days), 0.01, rng),
         "jurisdiction": _gaps(
             _with_persona(choose(["CN", "HK", "SG"], [94, 5, 1], count, rng), "CN"), 0.01, rng
         ),
-        "us_person": _gaps(_with_persona(rng.random(count) < 0.007, False), 0.02, rng),
-        "vulnerable": _gaps(_with_persona(rng.random(count) < 0.04, False), 0.02, rng),
+        "us_person": _gaps(_with_persona(rng.random(count) < 0.007, False), 0.01, rng),
+        "vulnerable": _gaps(_with_persona(rng.random(count) < 0.03, False), 0.01, rng),
         "blocked": _gaps(_with_persona(rng.random(count) < 0.01, False), 0.005, rng),
         "consent_sensitive": _gaps(_with_persona(rng.random(count) >= 0.05, True), 0.02, rng),
     }
@@ -106,69 +133,75 @@ def _questionnaire(
 
 def _tolerance(levels: npt.NDArray[np.int64], rng: np.random.Generator) -> dict[str, Any]:
     count = len(levels)
-    knowledge = np.clip(levels[:, None] - 2 + rng.integers(-1, 3, (count, len(KNOWN_FAMILIES))), 0, 3)
-    maps = [list(zip(KNOWN_FAMILIES, row, strict=True)) for row in knowledge.tolist()]
-    loss = np.clip(levels - 1, 0, 2)
-    sets = (
-        ["preserve"],
-        ["preserve", "income"],
-        ["income"],
-        ["income", "growth"],
-        ["growth"],
-        ["growth", "speculate"],
-    )
-    lists = pa.list_(pa.string())
+    families = sorted(INVESTMENT_FAMILIES | INSURANCE_FAMILIES)
+    knowledge = np.clip(levels[:, None] - 1 + rng.integers(-2, 3, (count, len(families))), 0, 3)
+    knowledge[:PERSONA_COUNT] = np.clip(levels[:PERSONA_COUNT, None], 1, 3)
+    maps = [list(zip(families, row, strict=True)) for row in knowledge.tolist()]
+    # A third of the boldest could bear to lose more than they invested.
+    loss = np.where((levels == BOLD_LEVEL) & (rng.random(count) < 0.3), 3, np.clip(levels - 1, 0, 2))
     return {
-        "knowledge": _gaps(pa.array(maps, pa.map_(pa.string(), pa.int64())), 0.05, rng),
-        "loss_capacity": _gaps(loss, 0.03, rng),
-        "max_loss_bps": _gaps(rng.integers(2, 50, count) * 100, 0.05, rng),
-        "horizon_months": _gaps(12 * levels + rng.integers(0, 60, count), 0.03, rng),
-        "objectives": _gaps(pa.array([sets[level] for level in levels], lists), 0.03, rng),
+        "knowledge": _gaps(pa.array(maps, pa.map_(pa.string(), pa.int64())), 0.02, rng),
+        "loss_capacity": _gaps(loss, 0.015, rng),
+        "max_loss_bps": _gaps(_with_persona(rng.integers(5, 50, count) * 100, 3_000), 0.02, rng),
+        "horizon_months": _gaps(_with_persona(12 * levels + rng.integers(0, 60, count), 72), 0.015, rng),
+        "objectives": _gaps(pa.array([list(OBJECTIVES[level]) for level in levels], TEXT_LIST), 0.015, rng),
     }
 
 
 def _finances(
     settings: SimulationSettings, levels: npt.NDArray[np.int64], rng: np.random.Generator
 ) -> dict[str, Any]:
-    """Draws money in minor units, holdings, and insurance needs."""
+    """Draws money in minor units and currencies."""
     count = len(levels)
     liquid = np.minimum(np.exp(rng.normal(16.5, 1.4, count)), 1e12).astype(np.int64)
     income = np.minimum(np.exp(rng.normal(16.4, 0.7, count)), 1e12).astype(np.int64)
     liquid[:PERSONA_COUNT], income[:PERSONA_COUNT] = 50_000_000, 30_000_000
-    issuer_rows = rng.integers(len(ISSUERS), size=count)
-    held = [
-        [(ISSUERS[row][0], amount)] if amount else []
-        for row, amount in zip(
-            issuer_rows, (liquid * rng.choice([0, 0, 0.1], count)).astype(np.int64).tolist(), strict=True
-        )
-    ]
-    needs = choose(
-        [["life"], ["life", "illness"], ["retirement", "savings"], ["growth"], []],
-        [3, 3, 3, 2, 2],
-        count,
-        rng,
-    )
-    groups = choose([[], ["life"], ["illness"], ["accident"]], [70, 12, 10, 8], count, rng)
-    lists = pa.list_(pa.string())
+    budget = (income * _with_persona(rng.choice([0.05, 0.1, 0.2, 0.3], count), 0.2)).astype(np.int64)
+    currencies = choose([["CNY"], ["CNY", "HKD", "USD"]], [80, 20], count, rng)
     return {
-        "needs": _gaps(pa.array(needs.tolist(), lists), 0.05, rng),
-        "needs_on": _gaps(dates_from(settings.now, -rng.integers(1, 500, count)), 0.05, rng),
-        "liquid": _gaps(liquid, 0.03, rng),
-        "income": _gaps(income, 0.03, rng),
-        "premium_budget": _gaps(income // 10, 0.05, rng),
-        "currencies": _gaps(
-            pa.array(choose([["CNY"], ["CNY", "HKD", "USD"]], [80, 20], count, rng).tolist(), lists),
-            0.01,
-            rng,
-        ),
-        "held_issuer": _gaps(pa.array(held, pa.map_(pa.string(), pa.int64())), 0.02, rng),
-        "held_high_risk": _gaps((liquid * 0.05 * (levels >= 4)).astype(np.int64), 0.02, rng),
-        "held_dup_groups": _gaps(pa.array(groups.tolist(), lists), 0.02, rng),
+        "liquid": _gaps(liquid, 0.015, rng),
+        "income": _gaps(income, 0.015, rng),
+        "premium_budget": _gaps(budget, 0.03, rng),
+        "currencies": _gaps(pa.array(currencies.tolist(), TEXT_LIST), 0.01, rng),
+        **_holdings(liquid, levels, rng),
+        **_needs(settings, count, rng),
+    }
+
+
+def _holdings(
+    liquid: npt.NDArray[np.int64], levels: npt.NDArray[np.int64], rng: np.random.Generator
+) -> dict[str, Any]:
+    """Draws what is held already: one user in eight has a third of the money at one issuer."""
+    count = len(levels)
+    issuers = [ISSUERS[row][0] for row in rng.integers(len(ISSUERS), size=count)]
+    shares = _with_persona(rng.choice([0, 0.1, 0.5], count, p=[0.675, 0.2, 0.125]), 0.1)
+    held = [
+        [(issuer, amount)] if amount else []
+        for issuer, amount in zip(issuers, (liquid * shares).astype(np.int64).tolist(), strict=True)
+    ]
+    risky = _with_persona(rng.choice([0.02, 0.05, 0.3], count, p=[0.5, 0.4, 0.1]), 0.05) * (levels >= 4)
+    groups = _with_persona(choose([[], ["life"], ["illness"], ["accident"]], [70, 12, 10, 8], count, rng), [])
+    return {
+        "held_issuer": _gaps(pa.array(held, pa.map_(pa.string(), pa.int64())), 0.015, rng),
+        "held_high_risk": _gaps((liquid * risky).astype(np.int64), 0.015, rng),
+        "held_dup_groups": _gaps(pa.array(groups.tolist(), TEXT_LIST), 0.02, rng),
+    }
+
+
+def _needs(settings: SimulationSettings, count: int, rng: np.random.Generator) -> dict[str, Any]:
+    """Draws insurance needs; one statement in ten is older than a year."""
+    needs = [list(NEEDS[row]) for row in rng.choice(len(NEEDS), count, p=[0.2, 0.2, 0.15, 0.2, 0.1, 0.15])]
+    needs[:PERSONA_COUNT] = [["life", "retirement"]] * len(needs[:PERSONA_COUNT])
+    age = np.where(rng.random(count) < 0.10, rng.integers(370, 900, count), rng.integers(1, 300, count))
+    return {
+        "needs": _gaps(pa.array(needs, TEXT_LIST), 0.03, rng),
+        "needs_on": _gaps(dates_from(settings.now, -_with_persona(age, 30)), 0.02, rng),
     }
 
 
 def _with_persona(values: npt.NDArray[Any], value: Any) -> npt.NDArray[Any]:
-    values[:PERSONA_COUNT] = value
+    for row in range(min(PERSONA_COUNT, len(values))):  # One by one, because a value may itself be a list.
+        values[row] = value
     return values
 
 

@@ -1,7 +1,7 @@
 """The simulated financial and insurance products, with every catalogue field and realistic gaps.
 
-About one product in six has a flaw that a gate must catch: a missing field, an issuer's level that differs
-from the distributor's, an expired licence or window, not on sale, private. All names are invented.
+About two products in five have a flaw that alone keeps them from everybody: a missing field, an expired
+licence or window, not on sale, not in the app, private, sold out. All names are invented.
 """
 
 from dataclasses import dataclass
@@ -41,6 +41,11 @@ SCORE_BANDS: Final = {
     "SRI7": (0, 1500, 3000, 4500, 6000, 7500, 9000, 10000),
 }
 HORIZON_BY_LEVEL: Final = (0, 3, 12, 24, 36)
+PROTECTION_NEEDS: Final = {
+    "Term Life": "life",
+    "Critical Illness Cover": "illness",
+    "Accident Cover": "accident",
+}
 
 
 @dataclass(frozen=True)
@@ -60,9 +65,10 @@ def draw_products(
     """Returns the columns of the products, and a risk step 0 to 4 per product for behaviour to depend on."""
     core = _draw_core(settings.products, rng)
     columns = _identity(core, latents, rng)
+    titles = columns["title"]
     columns |= _sale(settings, core, rng)
     columns |= _risk(core, rng)
-    columns |= _audience(core, rng)
+    columns |= _audience(core, titles, rng)
     columns |= _money(core, rng)
     return columns, core.steps
 
@@ -130,7 +136,7 @@ def _sale(settings: SimulationSettings, core: _Core, rng: np.random.Generator) -
         "channels": with_gaps(pa.array(channels.tolist(), pa.list_(pa.string())), 0.02, rng),
         "licence_until": with_gaps(days_from(now, licence), 0.015, rng),
         "offering": np.where(rng.random(count) < private, "PRIVATE", "PUBLIC"),
-        "capacity_left": with_gaps(capacity, 0.02, rng),
+        "capacity_left": with_gaps(capacity, 0.01, rng),
     }
 
 
@@ -156,12 +162,12 @@ def _risk(core: _Core, rng: np.random.Generator) -> dict[str, Any]:
         "level_issuer": with_gaps(issuer, 0.02, rng),
         "level_distributor": with_gaps(core.levels, 0.02, rng),
         "risk_score": with_gaps(score, 0.5, rng),
-        "loss_class": with_gaps(loss_class, 0.02, rng),
-        "max_loss_bps": with_gaps(max_loss, 0.02, rng),
+        "loss_class": with_gaps(loss_class, 0.01, rng),
+        "max_loss_bps": with_gaps(max_loss, 0.01, rng),
     }
 
 
-def _audience(core: _Core, rng: np.random.Generator) -> dict[str, Any]:
+def _audience(core: _Core, titles: list[str], rng: np.random.Generator) -> dict[str, Any]:
     count = len(core.families)
     horizon = np.array([HORIZON_BY_LEVEL[step] for step in core.steps], dtype=np.int64)
     objectives = [
@@ -173,23 +179,23 @@ def _audience(core: _Core, rng: np.random.Generator) -> dict[str, Any]:
         for step in core.steps
     ]
     negative = [["speculate"] if step <= 1 else ["preserve"] if step >= 3 else [] for step in core.steps]
-    needs = [_needs(str(family), rng) for family in core.families]
+    needs = [_needs(str(family), title) for family, title in zip(core.families, titles, strict=True)]
     text_list = pa.list_(pa.string())
     return {
-        "retail": with_gaps(choose(["Y", "NEUTRAL", "N"], [90, 6, 4], count, rng), 0.02, rng),
-        "min_knowledge": with_gaps(np.maximum(core.steps - 1, 0), 0.02, rng),
-        "min_horizon_months": with_gaps(np.where(core.insurance, 60, horizon), 0.02, rng),
-        "min_age": with_gaps(np.full(count, 18), 0.01, rng),
-        "max_age": with_gaps(np.where(core.insurance, 65, rng.choice([80, 100], count)), 0.01, rng),
+        "retail": with_gaps(choose(["Y", "NEUTRAL", "N"], [90, 6, 4], count, rng), 0.01, rng),
+        "min_knowledge": with_gaps(np.maximum(core.steps - 1, 0), 0.01, rng),
+        "min_horizon_months": with_gaps(np.where(core.insurance, 60, horizon), 0.01, rng),
+        "min_age": with_gaps(np.full(count, 18), 0.005, rng),
+        "max_age": with_gaps(np.where(core.insurance, 65, rng.choice([80, 100], count)), 0.005, rng),
         "jurisdictions": with_gaps(
             pa.array(choose([["CN"], ["CN", "HK"], ["HK"]], [80, 17, 3], count, rng).tolist(), text_list),
             0.01,
             rng,
         ),
         "us_persons_ok": rng.random(count) < 0.15,
-        "objectives_y": with_gaps(pa.array(objectives, text_list), 0.02, rng),
-        "objectives_n": with_gaps(pa.array(negative, text_list), 0.02, rng),
-        "needs_served": with_gaps(pa.array(needs, text_list), 0.02, rng),
+        "objectives_y": with_gaps(pa.array(objectives, text_list), 0.01, rng),
+        "objectives_n": with_gaps(pa.array(negative, text_list), 0.01, rng),
+        "needs_served": with_gaps(pa.array(needs, text_list), 0.01, rng),
         "dup_group": pa.array(
             [
                 need[0] if family == "INS_PROTECTION" and need else None
@@ -200,9 +206,10 @@ def _audience(core: _Core, rng: np.random.Generator) -> dict[str, Any]:
     }
 
 
-def _needs(family: str, rng: np.random.Generator) -> list[str] | None:
+def _needs(family: str, title: str) -> list[str] | None:
+    """Returns the insurance needs that a product serves; protection serves what its title says."""
     if family == "INS_PROTECTION":
-        return [("life", "illness", "accident")[int(rng.integers(3))]]
+        return [need for kind, need in PROTECTION_NEEDS.items() if kind in title]
     return {"INS_PAR_UL": ["retirement", "savings"], "INS_LINKED": ["retirement", "growth"]}.get(family)
 
 
@@ -212,11 +219,11 @@ def _money(core: _Core, rng: np.random.Generator) -> dict[str, Any]:
     smallest = {"FUND": 1_000, "WEALTH": 100_000, "STRUCTURED": 5_000_000, "TRUST": 100_000_000}
     base = np.array([smallest.get(str(family), 100_000) for family in core.families], dtype=np.int64)
     pay_years = rng.choice(np.array([0, 1, 5, 10, 20]), count)
-    premium = rng.integers(20, 2_000, count) * 10_000
+    premium = rng.integers(10, 300, count) * 10_000  # 1,000 to 30,000 yuan a year.
     annual, single = core.insurance & (pay_years > 0), core.insurance & (pay_years == 0)
     return {
         "currency": with_gaps(choose(["CNY", "USD", "HKD"], [94, 4, 2], count, rng), 0.01, rng),
-        "min_amount": with_gaps(base * rng.choice(np.array([1, 1, 5, 10]), count), 0.02, rng),
+        "min_amount": with_gaps(base * rng.choice(np.array([1, 1, 5, 10]), count), 0.01, rng),
         "pay_years": pa.array(pay_years, mask=~core.insurance),
         "annual_premium": pa.array(premium, mask=~annual),
         "single_premium": pa.array(premium * 5, mask=~single),

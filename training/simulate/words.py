@@ -280,7 +280,11 @@ PRODUCT_KINDS: Final = {
     "FUND": (("Money Fund", "货币基金"), ("Bond Fund", "债券基金"), ("Mixed Fund", "混合基金")),
     "TRUST": (("Trust Plan", "信托计划"), ("Income Trust", "收益信托")),
     "STRUCTURED": (("Linked Note", "挂钩票据"), ("Structured Deposit", "结构性产品")),
-    "INS_PROTECTION": (("Term Life", "定期寿险"), ("Critical Illness Cover", "重大疾病保险")),
+    "INS_PROTECTION": (
+        ("Term Life", "定期寿险"),
+        ("Critical Illness Cover", "重大疾病保险"),
+        ("Accident Cover", "意外伤害保险"),
+    ),
     "INS_PAR_UL": (("Participating Annuity", "分红年金"), ("Universal Life", "万能寿险")),
     "INS_LINKED": (("Unit-Linked Life", "投资连结保险"), ("Linked Annuity", "投连年金")),
 }
