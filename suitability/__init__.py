@@ -7,17 +7,22 @@ and imports nothing of ours.
 from suitability.cautions import warnings
 from suitability.codes import CODES, CODES_BY_NUMBER, ReasonCode, code_mask, codes_of_mask, in_order, waivable
 from suitability.errors import (
+    DocumentError,
+    OverlayError,
     PolicyError,
     PolicyKeyError,
     PolicyReadError,
     PolicySyntaxError,
     PolicyValueError,
+    RecordError,
+    SignatureError,
     SuitabilityError,
 )
 from suitability.evaluate import evaluate
+from suitability.overlay import Overlay, is_tighter, load_overlay, tighten
 from suitability.policy import Policy, default_policy_path, load_policy
 from suitability.policy_lint import lint
-from suitability.predicates import LEARNING_PREDICATE_LAST, PREDICATES
+from suitability.predicates.table import LEARNING_PREDICATE_LAST, PREDICATES
 from suitability.ratings import (
     applied_risk_score_limit,
     effective_level,
@@ -32,6 +37,9 @@ __all__ = [
     "CODES_BY_NUMBER",
     "LEARNING_PREDICATE_LAST",
     "PREDICATES",
+    "DocumentError",
+    "Overlay",
+    "OverlayError",
     "Policy",
     "PolicyError",
     "PolicyKeyError",
@@ -39,6 +47,8 @@ __all__ = [
     "PolicySyntaxError",
     "PolicyValueError",
     "ReasonCode",
+    "RecordError",
+    "SignatureError",
     "SuitabilityError",
     "applied_risk_score_limit",
     "code_mask",
@@ -51,8 +61,11 @@ __all__ = [
     "in_order",
     "is_learning",
     "is_rated",
+    "is_tighter",
     "lint",
+    "load_overlay",
     "load_policy",
+    "tighten",
     "valid_until",
     "waivable",
     "warnings",

@@ -1,27 +1,44 @@
 """Errors of the suitability package.
 
 SuitabilityError
-└── PolicyError              the policy cannot be used; the message names the key path
-    ├── PolicyReadError      the file cannot be read or is too large
-    ├── PolicySyntaxError    the bytes are not one JSON object
-    ├── PolicyKeyError       a key is unknown, missing or given twice
-    └── PolicyValueError     a value has the wrong type or lies out of range
+├── DocumentError                a JSON document cannot be used; the message names the key path
+│   ├── PolicyError              the policy cannot be used
+│   │   ├── PolicyReadError      the file cannot be read or is too large
+│   │   ├── PolicySyntaxError    the bytes are not one JSON object
+│   │   ├── PolicyKeyError       a key is unknown, missing or given twice
+│   │   ├── PolicyValueError     a value has the wrong type or lies out of range
+│   │   └── OverlayError         the overlay cannot be read, or it does not tighten
+│   ├── SignatureError           the signatures cannot be read, or they do not hold
+│   │   └── SigningKeyError      a private key or the file of public keys cannot be used
+│   └── RecordError              a user's or product's record cannot be read
+└── SimulationError              a population cannot be judged, or a gate differs from the definition
 
 `evaluate` raises none of them: what it cannot decide, it denies.
 """
+
+from typing import ClassVar
 
 
 class SuitabilityError(Exception):
     """Is the root of this package's errors."""
 
 
-class PolicyError(SuitabilityError):
-    """Says that a policy cannot be used."""
+class DocumentError(SuitabilityError):
+    """Says that a JSON document cannot be used."""
+
+    document: ClassVar[str] = "document"
 
     def __init__(self, message: str, path: str = "") -> None:
-        """Keeps the key path, for example `risk_matrix.CN5.3`, beside the message."""
-        super().__init__(f"policy key {path}: {message}" if path else f"policy: {message}")
+        """Keeps message and key path, for example `risk_matrix.CN5.3`, beside the whole text."""
+        super().__init__(f"{self.document} key {path}: {message}" if path else f"{self.document}: {message}")
+        self.message = message
         self.path = path
+
+
+class PolicyError(DocumentError):
+    """Says that a policy cannot be used."""
+
+    document = "policy"
 
 
 class PolicyReadError(PolicyError):
@@ -38,3 +55,31 @@ class PolicyKeyError(PolicyError):
 
 class PolicyValueError(PolicyError):
     """Says that a value has the wrong type or lies out of range."""
+
+
+class OverlayError(PolicyError):
+    """Says that an overlay cannot be used: it cannot be read, or it does not tighten."""
+
+    document = "overlay"
+
+
+class SignatureError(DocumentError):
+    """Says that signatures cannot be read, or why they do not hold."""
+
+    document = "signatures"
+
+
+class SigningKeyError(SignatureError):
+    """Says that a private key or the file of public keys cannot be used."""
+
+    document = "keys"
+
+
+class RecordError(DocumentError):
+    """Says that a user's or product's record cannot be read from JSON."""
+
+    document = "record"
+
+
+class SimulationError(SuitabilityError):
+    """Says that a population cannot be judged, or that a gate differs from the definition."""

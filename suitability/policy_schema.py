@@ -1,4 +1,7 @@
-"""Describes the shape of a policy: every key, its type and its range, as one table."""
+"""Describes the shape of a policy: every key, its type and its range, as one table.
+
+The overlay, signatures and keys describe theirs with the same parts and `check_shape`.
+"""
 
 import re
 from collections.abc import Mapping
@@ -112,6 +115,21 @@ class Wholes:
             Whole(0, RISK_SCORE_MAX).check(member, f"{path}[{position}]")
 
 
+@dataclass(frozen=True)
+class ListOf:
+    """Wants a list of at most so many members, each of one shape."""
+
+    shape: Mapping[str, Any]
+    count_max: int
+
+    def check(self, value: object, path: str) -> None:
+        """Raises PolicyKeyError or PolicyValueError where the value is anything else."""
+        if not isinstance(value, (list, tuple)) or len(value) > self.count_max:
+            raise PolicyValueError(f"expected a list of at most {self.count_max}, got {value!r:.80}", path)
+        for position, member in enumerate(value):
+            check_shape(member, self.shape, f"{path}[{position}]")
+
+
 _LEVEL = Whole(0, max(SCALE_LEVEL_MAX.values()))
 _MONTHS = Whole(0, 1200)
 _COUNT = Whole(0, 1000)
@@ -178,17 +196,14 @@ SCHEMA: Mapping[str, Any] = MappingProxyType(
 
 def check_schema(policy: object) -> None:
     """Checks the shape of a policy. Raises: PolicyKeyError, PolicyValueError, each with the key path."""
-    _check(policy, SCHEMA, "")
+    check_shape(policy, SCHEMA)
 
 
-def parse_instant(value: object) -> datetime:
-    """Parses an RFC 3339 instant into UTC. Raises: ValueError, OverflowError."""
-    if not isinstance(value, str) or not _RFC3339.fullmatch(value):
-        raise ValueError(f"expected an RFC 3339 instant with zone, got {value!r:.80}")
-    return datetime.fromisoformat(value).astimezone(UTC)
+def check_shape(value: object, shape: Any, path: str = "") -> None:
+    """Checks a value against a shape: a part such as Whole, or a mapping from every key to its shape.
 
-
-def _check(value: object, shape: Any, path: str) -> None:
+    Raises: PolicyKeyError, PolicyValueError, each with the key path.
+    """
     if not isinstance(shape, Mapping):
         shape.check(value, path)
         return
@@ -196,11 +211,20 @@ def _check(value: object, shape: Any, path: str) -> None:
         raise PolicyValueError(f"expected an object, got {type(value).__name__}", path)
     for name in value:
         if name not in shape:
-            raise PolicyKeyError(f"expected one of {', '.join(shape)}, got an unknown key", _join(path, name))
+            raise PolicyKeyError(
+                f"expected one of {', '.join(shape)}, got an unknown key", _join(path, f"{name!s:.80}")
+            )
     for name, member in shape.items():
         if name not in value:
             raise PolicyKeyError("expected a value, got no such key", _join(path, name))
-        _check(value[name], member, _join(path, name))
+        check_shape(value[name], member, _join(path, name))
+
+
+def parse_instant(value: object) -> datetime:
+    """Parses an RFC 3339 instant into UTC. Raises: ValueError, OverflowError."""
+    if not isinstance(value, str) or not _RFC3339.fullmatch(value):
+        raise ValueError(f"expected an RFC 3339 instant with zone, got {value!r:.80}")
+    return datetime.fromisoformat(value).astimezone(UTC)
 
 
 def _join(path: str, name: object) -> str:

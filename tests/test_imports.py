@@ -16,9 +16,12 @@ NUMPY_ONLY = ("index/features.py", "index/fields.py", "index/reference.py")
 NUMPY_ONLY_ALLOWED = {"numpy", "index.errors", "index.fields", "suitability"}
 # A heavy library's doors: the only modules of ours that import it.
 DOORS = {
+    "cryptography": {"suitability/signatures.py"},
     "faiss": {"index/ann.py"},
     "server._kernel": {"server/native.py"},
 }
+# The parts of suitability around the rules: they show, sign and simulate.
+SUITABILITY_TOOLS = ("suitability/__main__.py", "suitability/signatures.py", "suitability/tools/")
 # Libraries whose import name is not the name they are installed by.
 INSTALLED_AS = {
     "faiss": "faiss-cpu",
@@ -43,9 +46,9 @@ NEVER_LOADED = {
         "onnxruntime",
         "faiss",
         "grpc",
-        "pyarrow",
         "pydantic",
         "google.protobuf",
+        "server",
     ),
     "training": ("faiss", "onnxruntime", "grpc", "prudence"),
     "export": ("faiss", "grpc", "prudence"),
@@ -103,15 +106,48 @@ def test_what_training_and_serving_share_needs_numpy_only(module: str) -> None:
     assert strange == []
 
 
-def test_suitability_needs_the_standard_library_and_numpy_only() -> None:
+def rules_of_suitability() -> list[Path]:
+    return [
+        path
+        for path in modules_of("suitability")
+        if not path.relative_to(ROOT).as_posix().startswith(SUITABILITY_TOOLS)
+    ]
+
+
+def test_the_rules_need_the_standard_library_and_numpy_only() -> None:
     allowed = sys.stdlib_module_names | {"numpy", "suitability"}
     strange = {
         f"{path.name}: {name}"
-        for path in modules_of("suitability")
+        for path in rules_of_suitability()
         for name in imports_of(path)
         if name.partition(".")[0] not in allowed
     }
     assert strange == set()
+
+
+def test_the_rules_know_neither_signatures_nor_tools() -> None:
+    users = {
+        path.name
+        for path in rules_of_suitability()
+        for library in ("suitability.signatures", "suitability.tools", "suitability.__main__")
+        if imports_library(path, library)
+    }
+    assert users == set()
+
+
+def test_importing_suitability_loads_no_library_of_its_tools() -> None:
+    script = "import sys, suitability; print(','.join(sorted(set(sys.argv[1:]) & set(sys.modules))))"
+    libraries = ("cryptography", "rich", "pyarrow", "matplotlib")
+    done = subprocess.run(
+        [sys.executable, "-c", script, *libraries],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == ""
 
 
 @pytest.mark.parametrize("library", sorted(DOORS))

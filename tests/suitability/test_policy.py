@@ -16,7 +16,7 @@ from suitability import (
     lint,
     load_policy,
 )
-from suitability.policy import canonical_bytes
+from suitability.json_documents import canonical_bytes
 
 DEFAULT = default_policy_path().read_bytes()
 
