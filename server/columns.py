@@ -8,8 +8,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from suitability import predicates, ratings, records
+from suitability import ratings, records
 from suitability.policy import Policy
+from suitability.predicates.pair import Pair
+from suitability.predicates.product import check_status
 
 NEVER_US: Final = 2**62
 """An instant, in microseconds, that no clock reaches."""
@@ -129,7 +131,7 @@ def _shown(values: list[int | None], financial: NDArray[np.bool_]) -> tuple[int 
 
 def _status_code(product: Mapping[str, Any], policy: Policy) -> str:
     """Returns predicate 1's code, "" where it passes; it reads neither user nor clock nor channel."""
-    return predicates.check_status(predicates.Pair(None, product, policy, _EPOCH, None)) or ""
+    return check_status(Pair(None, product, policy, _EPOCH, None)) or ""
 
 
 def _level_code(level: int | None, policy: Policy) -> str:

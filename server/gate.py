@@ -15,9 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.columns import NEVER_US, compile_columns, from_microseconds, to_microseconds
-from suitability import codes, predicates, ratings, records, validity
+from suitability import codes, ratings, records, validity
 from suitability.policy import Policy
 from suitability.policy_schema import parse_instant
+from suitability.predicates.assessment import check_assessment
+from suitability.predicates.pair import Pair
+from suitability.predicates.user import check_user
 
 Rows = NDArray[np.int64]
 Masks = NDArray[np.uint64]
@@ -115,9 +118,9 @@ class Gate:
             channel: sales channel.
             risk_score_limit: the request's own limit, 0 to 10000; it can only tighten.
         """
-        pair = predicates.Pair(profile, _CLASSES[_INVESTMENT], self.policy, now, channel, risk_score_limit)
-        user_code = predicates.check_user(pair) or ""
-        assessment_code = predicates.check_assessment(pair) or ""
+        pair = Pair(profile, _CLASSES[_INVESTMENT], self.policy, now, channel, risk_score_limit)
+        user_code = check_user(pair) or ""
+        assessment_code = check_assessment(pair) or ""
         limit = ratings.applied_risk_score_limit(profile, self.policy, risk_score_limit)
         return GateUser(
             profile=profile,

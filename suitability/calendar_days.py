@@ -47,6 +47,11 @@ def age_rounded_up(birth: date, today: date) -> int:
     return today.year - birth.year - (today < min(_birthdays(birth, today.year)))
 
 
+def age_rounded_down(birth: date, today: date) -> int:
+    """Returns the age in whole years where a leap-day birthday falls on 1 March in common years."""
+    return today.year - birth.year - (today < max(_birthdays(birth, today.year)))
+
+
 def _birthdays(birth: date, year: int) -> tuple[date, ...]:
     if (birth.month, birth.day) != (2, 29) or calendar.isleap(year):
         return (date(year, birth.month, birth.day),)

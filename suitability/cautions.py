@@ -11,7 +11,7 @@ from typing import Any
 
 from suitability.calendar_days import add_months, age_rounded_up
 from suitability.policy import Policy
-from suitability.predicates import Pair
+from suitability.predicates.pair import Pair
 from suitability.ratings import (
     applied_risk_score_limit,
     effective_level,

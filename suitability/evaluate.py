@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import Any
 
 from suitability.policy import Policy
-from suitability.predicates import LEARNING_PREDICATE_LAST, PREDICATES, Pair, Predicate
-from suitability.ratings import is_learning
+from suitability.predicates.pair import Pair
+from suitability.predicates.table import LEARNING_PREDICATE_LAST, PREDICATES, Predicate
 
 PREDICATE_ERROR = "SYS_PREDICATE_ERROR"
 
@@ -47,7 +47,7 @@ def evaluate(
 
 def _apply(predicate: Predicate, pair: Pair) -> str | None:
     try:
-        if predicate.number > LEARNING_PREDICATE_LAST and is_learning(pair.product):
+        if predicate.number > LEARNING_PREDICATE_LAST and pair.learning:
             return None
         return predicate.function(pair)
     except Exception:  # noqa: BLE001 - whatever went wrong, the answer is a coded no.

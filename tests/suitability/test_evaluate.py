@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 import pytest
 
 from suitability import CODES, PREDICATES, evaluate, load_policy
-from suitability import predicates as predicate_module
+from suitability.predicates.table import Predicate
 from suitability.records import PRODUCT_FIELDS, USER_FIELDS
 
 SHANGHAI = timezone(timedelta(hours=8))
@@ -368,6 +368,6 @@ def test_a_predicate_that_raises_denies(user, product, policy, now, monkeypatch)
     def fail(pair):
         raise ZeroDivisionError
 
-    table = (*PREDICATES, predicate_module.Predicate(26, "fail", fail))
+    table = (*PREDICATES, Predicate(26, "fail", fail))
     monkeypatch.setitem(evaluate.__globals__, "PREDICATES", table)
     assert evaluate(user, product, policy, now, "app") == {"SYS_PREDICATE_ERROR"}
