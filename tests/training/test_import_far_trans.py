@@ -11,6 +11,7 @@ from training.data_commands import main
 from training.dataset import parse_clock, read_source
 from training.errors import MissingFileError, SchemaError
 from training.importers.far_trans import import_far_trans
+from training.importers.far_trans_estimates import estimate_assets, estimate_customers, estimate_holdings
 from training.quality import check_data
 
 ROOT = Path(__file__).parents[2]
@@ -189,6 +190,69 @@ def test_the_command_writes_a_data_set_with_its_licence(tmp_path, capsys):
     assert (source.licence, source.clock) == ("CC BY 4.0", "2022-11-29T00:00:00Z")
     assert "10.5525/gla.researchdata.1658" in source.attribution
     assert pyarrow.parquet.read_table(tmp_path / "data" / "products.parquet").num_rows == 3
+
+
+def test_what_the_kind_of_an_asset_suggests_is_an_estimate_and_not_stated(imported, assumed):
+    assert {row["loss_class"] for row in rows(imported.products, "id").values()} == {None}
+    products = rows(assumed.products, "id")
+    # A balanced fund, a stock and, in the row that counts, a corporate bond.
+    assert [products[id_]["loss_class"] for id_ in ("GR01", "GR02", "GR03")] == [1, 2, 2]
+    assert [products[id_]["min_amount"] for id_ in ("GR01", "GR02", "GR03")] == [10_000, 10_000, 100_000]
+    assert products["GR02"]["objectives_n"] == ["preserve"]
+    assert {"loss_class", "min_amount", "objectives_n"} <= set(products["GR02"]["assumed"])
+
+
+def test_an_unknown_kind_of_asset_has_no_estimate():
+    found = estimate_assets([("MTF", "Structured"), ("MTF", "Money Market"), ("Boat", None)])
+    assert found["loss_class"].to_pylist() == [None, 1, None]
+    assert found["objectives_y"].to_pylist() == [None, ["preserve", "income"], None]
+
+
+def test_money_at_hand_is_the_lower_end_of_the_band_of_investment_capacity(assumed):
+    liquid = {id_: row["liquid"] for id_, row in rows(assumed.profiles, "user_id").items()}
+    assert liquid == {"AAA": 1_000_000, "BBB": 8_000_000, "CCC": None, "DDD": 1_000_000}
+
+
+def test_only_natural_persons_are_assumed_to_have_capacity():
+    found = estimate_customers([1] * 3, ["Professional", "Legal Entity", "Inactive"], [None] * 3)
+    assert found["capacity"].to_pylist() == ["FULL", None, None]
+
+
+def test_a_sole_proprietor_is_no_professional_client(tmp_path):
+    folder = write_far_trans(tmp_path / "far-trans")
+    path = folder / "customer_information.csv"
+    path.write_text(CUSTOMERS.replace("Mass", "Professional"), encoding="utf-8")
+    profiles = rows(import_far_trans(folder).profiles, "user_id")
+    assert {row["client_type"] for row in profiles.values()} == {None}
+
+
+def test_a_predicted_risk_level_suggests_as_much_as_a_stated_one(assumed):
+    profiles = rows(assumed.profiles, "user_id")
+    assert profiles["BBB"]["objectives"] == ["income", "growth", "speculate"]
+    assert (profiles["DDD"]["loss_capacity"], profiles["DDD"]["max_loss_bps"]) == (1, 1_500)
+    assert profiles["CCC"]["objectives"] is None
+
+
+def test_holdings_are_purchases_less_sales_at_cost(assumed):
+    held = {id_: dict(row["held_issuer"]) for id_, row in rows(assumed.profiles, "user_id").items()}
+    # Two purchases without an amount count as 1,000 euros each; the stated one is 100.50 euros.
+    assert held["AAA"] == {"GR01": 200_000, "GR02": 10_050}
+    # A sale and a purchase of unknown amounts, an asset that nobody knows; a purchase after the clock.
+    assert held["BBB"] == {"GR99": 100_000}
+    assert held["DDD"] == {}
+
+
+def test_holdings_of_high_and_of_unknown_level_count_as_high_risk():
+    trades = [("u", "high", 5), ("u", "unknown", 7), ("u", "low", 11), ("v", "high", 3), ("v", "high", -4)]
+    found = estimate_holdings(["u", "v", "w"], trades, {"high": 4, "unknown": None, "low": 1})
+    assert found["held_high_risk"].to_pylist() == [12, 0, 0]
+    assert found["held_issuer"].to_pylist()[1:] == [[], []]
+
+
+def test_every_assumption_has_a_reason_and_fills_something(assumed):
+    counts = assumed.source.assumed
+    assert all(counts["products"].values())
+    assert all(counts["profiles"].values())
 
 
 @pytest.mark.parametrize("name", ["customer_information.csv", "asset_information.csv", "transactions.csv"])

@@ -12,12 +12,15 @@ asset_risk_bands.csv (ISIN, risk_band 0..3 or empty, source). Mapping, line by l
 * An asset's band is not stated by the publisher: it is an estimate, from asset_risk_bands.csv, else from the
   sub-category (bonds and funds only; the rule is that of the `metadata` rows of that file).
 * Buy -> purchase at its date, 00:00 UTC. Sell is counted and left out: it says nothing about liking.
+* customerType Professional is a sole proprietor, no professional client: client_type stays missing, RETAIL.
 * Everything else that suitability needs is not stated and stays missing: a strict import shows nobody
-  anything.
+  anything. What can be estimated from customerType, investmentCapacity, the kind of an asset and the trades
+  is offered to an assumptions file (far_trans_estimates.py).
 
 Source: Sanz-Cruzado, Droukas, McCreadie 2024, doi 10.5525/gla.researchdata.1658, CC BY 4.0.
 """
 
+import re
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,6 +31,12 @@ import pyarrow.compute
 
 from training.dataset import DataSource
 from training.errors import MissingFileError
+from training.importers.far_trans_estimates import (
+    ORDER,
+    estimate_assets,
+    estimate_customers,
+    estimate_holdings,
+)
 from training.importers.imported import ImportedData
 from training.schema import ARROW_TYPES, INTERACTIONS, PRODUCTS, PROFILES, Kind
 from training.tables import Fault, RawTable, from_columns, parse_text, read_csv_text
@@ -45,6 +54,7 @@ PREDICTED_LEVELS: Final = {f"Predicted_{name}": level for name, level in RISK_LE
 FAMILIES: Final = {"MTF": "FUND", "Stock": "WEALTH", "Bond": "WEALTH"}
 BAND_LEVELS: Final = {"0": 1, "1": 2, "2": 3, "3": 4}
 FILLER_DATE: Final = "2000-01-01"
+AMOUNT_PATTERN: Final = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?\Z")
 BANDS_BY_SUBCATEGORY: Final = {
     ("Bond", "Government"): 0,
     ("Bond", "Corporate"): 1,
@@ -73,9 +83,13 @@ def import_far_trans(directory: Path) -> ImportedData:
     """
     if not directory.is_dir():
         raise MissingFileError(f"far-trans: expected a directory at {directory}, found none")
-    products, levels = _read_assets(directory)
-    profiles, predicted, customer_counts = _read_customers(directory)
-    interactions, trade_counts = _read_trades(directory)
+    products, asset_estimates = _read_assets(directory)
+    profiles, customer_estimates, customer_counts = _read_customers(directory)
+    interactions, trades, trade_counts = _read_trades(directory)
+    assets: list[Any] = products.table.column("id").to_pylist()
+    user_ids: list[Any] = profiles.table.column("user_id").to_pylist()
+    levels = dict(zip(assets, asset_estimates["level_issuer"].to_pylist(), strict=True))
+    holdings = estimate_holdings(user_ids, trades, levels)
     source = DataSource(
         name="far-trans",
         simulated=False,
@@ -85,15 +99,19 @@ def import_far_trans(directory: Path) -> ImportedData:
         notes=NOTES,
         counts={"assets": products.table.num_rows, **customer_counts, **trade_counts},
     )
-    estimates = {
-        "products": {"level_issuer": levels, "level_distributor": levels},
-        "profiles": {"risk_level": predicted},
-    }
+    estimates = {"products": asset_estimates, "profiles": customer_estimates | holdings}
     return ImportedData(interactions, products, profiles, source, estimates)
 
 
-def _read_customers(directory: Path) -> tuple[RawTable, Any, dict[str, int]]:
-    columns = ("customerID", "riskLevel", "lastQuestionnaireDate", "timestamp")
+def _read_customers(directory: Path) -> tuple[RawTable, dict[str, Any], dict[str, int]]:
+    columns = (
+        "customerID",
+        "customerType",
+        "riskLevel",
+        "investmentCapacity",
+        "lastQuestionnaireDate",
+        "timestamp",
+    )
     raw, rows, malformed = _latest_rows(directory / "customer_information.csv", "customerID", columns)
     stated = raw.column("riskLevel").to_pylist()
     known = {*RISK_LEVELS, *PREDICTED_LEVELS, "Not_Available", None}
@@ -112,20 +130,26 @@ def _read_customers(directory: Path) -> tuple[RawTable, Any, dict[str, int]]:
         },
     ).table
     faults = _faults(("risk_level", odd), ("assessed_on", odd_dates), ("profile_as_of", odd_times))
-    predicted: Any = pa.array([PREDICTED_LEVELS.get(str(value)) for value in stated], pa.int64())
+    predicted = [PREDICTED_LEVELS.get(str(value)) for value in stated]
+    estimates = estimate_customers(
+        [RISK_LEVELS.get(str(value), level) for value, level in zip(stated, predicted, strict=True)],
+        raw.column("customerType").to_pylist(),
+        raw.column("investmentCapacity").to_pylist(),
+    )
+    estimates["risk_level"] = pa.array(predicted, pa.int64())
     counts = {
         "customers": raw.num_rows,
-        "customers_with_predicted_level_only": len(predicted) - predicted.null_count,
+        "customers_with_predicted_level_only": sum(level is not None for level in predicted),
         "questionnaire_dates_unknown": int(pc.sum(filler).as_py() or 0),
     }
-    return RawTable(PROFILES, table, raw, rows, faults, malformed), predicted, counts
+    return RawTable(PROFILES, table, raw, rows, faults, malformed), estimates, counts
 
 
-def _read_assets(directory: Path) -> tuple[RawTable, Any]:
+def _read_assets(directory: Path) -> tuple[RawTable, dict[str, Any]]:
     columns = ("ISIN", "assetName", "assetShortName", "assetCategory", "assetSubCategory", "timestamp")
     raw, rows, malformed = _latest_rows(directory / "asset_information.csv", "ISIN", columns)
-    categories = raw.column("assetCategory").to_pylist()
-    subcategories = raw.column("assetSubCategory").to_pylist()
+    categories: list[Any] = raw.column("assetCategory").to_pylist()
+    subcategories: list[Any] = raw.column("assetSubCategory").to_pylist()
     odd = np.flatnonzero(np.array([value not in FAMILIES for value in categories], dtype=bool))
     optional = [raw.column(name).to_pylist() for name in ("sector", "industry") if name in raw.column_names]
     table = from_columns(
@@ -141,7 +165,9 @@ def _read_assets(directory: Path) -> tuple[RawTable, Any]:
         },
     ).table  # fmt: skip
     levels = _band_levels(directory, raw.column("ISIN").to_pylist(), categories, subcategories)
-    return RawTable(PRODUCTS, table, raw, rows, _faults(("family", odd)), malformed), levels
+    estimates = estimate_assets([*zip(categories, subcategories, strict=True)])
+    estimates |= {"level_issuer": levels, "level_distributor": levels}
+    return RawTable(PRODUCTS, table, raw, rows, _faults(("family", odd)), malformed), estimates
 
 
 def _band_levels(directory: Path, ids: list[Any], categories: list[Any], subcategories: list[Any]) -> Any:
@@ -158,9 +184,10 @@ def _band_levels(directory: Path, ids: list[Any], categories: list[Any], subcate
     return pa.array(levels, pa.int64())
 
 
-def _read_trades(directory: Path) -> tuple[RawTable, dict[str, int]]:
-    columns = ("customerID", "ISIN", "transactionType", "timestamp")
+def _read_trades(directory: Path) -> tuple[RawTable, list[tuple[str, str, int]], dict[str, int]]:
+    columns = ("customerID", "ISIN", "transactionType", "timestamp", "totalValue")
     raw, malformed, total = read_csv_text(directory / "transactions.csv", columns)
+    trades = _list_trades(raw)
     rows = _row_numbers(total, malformed)
     sells = pc.fill_null(pc.equal(raw.column("transactionType"), "Sell"), False).combine_chunks()
     kept = ~sells.to_numpy(zero_copy_only=False)
@@ -179,7 +206,20 @@ def _read_trades(directory: Path) -> tuple[RawTable, dict[str, int]]:
         },
     ).table
     counts = {"buy_rows": int(kept.sum()), "sell_rows_left_out": int((~kept).sum())}
-    return RawTable(INTERACTIONS, table, raw, rows, _faults(("event_time", odd)), malformed), counts
+    return RawTable(INTERACTIONS, table, raw, rows, _faults(("event_time", odd)), malformed), trades, counts
+
+
+def _list_trades(raw: pa.Table) -> list[tuple[str, str, int]]:
+    """Lists customer, asset and amount in cents, negative for sales; ORDER where no amount is stated."""
+    names = ("customerID", "ISIN", "transactionType", "totalValue", "timestamp")
+    trades = []
+    for user_id, asset, kind, value, day in zip(*(raw.column(n).to_pylist() for n in names), strict=True):
+        if None in (user_id, asset, day) or kind not in {"Buy", "Sell"} or day > CLOCK[:10]:
+            continue
+        stated = value is not None and AMOUNT_PATTERN.match(value)
+        amount = round(float(value) * 100) if stated else ORDER
+        trades.append((user_id, asset, amount if kind == "Buy" else -amount))
+    return trades
 
 
 def _latest_rows(
