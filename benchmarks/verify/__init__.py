@@ -1,0 +1,1 @@
+"""Reads the suitability rules a second time, from their text alone, and checks answers against them."""
