@@ -1,0 +1,1 @@
+"""Judges the suitability rules: how fast the gate is, and whether gate, definition and checker agree."""
