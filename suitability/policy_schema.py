@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -222,7 +223,15 @@ def check_shape(value: object, shape: Any, path: str = "") -> None:
 
 def parse_instant(value: object) -> datetime:
     """Parses an RFC 3339 instant into UTC. Raises: ValueError, OverflowError."""
-    if not isinstance(value, str) or not _RFC3339.fullmatch(value):
+    if not isinstance(value, str):
+        raise ValueError(f"expected an RFC 3339 instant with zone, got {value!r:.80}")
+    return _parse_text(value)
+
+
+# Every verdict asks for the same two instants of its policy.
+@lru_cache(maxsize=64)
+def _parse_text(value: str) -> datetime:
+    if not _RFC3339.fullmatch(value):
         raise ValueError(f"expected an RFC 3339 instant with zone, got {value!r:.80}")
     return datetime.fromisoformat(value).astimezone(UTC)
 

@@ -204,8 +204,9 @@ def texts(record: object, field: Field) -> frozenset[str] | None:
     if not isinstance(value, Collection) or isinstance(value, (str, bytes, bytearray, Mapping)):
         return None
     members = list(value)
-    if not all(isinstance(member, str) and _is_sound(member, field) for member in members):
-        return None
+    for member in members:
+        if not isinstance(member, str) or not _is_sound(member, field):
+            return None
     return frozenset(members)
 
 
