@@ -15,6 +15,7 @@ from training.errors import TrainingError
 from training.importers.far_trans import import_far_trans
 from training.importers.imported import ImportedData
 from training.importers.pairs import import_pairs
+from training.needed import Gap, find_gaps
 from training.quality import CheckedData, check_data, refuse_problems
 from training.schema import INTERACTIONS, PRODUCTS, PROFILES
 from training.simulate.platform import describe_simulation, simulate
@@ -170,6 +171,13 @@ def _run_check(arguments: argparse.Namespace, console: Console) -> None:
     )
     write_dataset(checked, source, arguments.out, force=arguments.force)
     show_quality(console, checked, source, arguments.out)
+    show_gaps(console, find_gaps(checked.products.table, checked.profiles.table))
+
+
+def show_gaps(console: Console, gaps: list[Gap]) -> None:
+    """Prints which missing fields keep how many products and users from being recommended anything."""
+    for gap in gaps:
+        console.print(gap.describe(), markup=False, highlight=False, soft_wrap=True)
 
 
 def show_quality(console: Console, checked: CheckedData, source: DataSource, out: Path) -> None:

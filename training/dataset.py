@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from training.errors import DataError, MissingFileError, OutputError, SourceError
+from training.needed import find_gaps
 from training.quality import CheckedData
 
 
@@ -161,6 +162,9 @@ def quality_report(checked: CheckedData) -> dict[str, Any]:
             "profiles": asdict(checked.profiles.quality),
         },
         "users_without_profile": checked.users_without_profile,
+        "needed_but_missing": [
+            asdict(gap) for gap in find_gaps(checked.products.table, checked.profiles.table)
+        ],
     }
 
 

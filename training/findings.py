@@ -54,13 +54,21 @@ def check_field(array: Any, spec: Field) -> list[Finding]:
             Finding(spec.name, Reason.UNKNOWN_VALUE, _numpy(pc.and_(pc.is_valid(array), pc.invert(known))))
         )
     elif spec.kind in {Kind.TEXT, Kind.INTEGER, Kind.NUMBER}:
-        findings.append(Finding(spec.name, Reason.OUT_OF_RANGE, _outside(array, spec)))
+        outside = _outside(array, spec)
+        findings.append(Finding(spec.name, Reason.OUT_OF_RANGE, outside))
+        if spec.pattern is not None:
+            findings.append(Finding(spec.name, Reason.UNKNOWN_VALUE, _unlike(array, spec.pattern) & ~outside))
     elif spec.kind in {Kind.DATE, Kind.INSTANT}:
         findings.append(Finding(spec.name, Reason.OUT_OF_RANGE, _outside_calendar(array, spec)))
     elif spec.kind is Kind.TEXTS:
         members = pc.list_flatten(array)
         outside = _outside(members, spec) | _numpy(pc.is_null(members))
-        findings.append(_nested(array, pc.list_parent_indices(array), outside, spec))
+        parents = pc.list_parent_indices(array)
+        findings.append(_nested(array, parents, outside, spec))
+        if spec.pattern is not None:
+            mask = np.zeros(len(array), dtype=bool)
+            mask[parents.to_numpy(zero_copy_only=False)[_unlike(members, spec.pattern) & ~outside]] = True
+            findings.append(Finding(spec.name, Reason.UNKNOWN_VALUE, mask))
     elif spec.kind is Kind.INTEGER_MAP:
         findings += _check_map(array, spec)
     return [finding for finding in findings if finding.mask.any()]
@@ -83,6 +91,11 @@ def _outside(array: Any, spec: Field) -> Mask:
     cast = float if pa.types.is_floating(size.type) else int
     low, high = pa.scalar(cast(spec.low), size.type), pa.scalar(cast(spec.high), size.type)
     return _numpy(pc.or_(pc.less(shortest, low), pc.greater(size, high)))
+
+
+def _unlike(array: Any, pattern: str) -> Mask:
+    """Marks the texts that do not match the pattern as a whole; a missing one is not unlike it."""
+    return _numpy(pc.invert(pc.match_substring_regex(array, rf"\A(?:{pattern})\z")))
 
 
 def _outside_calendar(array: Any, spec: Field) -> Mask:

@@ -54,8 +54,9 @@ class Field:
     """One column of an input table.
 
     `low` and `high` bound integers, numbers, the values of maps and the UTF-8 byte length of texts (which
-    may not be blank), both inclusive. A `required` field is refused when absent; any other absence is kept as
-    missing.
+    may not be blank), both inclusive. A text, or every text of a list, is one of the `choices` and matches
+    the `pattern` as a whole, where there are any. A `required` field is refused when absent; any other
+    absence is kept as missing.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Field:
     high: int | None = None
     choices: tuple[str, ...] | None = None
     required: bool = False
+    pattern: str | None = None
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,8 @@ def _read_by_rules(table: Mapping[str, records.Field], *, left_out: str) -> tupl
         text = kind in {Kind.TEXT, Kind.TEXTS}
         low, high = (1, TEXT_BYTES_MAX) if text else (rule.low, rule.high)
         choices = None if rule.choices is None else tuple(sorted(rule.choices))
-        fields.append(Field(rule.name, kind, low, high, choices))
+        pattern = None if rule.pattern is None else rule.pattern.pattern
+        fields.append(Field(rule.name, kind, low, high, choices, pattern=pattern))
     return tuple(fields)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow.compute as pc
 import pytest
 
+from suitability import default_policy_path, evaluate, load_policy
 from training.data_commands import main
 from training.dataset import read_source
 from training.errors import SettingError
@@ -17,6 +18,13 @@ from training.simulate.settings import SimulationSettings
 CLOCK = datetime(2026, 11, 22, tzinfo=UTC)
 SMALL = {"users": 600, "courses": 150, "products": 200}
 SETTINGS = SimulationSettings(clock=CLOCK, **SMALL)
+ASSESSMENT_CODES = {
+    "USR_ASSESSMENT_MISSING",
+    "USR_ASSESSMENT_EXPIRED",
+    "USR_CHANGE_REPORTED",
+    "USR_LEVEL_UNCONFIRMED",
+    "USR_ASSESSMENT_TOO_MANY",
+}
 
 
 def ignore(_count):
@@ -157,6 +165,76 @@ def test_profiles_have_the_flaws_a_gate_must_catch(checked):
     assert any(row["level_changed"] and row["level_confirmed"] is False for row in rows)
     assert any(row["consent_sensitive"] is False for row in rows)
     assert any(row["blocked"] for row in rows)
+
+
+def judge(drawn, *, product_count):
+    """Judges every user on some of the financial products, other ones for each; gives id and verdicts."""
+    products = [row for row in drawn.products.table.to_pylist() if row["family"] != "COURSE"]
+    policy = load_policy(default_policy_path())
+    found = {}
+    for place, row in enumerate(drawn.profiles.table.to_pylist()):
+        maps = {name: dict(row[name]) for name in ("knowledge", "held_issuer") if row[name] is not None}
+        user = row | maps | {"pseudonym": b"u"}
+        some = [products[(place + step) % len(products)] for step in range(product_count)]
+        found[row["user_id"]] = [evaluate(user, product, policy, CLOCK, "app") for product in some]
+    return found
+
+
+@pytest.fixture(scope="module")
+def judged():
+    """Judges 42 users on all of 600 products."""
+    settings = SimulationSettings(clock=CLOCK, users=42, courses=5, products=600)
+    return judge(check(simulate(settings, ignore)), product_count=600)
+
+
+def test_most_users_with_a_valid_assessment_may_see_ten_financial_products_or_more(judged):
+    valid = [found for found in judged.values() if not ASSESSMENT_CODES & frozenset().union(*found)]
+    counts = [sum(not verdict for verdict in found) for found in valid]
+    assert len(counts) > 20
+    assert np.mean(np.array(counts) >= 10) >= 0.6
+
+
+def test_a_fair_share_of_pairs_is_eligible(judged):
+    eligible = np.mean([not verdict for found in judged.values() for verdict in found])
+    assert 0.05 <= eligible <= 0.4
+
+
+def test_every_rule_removes_something(checked):
+    found = judge(checked, product_count=15)
+    codes = {code for verdicts in found.values() for verdict in verdicts for code in verdict}
+    # One of each predicate from 1 on; predicate 0 is about the clock and the policy, not about the data.
+    assert codes >= {
+        "PRD_NOT_ON_SALE",
+        "PRD_OUTSIDE_WINDOW",
+        "PRD_CHANNEL_NOT_PERMITTED",
+        "PRD_NOT_PUBLIC_OFFER",
+        "PRD_CAPACITY_EXHAUSTED",
+        "USR_CONSENT_MISSING",
+        "USR_PROFILE_STALE",
+        "MAT_LIMITED_CAPACITY_LEVEL",
+        "USR_ASSESSMENT_EXPIRED",
+        "MAT_LEVEL_OVER_TOLERANCE",
+        "MAT_CLIENT_TYPE_NEUTRAL",
+        "MAT_KNOWLEDGE",
+        "MAT_LOSS_CAPACITY",
+        "MAT_HORIZON",
+        "MAT_AGE_ABOVE_MAX",
+        "MAT_ELDER_PROTECTION",
+        "MAT_VULNERABLE_PROTECTION",
+        "MAT_JURISDICTION",
+        "MAT_CURRENCY",
+        "MAT_AFFORDABILITY",
+        "MAT_ISSUER_CONCENTRATION",
+        "MAT_NEGATIVE_TARGET_MARKET",
+        "MAT_NEEDS",
+        "MAT_PREMIUM_BUDGET",
+        "MAT_RISK_SCORE_OVER_LIMIT",
+    }
+
+
+def test_both_personas_may_see_many_products(judged):
+    for persona in ("U000000", "U000001"):
+        assert sum(not verdict for verdict in judged[persona]) >= 50
 
 
 def test_the_personas_share_tastes_and_differ_in_tolerance(checked, truth):
