@@ -1,7 +1,7 @@
 """The rules: who may be shown what.
 
-The entry points are re-exported here; everything else is internal. The package uses the standard library only
-and imports nothing of ours.
+The entry points are re-exported here; everything else is internal. The package imports nothing of ours, and
+the rules use the standard library only: signatures.py is the door to cryptography, tools/ the command line.
 """
 
 from suitability.cautions import warnings

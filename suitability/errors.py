@@ -11,6 +11,7 @@ SuitabilityError
 │   ├── SignatureError           the signatures cannot be read, or they do not hold
 │   │   └── SigningKeyError      a private key or the file of public keys cannot be used
 │   └── RecordError              a user's or product's record cannot be read
+├── WriteError                   a file cannot be written
 └── SimulationError              a population cannot be judged, or a gate differs from the definition
 
 `evaluate` raises none of them: what it cannot decide, it denies.
@@ -73,6 +74,10 @@ class SigningKeyError(SignatureError):
     """Says that a private key or the file of public keys cannot be used."""
 
     document = "keys"
+
+
+class WriteError(SuitabilityError):
+    """Says that a file cannot be written."""
 
 
 class RecordError(DocumentError):

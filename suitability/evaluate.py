@@ -36,7 +36,7 @@ def evaluate(
     pair = Pair(user, product, policy, now, channel, risk_score_limit)
     codes: set[str] = set()
     for predicate in PREDICATES:
-        code = _apply(predicate, pair)
+        code = apply_predicate(predicate, pair)
         # A predicate that raised counts under predicate 0, which has one code at most: its own comes first.
         if code == PREDICATE_ERROR and any(known.startswith("SYS_") for known in codes):
             continue
@@ -45,7 +45,8 @@ def evaluate(
     return frozenset(codes)
 
 
-def _apply(predicate: Predicate, pair: Pair) -> str | None:
+def apply_predicate(predicate: Predicate, pair: Pair) -> str | None:
+    """Applies one predicate: None where the pair passes or it does not apply. Never raises."""
     try:
         if predicate.number > LEARNING_PREDICATE_LAST and pair.learning:
             return None

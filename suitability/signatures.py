@@ -2,8 +2,8 @@
 
 A signature covers the canonical bytes of {schema, purpose, sha256, key_id, signed_at}, where sha256 is the
 identity of the signed document. So it holds for one document, one purpose, one key and one instant, and
-cannot be moved to another. A policy becomes active with two signatures ACTIVATE; an overlay that only tightens
-needs one TIGHTEN, one that lifts anything two LOOSEN.
+cannot be moved to another. A policy becomes active with two signatures ACTIVATE; an overlay that only
+tightens needs one TIGHTEN, one that lifts anything two LOOSEN.
 """
 
 import base64
@@ -46,6 +46,11 @@ class Purpose(StrEnum):
     TIGHTEN = "tighten"
     LOOSEN = "loosen"
 
+
+SIGNER_COUNT: Mapping[Purpose, int] = MappingProxyType(
+    {Purpose.ACTIVATE: 2, Purpose.TIGHTEN: 1, Purpose.LOOSEN: 2}
+)
+"""How many different people each purpose needs."""
 
 _SIGNATURES_SHAPE: Mapping[str, Any] = MappingProxyType(
     {
@@ -322,8 +327,7 @@ def _check_different(signers: list[PublicKey], signer_count: int) -> None:
     keys = len({signer.public_key for signer in signers})
     if min(people, keys) < signer_count:
         raise SignatureError(
-            f"expected {signer_count} different people with different keys, got {people} with {keys}",
-            "signatures",
+            f"expected {signer_count} different people with different keys, got {people} with {keys}"
         )
 
 
