@@ -238,23 +238,37 @@ def _course(product_id: str) -> dict[str, Any]:
 def _fund(
     product_id: str, *, level: int | None, risk_score: int | None = None, family: str = "FUND"
 ) -> dict[str, Any]:
-    return _course(product_id) | {
-        "title": f"Fund {product_id}",
-        "family": family,
-        "issuer": f"issuer-{product_id[-1]}",
-        "scale": "CN5",
-        "level_issuer": level,
-        "level_distributor": level,
-        "risk_score": risk_score,
-        "registration_code": f"R-{product_id}",
-        "licence_until": NOW + timedelta(days=100),
-        "offering": "PUBLIC",
-        "category": "fund",
-        "currency": "CNY",
-        "min_amount": 10_000,
-        "objectives_y": ["GROWTH"],
-        "loss_class": 1,
-    }
+    insurance = {"needs_served": ["HEALTH"], "pay_years": 10, "annual_premium": 200_000}
+    investment = {"objectives_y": ["GROWTH"], "objectives_n": []}
+    return (
+        _course(product_id)
+        | {
+            "title": f"Fund {product_id}",
+            "family": family,
+            "issuer": f"issuer-{product_id[-1]}",
+            "scale": "CN5",
+            "level_issuer": level,
+            "level_distributor": level,
+            "risk_score": risk_score,
+            "registration_code": f"R-{product_id}",
+            "licence_until": NOW + timedelta(days=100),
+            "offering": "PUBLIC",
+            "category": "fund",
+            "retail": "Y",
+            "min_knowledge": 1,
+            "loss_class": 1,
+            "max_loss_bps": 2000,
+            "min_horizon_months": 6,
+            "min_age": 18,
+            "max_age": 75,
+            "jurisdictions": ["CN"],
+            "us_persons_ok": False,
+            "currency": "CNY",
+            "min_amount": 10_000,
+            "capacity_left": 10**9,
+        }
+        | (insurance if family.startswith("INS") else investment)
+    )
 
 
 def _profile(*, risk_level: int) -> dict[str, Any]:
@@ -273,10 +287,20 @@ def _profile(*, risk_level: int) -> dict[str, Any]:
         "assessments_today": 0,
         "assessments_12m": 1,
         "change_reported": False,
+        "knowledge": {"FUND": 2, "INS_PROTECTION": 2},
         "loss_capacity": 2,
+        "max_loss_bps": 3000,
         "horizon_months": 60,
+        "objectives": frozenset({"GROWTH"}),
+        "needs": frozenset({"HEALTH"}),
+        "needs_on": date(2026, 6, 1),
         "liquid": 50_000_000,
         "income": 30_000_000,
+        "premium_budget": 5_000_000,
+        "currencies": frozenset({"CNY"}),
+        "held_issuer": {"elsewhere": 1_000_000},
+        "held_high_risk": 0,
+        "held_dup_groups": frozenset(),
         "vulnerable": False,
         "blocked": False,
         "consent_sensitive": True,

@@ -104,14 +104,17 @@ def tighten(policy: Record, overlay: Record | None) -> dict[str, Any]:
 
 
 def valid_until(user: Record, product: Record, policy: Record, now: datetime) -> datetime:
-    """Returns the latest instant until which the verdict on an eligible pair may be said to hold."""
+    """Returns the latest instant until which the verdict on an eligible pair may be said to hold.
+
+    What is over already is for `judge` to decide.
+    """
     pair = Pair(user, product, policy, now.astimezone(UTC), "", None)
     ends = [moment(product, "sale_end"), pair.now + timedelta(seconds=policy["response_max_ttl_s"])]
     if policy["effective_to"] is not None:
         ends.append(datetime.fromisoformat(policy["effective_to"]))
     if not pair.learning:
         ends += [moment(product, "licence_until"), _end_of_profile(pair), *_ends_of_days(pair)]
-    return min(end for end in ends if end is not None)
+    return min(end for end in ends if end is not None and end > now)
 
 
 def _end_of_profile(pair: Pair) -> datetime | None:

@@ -30,6 +30,7 @@ from index.build import build_bundle
 from suitability import load_policy
 
 CLOCK = "2026-11-22T09:00:00Z"
+MAP = pa.map_(pa.string(), pa.int64())
 PAIR = Pair("careful", "daring", "chosen by the test")
 
 
@@ -78,7 +79,11 @@ def write_data(
     }
     pyarrow.parquet.write_table(pa.table(interactions), directory / "interactions.parquet")
     records = [{**plain(profile), "user_id": user} for user, profile in profiles.items()]
-    pyarrow.parquet.write_table(pa.Table.from_pylist(records), directory / "profiles.parquet")
+    people = pa.Table.from_pylist(records)
+    for name in ("knowledge", "held_issuer"):
+        column = pa.array([list(profile[name].items()) for profile in profiles.values()], MAP)
+        people = people.append_column(name, column)
+    pyarrow.parquet.write_table(people, directory / "profiles.parquet")
     pyarrow.parquet.write_table(
         pa.Table.from_pylist([plain(row) for row in catalogue]), directory / "products.parquet"
     )
@@ -87,7 +92,7 @@ def write_data(
 
 
 def plain(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Turns sets into lists, which Parquet takes, and leaves maps out."""
+    """Turns sets into lists, which Parquet takes, and leaves maps to a typed column."""
     return {
         name: sorted(value) if isinstance(value, set | frozenset) else value
         for name, value in record.items()

@@ -24,6 +24,7 @@ from tests.server.cases import FAMILIES, NOW, draw_products, eligible_product, e
 ROOT = Path(__file__).resolve().parents[2]
 PRODUCT_COUNT = 720
 SEED = 7
+HISTORY_COUNT = 8
 START_TIMEOUT_S = 60.0
 CLOCK = NOW.isoformat()
 _TEXTS = pa.list_(pa.string())
@@ -64,6 +65,7 @@ class Platform:
     store: Path
     products: dict[str, dict[str, Any]]
     stored: dict[str, dict[str, Any]]
+    histories: dict[str, tuple[str, ...]]
 
 
 def run_command(*arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -130,7 +132,8 @@ def platform(make_export: Callable[..., Any], tmp_path_factory: pytest.TempPathF
         force=False,
         on_progress=lambda step, done, total: None,
     )
-    return Platform(directory / "bundles", store, {row["id"]: row for row in rows}, stored)
+    histories = dict.fromkeys(stored, tuple(ids[::7][:HISTORY_COUNT]))
+    return Platform(directory / "bundles", store, {row["id"]: row for row in rows}, stored, histories)
 
 
 @pytest.fixture(scope="session")
@@ -191,6 +194,6 @@ def write_tables(
     events = [
         {"user_id": user_id, "product_id": ids[7 * step], "event_type": "click", "event_time": NOW}
         for user_id in stored
-        for step in range(8)
+        for step in range(HISTORY_COUNT)
     ]
     pq.write_table(pa.Table.from_pylist(events), directory / "interactions.parquet")
