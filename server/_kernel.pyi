@@ -1,12 +1,42 @@
 import numpy as np
 from numpy.typing import NDArray
 
+CODES: tuple[tuple[int, str], ...]
 K_MAX: int
+LEVEL_CAP_NONE: int
+PREDICATES: tuple[int, ...]
+PRODUCT_LAYOUT: tuple[tuple[str, int, int], ...]
+USER_LAYOUT: tuple[tuple[str, int, int], ...]
 
 class KernelInputError(ValueError): ...
+
+class Catalogue:
+    def __init__(
+        self, products: NDArray[np.uint8], sets: NDArray[np.uint64], set_starts: NDArray[np.int64]
+    ) -> None: ...
 
 def rescore(
     user: NDArray[np.int16], items: NDArray[np.int16], rows: NDArray[np.int64]
 ) -> NDArray[np.int64]: ...
 def select(scores: NDArray[np.int64], id_rank: NDArray[np.int64], k: int) -> NDArray[np.int64]: ...
+def gate(
+    catalogue: Catalogue,
+    users: NDArray[np.uint8],
+    user_sets: NDArray[np.uint64],
+    held_issuers: NDArray[np.int64],
+    held_groups: NDArray[np.int64],
+    halted: NDArray[np.uint8],
+    level_cap: int,
+    user_of_pair: NDArray[np.int64],
+    rows: NDArray[np.int64],
+) -> NDArray[np.uint64]: ...
+def count_codes(
+    catalogue: Catalogue,
+    users: NDArray[np.uint8],
+    user_sets: NDArray[np.uint64],
+    held_issuers: NDArray[np.int64],
+    held_groups: NDArray[np.int64],
+    halted: NDArray[np.uint8],
+    level_cap: int,
+) -> NDArray[np.int64]: ...
 def path() -> str: ...

@@ -1,6 +1,7 @@
 """The native kernel's only door: types, one error, and the name of the path that runs.
 
-The definition of both functions is `index.reference`; tests compare the two bit for bit.
+The definition of score and select is `index.reference`, that of the gate `suitability.evaluate`; tests
+compare the kernel with them bit for bit.
 """
 
 from __future__ import annotations
@@ -9,12 +10,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server import _kernel
-from server._kernel import KernelInputError
+from server._kernel import Catalogue, KernelInputError
 
-__all__ = ["K_MAX", "KernelInputError", "kernel_path", "rescore", "select"]
+__all__ = [
+    "CODES",
+    "K_MAX",
+    "LEVEL_CAP_NONE",
+    "PREDICATES",
+    "PRODUCT_LAYOUT",
+    "USER_LAYOUT",
+    "Catalogue",
+    "KernelInputError",
+    "UserArguments",
+    "count_codes",
+    "gate",
+    "kernel_path",
+    "rescore",
+    "select",
+]
 
 K_MAX = _kernel.K_MAX
 """Largest k that the kernel takes."""
+CODES = _kernel.CODES
+"""Number and name of every code the kernel gives."""
+PREDICATES = _kernel.PREDICATES
+"""Numbers of the predicates that the kernel evaluates."""
+PRODUCT_LAYOUT = _kernel.PRODUCT_LAYOUT
+"""Name, offset and size of each field of a product's record."""
+USER_LAYOUT = _kernel.USER_LAYOUT
+"""Name, offset and size of each field of a user's record."""
+LEVEL_CAP_NONE = _kernel.LEVEL_CAP_NONE
+"""The level cap that no level exceeds."""
+
+UserArguments = tuple[NDArray[np.uint8], NDArray[np.uint64], NDArray[np.int64], NDArray[np.int64]]
+"""Users as the kernel takes them: records uint8 [u, size], sets uint64 [u, words], issuers held int64 [h, 2]
+with number and room, and groups held int64 [g]."""
 
 
 def kernel_path() -> str:
@@ -62,8 +92,56 @@ def select(scores: NDArray[np.int64], id_rank: NDArray[np.int64], *, k: int) -> 
         raise _not_arrays(scores=scores, id_rank=id_rank, k=k) from error
 
 
+def gate(
+    catalogue: Catalogue,
+    users: UserArguments,
+    *,
+    halted: NDArray[np.uint8],
+    level_cap: int,
+    user_of_pair: NDArray[np.int64],
+    rows: NDArray[np.int64],
+) -> NDArray[np.uint64]:
+    """Judges pairs of user and product. Everything is checked before the GIL is released.
+
+    Args:
+        catalogue: the products.
+        users: the users.
+        halted: uint8 [product_count]; not 0 where the product is halted.
+        level_cap: the highest level that is let through.
+        user_of_pair: int64 [p], each in [0, u).
+        rows: product rows, int64 [p], each in [0, product_count); repeats are allowed.
+
+    Returns:
+        Masks uint64 [p, 2]: code n is bit n % 64 of word n // 64.
+
+    Raises:
+        KernelInputError: an argument, which the message names, is not as it should be.
+    """
+    try:
+        return _kernel.gate(catalogue, *users, halted, level_cap, user_of_pair, rows)
+    except TypeError as error:
+        raise _not_arrays(halted=halted, level_cap=level_cap, user_of_pair=user_of_pair, rows=rows) from error
+
+
+def count_codes(
+    catalogue: Catalogue, users: UserArguments, *, halted: NDArray[np.uint8], level_cap: int
+) -> NDArray[np.int64]:
+    """Counts for one user, over the whole catalogue, the products that hold each code; see `gate`.
+
+    Returns:
+        int64 [codes + 1] by code number; number 0 counts the eligible products.
+
+    Raises:
+        KernelInputError: an argument, which the message names, is not as it should be.
+    """
+    try:
+        return _kernel.count_codes(catalogue, *users, halted, level_cap)
+    except TypeError as error:
+        raise _not_arrays(halted=halted, level_cap=level_cap) from error
+
+
 def _not_arrays(**arguments: object) -> KernelInputError:
     kinds = ", ".join(
         f"{name}: {getattr(value, 'dtype', type(value).__name__)}" for name, value in arguments.items()
     )
-    return KernelInputError(f"expected plain NumPy arrays of int16 or int64 and an int k, got {kinds}")
+    return KernelInputError(f"expected plain NumPy arrays, and an int k or level_cap, got {kinds}")

@@ -1,55 +1,24 @@
 // Python bindings of the kernel: check the arrays, release the GIL, call.
 
 #include <nanobind/nanobind.h>
-#include <nanobind/ndarray.h>
 
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "arrays.hpp"
+#include "bindings_gate.hpp"
 #include "kernel.hpp"
 
 namespace nb = nanobind;
 
 namespace {
 
-using AnyArray = nb::ndarray<nb::ro, nb::device::cpu>;
-using Int64Result = nb::ndarray<nb::numpy, std::int64_t, nb::ndim<1>>;
-
-template <typename T>
-const T* require_array(const AnyArray& array, const char* const name, const std::size_t ndim) {
-    const std::string label(name);
-    if (array.dtype() != nb::dtype<T>()) {
-        throw prudence::InputError(label + ": wrong dtype; expected int" + std::to_string(8 * sizeof(T)));
-    }
-    if (array.ndim() != ndim) {
-        throw prudence::InputError(label + ": " + std::to_string(array.ndim()) + " dimensions; expected " +
-                                   std::to_string(ndim));
-    }
-    std::int64_t stride = 1;
-    for (std::size_t axis = ndim; axis-- > 0;) {
-        // An empty array, or an axis of one, has no meaningful stride.
-        if (array.size() > 0 && array.shape(axis) > 1 && array.stride(axis) != stride) {
-            throw prudence::InputError(label + ": not C-contiguous");
-        }
-        stride *= static_cast<std::int64_t>(array.shape(axis));
-    }
-    if (reinterpret_cast<std::uintptr_t>(array.data()) % alignof(T) != 0) {
-        throw prudence::InputError(label + ": not aligned to its dtype");
-    }
-    return static_cast<const T*>(array.data());
-}
-
-Int64Result to_numpy(std::vector<std::int64_t> values) {
-    auto owned = std::make_unique<std::vector<std::int64_t>>(std::move(values));
-    std::vector<std::int64_t>* const data = owned.get();
-    const nb::capsule owner(owned.release(), [](void* const pointer) noexcept {
-        delete static_cast<std::vector<std::int64_t>*>(pointer);
-    });
-    return Int64Result(data->data(), {data->size()}, owner);
-}
+using prudence::AnyArray;
+using prudence::Int64Result;
+using prudence::require_array;
+using prudence::to_numpy;
 
 Int64Result rescore(const AnyArray& user, const AnyArray& items, const AnyArray& rows) {
     const std::int16_t* const vector = require_array<std::int16_t>(user, "user", 1);
@@ -91,5 +60,6 @@ NB_MODULE(_kernel, module) {
     nb::exception<prudence::InputError>(module, "KernelInputError", PyExc_ValueError);
     module.def("rescore", &rescore, nb::arg("user"), nb::arg("items"), nb::arg("rows"));
     module.def("select", &select_best, nb::arg("scores"), nb::arg("id_rank"), nb::arg("k"));
+    prudence::bind_gate(module);
     module.def("path", [] { return "scalar"; });
 }

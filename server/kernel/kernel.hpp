@@ -1,4 +1,4 @@
-// The native kernel: integer score and select. Pure C++17, no Python.
+// Integer score and select. Pure C++17, no Python.
 //
 // The definition is index/reference.py; tests compare the two bit for bit. Scores are exact: int16 products
 // accumulated in int64, so no input can overflow (a product is at most 2^30 and a vector far below 2^33 long).
@@ -9,19 +9,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <numeric>
-#include <stdexcept>
 #include <string>
 #include <vector>
+
+#include "errors.hpp"
 
 namespace prudence {
 
 inline constexpr std::int64_t k_max = 10000;
-
-// The caller gave something that the definition does not allow. The message names it.
-class InputError : public std::invalid_argument {
-  public:
-    using std::invalid_argument::invalid_argument;
-};
 
 // Item vectors, row-major [row_count, dim].
 struct ItemMatrix {
