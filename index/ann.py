@@ -1,8 +1,8 @@
 """The nearest-neighbour index: the only door to faiss, on CPU and GPU.
 
-Rows are bundle rows and a search is limited to a range of them. On the CPU the range is an IDSelectorRange.
-faiss on the GPU ignores a selector without saying so and takes k <= 2048, so there the range is applied
-afterwards and the search grows. Whatever is found is a candidate only: callers score exactly.
+Rows are bundle rows; a search is limited to a range of them and may be to a bitmap. On the CPU faiss selects
+them itself. On the GPU it ignores a selector without saying so and takes k <= 2048, so there range and bitmap
+are applied afterwards and the search grows. Whatever is found is a candidate only: callers score exactly.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def load_index(content: bytes, *, device: Device = "cpu", thread_count: int = 1)
 
 
 class AnnIndex:
-    """Searches ranges of rows. One search runs at a time: a GPU index is not thread-safe."""
+    """Searches some of the rows. One search runs at a time: a GPU index is not thread-safe."""
 
     def __init__(
         self,
@@ -142,9 +142,14 @@ class AnnIndex:
         self.probe_count = shape.probe_count
 
     def search(
-        self, queries: NDArray[np.float32], candidate_count: int, row_start: int, row_stop: int
+        self,
+        queries: NDArray[np.float32],
+        candidate_count: int,
+        row_start: int,
+        row_stop: int,
+        bitmap: bytes | None = None,
     ) -> NDArray[np.int64]:
-        """Finds candidates among the rows [row_start, row_stop).
+        """Finds candidates among the rows [row_start, row_stop), or those of them in a bitmap.
 
         A range with no more than candidate_count rows is returned whole, in row order. Otherwise rows come
         best first and may be fewer than asked for; the rest is -1.
@@ -154,38 +159,48 @@ class AnnIndex:
             candidate_count: rows wanted per query, at least 1.
             row_start: first row of the range.
             row_stop: one past its last row.
+            bitmap: one bit for each row of the index, the first in the lowest bit; None for no limit.
 
         Returns:
             item rows, int64 [batch, candidate_count].
 
         Raises:
-            AnnQueryError: the queries, the count or the range cannot be searched.
+            AnnQueryError: the queries, the count, the range or the bitmap cannot be searched.
         """
         self._require_query(queries, candidate_count, row_start, row_stop)
+        bits = None if bitmap is None else self._read_bitmap(bitmap)  # [count / 8, rounded up]
         found = np.full((queries.shape[0], candidate_count), -1, dtype=np.int64)  # [batch, candidate_count]
         range_count = row_stop - row_start
         if range_count <= candidate_count:
-            found[:, :range_count] = np.arange(row_start, row_stop, dtype=np.int64)
+            rows = np.arange(row_start, row_stop, dtype=np.int64)
+            rows = rows if bits is None else rows[_hold(bits, rows)]
+            found[:, : len(rows)] = rows
             return found
         content = np.ascontiguousarray(queries, dtype=np.float32)
         with self._lock:
             # OpenMP keeps this number per calling thread; a thread that never set it gets every core.
             faiss.omp_set_num_threads(self._thread_count)
-            if self._on_gpu and range_count < self.count:
-                self._search_filtered(content, found, row_start, row_stop)
+            if self._on_gpu and (range_count < self.count or bits is not None):
+                self._search_filtered(content, found, row_start, row_stop, bits)
             elif self._on_gpu:
                 reachable = min(candidate_count, GPU_K_MAX)
                 found[:, :reachable] = self._run(content, reachable)
             else:
-                found[:] = self._search_selected(content, candidate_count, row_start, row_stop)
+                found[:] = self._search_selected(content, candidate_count, row_start, row_stop, bits)
         return found
 
     def _search_selected(
-        self, queries: NDArray[np.float32], candidate_count: int, row_start: int, row_stop: int
+        self,
+        queries: NDArray[np.float32],
+        candidate_count: int,
+        row_start: int,
+        row_stop: int,
+        bits: NDArray[np.uint8] | None,
     ) -> NDArray[np.int64]:
-        selector = None
+        selector = None if bits is None else faiss.IDSelectorBitmap(bits)
         if row_stop - row_start < self.count:
-            selector = faiss.IDSelectorRange(row_start, row_stop)
+            in_range = faiss.IDSelectorRange(row_start, row_stop)
+            selector = in_range if selector is None else faiss.IDSelectorAnd(in_range, selector)
         if isinstance(self._index, faiss.IndexIVF):
             parameters = faiss.SearchParametersIVF(sel=selector, nprobe=self.probe_count)
         else:
@@ -193,15 +208,22 @@ class AnnIndex:
         return self._run(queries, candidate_count, params=parameters)
 
     def _search_filtered(
-        self, queries: NDArray[np.float32], found: NDArray[np.int64], row_start: int, row_stop: int
+        self,
+        queries: NDArray[np.float32],
+        found: NDArray[np.int64],
+        row_start: int,
+        row_stop: int,
+        bits: NDArray[np.uint8] | None,
     ) -> None:
-        """Fills `found` by searching all rows and keeping the range, with more until enough are in it."""
+        """Fills `found` by searching all rows and keeping what is asked for, with more until it is enough."""
         wanted = found.shape[1]
         limit = min(GPU_K_MAX, self.count)
         reach = min(limit, wanted)
         while True:
             rows = self._run(queries, reach)  # [batch, reach]
             inside = (rows >= row_start) & (rows < row_stop)
+            if bits is not None:
+                inside &= _hold(bits, rows)
             if reach == limit or int(inside.sum(axis=1).min(initial=wanted)) >= wanted:
                 break
             reach = min(limit, reach * _GPU_GROWTH)
@@ -216,6 +238,14 @@ class AnnIndex:
             raise AnnError(f"{self.kind}: the search failed: {error}") from error
         return rows
 
+    def _read_bitmap(self, bitmap: bytes) -> NDArray[np.uint8]:
+        expected = (self.count + 7) // 8
+        if len(bitmap) != expected:
+            raise AnnQueryError(
+                f"bitmap: {len(bitmap)} bytes; expected {expected} for the {self.count} rows of the index"
+            )
+        return np.frombuffer(bitmap, np.uint8)
+
     def _require_query(
         self, queries: NDArray[np.float32], candidate_count: int, row_start: int, row_stop: int
     ) -> None:
@@ -228,6 +258,12 @@ class AnnIndex:
                 f"rows [{row_start}, {row_stop}); expected 0 <= start <= stop <= {self.count}"
             )
         _require_finite(queries, "queries")
+
+
+def _hold(bits: NDArray[np.uint8], rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Tells for each row whether its bit is set; padding, row -1, gives anything."""
+    holds: NDArray[np.bool_] = (bits[rows >> 3] >> (rows & 7).astype(np.uint8)) & 1 == 1
+    return holds
 
 
 def _list_count_for(row_count: int) -> int:

@@ -1,8 +1,9 @@
 """Which rows a request looks at: candidates from FAISS, then more, in the end every row that could pass.
 
-A round either searches with FAISS or takes a range of rows whole. The first round looks at the whole part of
-the catalogue that was asked for; later ones only at the rows that the user's limits can admit. The last one
-is exhaustive, so a list is shorter than k only if nothing else is eligible.
+The first round looks at the whole part of the catalogue that was asked for, so that an answer can tell what
+the rules took away; later ones only at rows that the filter leaves and that were not looked at yet. A round
+either searches with FAISS or takes all of these rows. The last one takes all, so a list is shorter than k
+only if nothing else is eligible.
 """
 
 from dataclasses import dataclass
@@ -24,30 +25,32 @@ class Index(Protocol):
     kind: str
 
     def search(
-        self, queries: NDArray[np.float32], candidate_count: int, row_start: int, row_stop: int
+        self,
+        queries: NDArray[np.float32],
+        candidate_count: int,
+        row_start: int,
+        row_stop: int,
+        bitmap: bytes | None = None,
     ) -> Rows:
         """Returns candidate rows, int64 [batch, candidate_count], -1 where there are no more."""
-
-
-@dataclass(frozen=True, slots=True)
-class SearchRange:
-    """The rows [start, stop) that a request asks for; no row from `admitted_stop` on can be eligible."""
-
-    start: int
-    stop: int
-    admitted_stop: int
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
     """One look at the catalogue. Requests with equal rounds are searched together.
 
-    `candidate_count` is None where the range is taken whole, which makes the round the last.
+    Attributes:
+        candidate_count: rows wanted; None takes all of them, which makes the round the last.
+        row_start: first row of the part of the catalogue.
+        row_stop: one past its last row.
+        bitmap: if not None, only these of its rows: a bit for each row of the catalogue, the first in the
+            lowest bit.
     """
 
     candidate_count: int | None
     row_start: int
     row_stop: int
+    bitmap: bytes | None = None
 
     @property
     def exhaustive(self) -> bool:
@@ -67,16 +70,27 @@ class Retriever:
         """Names what answers, for traces and the start line."""
         return f"faiss {self._index.kind}" if self._mode == "faiss" else "exact"
 
-    def plan(self, search_range: SearchRange, k: int, round_number: int) -> Round:
-        """Returns the round with this number, from 0; after an exhaustive one there is none to ask for."""
-        start, stop = search_range.start, search_range.stop
-        if round_number > 0:
-            stop = max(start, min(stop, search_range.admitted_stop))
-        candidate_count = max(CANDIDATE_COUNT_MIN, CANDIDATES_PER_K * k) << round_number
-        whole = candidate_count >= stop - start
-        if self._mode == "exact" or whole or round_number >= FAISS_ROUND_COUNT_MAX:
-            return Round(None, start, stop)
-        return Round(candidate_count, start, stop)
+    def plan_first(self, row_start: int, row_stop: int, k: int) -> Round:
+        """Returns the first round, over the rows [row_start, row_stop)."""
+        candidate_count = _count_candidates(k, 0)
+        if self._mode == "exact" or candidate_count >= row_stop - row_start:
+            return Round(None, row_start, row_stop)
+        return Round(candidate_count, row_start, row_stop)
+
+    def plan_next(self, rows_left: NDArray[np.bool_], k: int, round_number: int) -> Round:
+        """Returns a later round.
+
+        Args:
+            rows_left: bool [product_count], the rows that are worth looking at.
+            k: number of products wanted.
+            round_number: 1 for the second round; after an exhaustive one there is none to ask for.
+        """
+        bitmap = np.packbits(rows_left, bitorder="little").tobytes()
+        candidate_count = _count_candidates(k, round_number)
+        few = np.count_nonzero(rows_left) <= candidate_count
+        if few or round_number >= FAISS_ROUND_COUNT_MAX:
+            return Round(None, 0, len(rows_left), bitmap)
+        return Round(candidate_count, 0, len(rows_left), bitmap)
 
     def search(self, queries: NDArray[np.int16], search_round: Round) -> list[Rows]:
         """Runs one round for several requests.
@@ -88,13 +102,17 @@ class Retriever:
         Returns:
             one array of distinct rows per query.
         """
-        if search_round.candidate_count is None:
-            rows = np.arange(search_round.row_start, search_round.row_stop, dtype=np.int64)
-            return [rows] * len(queries)
-        found = self._index.search(
-            queries.astype(np.float32),
-            search_round.candidate_count,
-            search_round.row_start,
-            search_round.row_stop,
-        )  # [batch, candidate_count]
-        return [rows[rows >= 0] for rows in found]
+        start, stop, bitmap = search_round.row_start, search_round.row_stop, search_round.bitmap
+        if search_round.candidate_count is not None:
+            wanted = search_round.candidate_count
+            found = self._index.search(queries.astype(np.float32), wanted, start, stop, bitmap)
+            return [rows[rows >= 0] for rows in found]  # [batch, candidate_count]
+        rows = np.arange(start, stop, dtype=np.int64)
+        if bitmap is not None:
+            bits = np.unpackbits(np.frombuffer(bitmap, np.uint8), count=stop, bitorder="little")
+            rows = rows[bits[start:].view(np.bool_)]
+        return [rows] * len(queries)
+
+
+def _count_candidates(k: int, round_number: int) -> int:
+    return max(CANDIDATE_COUNT_MIN, CANDIDATES_PER_K * k) << round_number

@@ -13,7 +13,7 @@ from server.clock import Clock
 from server.errors import ModelOutputError
 from server.gate import GateUser, Masks
 from server.messages import StageTime, Subject
-from server.retrieval import Round, Rows, SearchRange
+from server.retrieval import Round, Rows
 from server.snapshot import Snapshot
 
 Scores = NDArray[np.int64]
@@ -71,7 +71,7 @@ class _Progress:
     job: Job
     user: GateUser
     vector: Vector
-    seen: NDArray[np.bool_]  # [product_count]; rows that were looked at or are left out
+    left: NDArray[np.bool_]  # [product_count]; rows that may still be looked at
     rows: list[Rows] = field(default_factory=list)
     scores: list[Scores] = field(default_factory=list)
     masks: list[Masks] = field(default_factory=list)
@@ -128,9 +128,9 @@ class Searcher:
             if isinstance(query, ModelOutputError):
                 continue
             user = snapshot.gate.admit(job.subject.profile, now, self._channel, job.risk_score_limit)
-            seen = np.zeros(snapshot.bundle.products.count, np.bool_)
-            seen[job.left_out_rows] = True
-            searches[position] = _Progress(job, user, query, seen)
+            left = np.ones(snapshot.bundle.products.count, np.bool_)
+            left[job.left_out_rows] = False
+            searches[position] = _Progress(job, user, query, left)
         _search(snapshot, list(searches.values()))
         return [
             query
@@ -182,12 +182,25 @@ def _search(snapshot: Snapshot, searches: list[_Progress]) -> None:
                 _look(snapshot, search, search.job.only_rows)
                 search.done = True
                 continue
-            search_range = SearchRange(search.job.row_start, search.job.row_stop, search.user.row_stop)
-            planned = snapshot.retriever.plan(search_range, search.job.k, search.round_count)
-            together.setdefault(planned, []).append(search)
+            together.setdefault(_plan_round(snapshot, search), []).append(search)
         for planned, group in together.items():
             _run_round(snapshot, planned, group)
         pending = [search for search in pending if not search.done]
+
+
+def _plan_round(snapshot: Snapshot, search: _Progress) -> Round:
+    job = search.job
+    if search.round_count == 0:
+        return snapshot.retriever.plan_first(job.row_start, job.row_stop, job.k)
+    start_s = time.perf_counter()
+    if search.round_count == 1:
+        user = search.user
+        search.left &= snapshot.filter.allow(user.profile, user.now, user.channel, job.risk_score_limit)
+        search.left[: job.row_start] = False
+        search.left[min(job.row_stop, user.row_stop) :] = False
+    planned = snapshot.retriever.plan_next(search.left, job.k, search.round_count)
+    search.retrieve_s += time.perf_counter() - start_s
+    return planned
 
 
 def _run_round(snapshot: Snapshot, planned: Round, group: list[_Progress]) -> None:
@@ -202,8 +215,8 @@ def _run_round(snapshot: Snapshot, planned: Round, group: list[_Progress]) -> No
 
 def _look(snapshot: Snapshot, search: _Progress, rows: Rows) -> None:
     """Scores and judges the rows that this search has not looked at yet."""
-    fresh = rows[~search.seen[rows]]
-    search.seen[fresh] = True
+    fresh = rows[search.left[rows]]
+    search.left[fresh] = False
     search.round_count += 1
     search.candidate_count += len(rows)
     start_s = time.perf_counter()

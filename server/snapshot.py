@@ -13,9 +13,10 @@ from index.errors import AnnDeviceError, IndexPackageError
 from index.golden import VECTOR_TOLERANCE, GoldenRequest
 from server.encoder import Encoder
 from server.errors import AssumedDataError, DeviceError, SnapshotError
+from server.filter import Filter
 from server.gate import Gate
 from server.messages import ProductFacts
-from server.retrieval import Retriever, SearchRange
+from server.retrieval import Retriever
 from server.scoring import Scorer
 from suitability.errors import PolicyError
 from suitability.policy import Policy, default_policy_path, load_policy
@@ -33,6 +34,7 @@ class Snapshot:
     index_kind: str
     scorer: Scorer
     gate: Gate
+    filter: Filter
     row_of: Mapping[str, int]
     facts: tuple[ProductFacts, ...]
     assumed_data: bool
@@ -95,6 +97,7 @@ def open_snapshot(
             item_scale=manifest.item_scale,
         ),
         gate=gate,
+        filter=Filter(bundle.products.rows, policy),
         row_of={product_id: row for row, product_id in enumerate(bundle.product_ids)},
         facts=tuple(_read_facts(row) for row in bundle.products.rows),
         assumed_data=assumed_data,
@@ -124,8 +127,7 @@ def warm_up(snapshot: Snapshot) -> None:
 
 def _check_ranking(snapshot: Snapshot, position: int, request: GoldenRequest) -> None:
     row_count = snapshot.bundle.products.count
-    search_range = SearchRange(0, row_count, row_count)
-    first_round = snapshot.retriever.plan(search_range, len(request.product_ids) or 1, 0)
+    first_round = snapshot.retriever.plan_first(0, row_count, len(request.product_ids) or 1)
     snapshot.retriever.search(request.user_vector[np.newaxis], first_round)
     rows = np.arange(row_count, dtype=np.int64)
     scores = snapshot.scorer.score(request.user_vector, rows)

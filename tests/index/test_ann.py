@@ -62,6 +62,29 @@ class RangeSearch:
         found = self.load(vectors).search(queries, 31, *rows)
         np.testing.assert_array_equal(found, _exact(vectors, queries, 31, *rows))
 
+    @pytest.mark.parametrize("rows", [(0, 1000), (300, 1000), (500, 541)])
+    @pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 1.0])
+    def test_search_finds_the_best_rows_of_a_bitmap(self, rows: tuple[int, int], share: float) -> None:
+        vectors, queries = _vectors(1003), _vectors(3, seed=5)
+        marked = np.random.default_rng(3).random(1003) < share
+        found = self.load(vectors).search(
+            queries, 31, *rows, np.packbits(marked, bitorder="little").tobytes()
+        )
+        exact = _exact(vectors, queries, 1003, *rows)
+        for got, order in zip(found, exact, strict=True):
+            best = order[marked[order]][:31]
+            np.testing.assert_array_equal(got[: len(best)], best)
+            assert (got[len(best) :] == -1).all()
+
+    def test_a_small_range_keeps_to_the_bitmap(self) -> None:
+        found = self.load(_vectors(300)).search(_vectors(2), 5, 8, 12, b"\0\x0a" + bytes(36))
+        assert found.tolist() == [[9, 11, -1, -1, -1]] * 2
+
+    @pytest.mark.parametrize("byte_count", [0, 37, 39])
+    def test_a_bitmap_of_another_size_is_refused(self, byte_count: int) -> None:
+        with pytest.raises(AnnQueryError, match=f"bitmap: {byte_count} bytes; expected 38 for the 300 rows"):
+            self.load(_vectors(300)).search(_vectors(1), 3, 0, 300, bytes(byte_count))
+
     def test_a_small_range_is_returned_whole_and_padded(self) -> None:
         found = self.load(_vectors(300)).search(_vectors(2), 5, 10, 13)
         assert found.tolist() == [[10, 11, 12, -1, -1]] * 2

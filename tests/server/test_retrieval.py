@@ -6,7 +6,7 @@ import pytest
 from index.reference import rank_ids
 from index.reference import score as score_definition
 from index.reference import select as select_definition
-from server.retrieval import FAISS_ROUND_COUNT_MAX, Retriever, Round, Rows, SearchRange
+from server.retrieval import FAISS_ROUND_COUNT_MAX, Retriever, Round, Rows
 from server.scoring import Scorer
 
 
@@ -16,49 +16,77 @@ class FakeIndex:
     kind = "IndexFake"
 
     def __init__(self) -> None:
-        self.calls: list[tuple[int, int, int, int]] = []
+        self.calls: list[tuple[int, int, int, int, bytes | None]] = []
 
-    def search(self, queries: np.ndarray, candidate_count: int, row_start: int, row_stop: int) -> Rows:
-        self.calls.append((len(queries), candidate_count, row_start, row_stop))
+    def search(
+        self,
+        queries: np.ndarray,
+        candidate_count: int,
+        row_start: int,
+        row_stop: int,
+        bitmap: bytes | None = None,
+    ) -> Rows:
+        self.calls.append((len(queries), candidate_count, row_start, row_stop, bitmap))
         found = np.full((len(queries), candidate_count), -1, np.int64)
         found[:, : candidate_count // 2] = np.arange(row_start, row_start + candidate_count // 2)
         return found
 
 
-WIDE = SearchRange(start=100, stop=100_000, admitted_stop=50_000)
+def rows_marked(*ranges: range, count: int = 100_000) -> np.ndarray:
+    marked = np.zeros(count, np.bool_)
+    for rows in ranges:
+        marked[rows.start : rows.stop] = True
+    return marked
 
 
-def test_the_first_round_covers_the_part_asked_for_and_later_ones_what_the_limits_admit() -> None:
+def test_the_first_round_covers_the_part_asked_for_and_later_ones_what_is_left() -> None:
     retriever = Retriever(FakeIndex(), "faiss")
-    rounds = [retriever.plan(WIDE, 50, number) for number in range(FAISS_ROUND_COUNT_MAX + 1)]
+    assert retriever.plan_first(100, 100_000, 50) == Round(200, 100, 100_000)
+    left = rows_marked(range(3, 2000))
+    bitmap = np.packbits(left, bitorder="little").tobytes()
+    rounds = [retriever.plan_next(left, 50, number) for number in range(1, FAISS_ROUND_COUNT_MAX + 1)]
     assert rounds == [
-        Round(200, 100, 100_000),
-        Round(400, 100, 50_000),
-        Round(800, 100, 50_000),
-        Round(None, 100, 50_000),
+        Round(400, 0, 100_000, bitmap),
+        Round(800, 0, 100_000, bitmap),
+        Round(None, 0, 100_000, bitmap),
     ]
 
 
 def test_a_small_k_still_looks_at_a_hundred() -> None:
-    assert Retriever(FakeIndex(), "faiss").plan(WIDE, 1, 0).candidate_count == 100
+    assert Retriever(FakeIndex(), "faiss").plan_first(100, 100_000, 1).candidate_count == 100
 
 
 @pytest.mark.parametrize("stop", [100, 101, 300])
-def test_a_range_no_larger_than_the_candidates_is_taken_whole(stop: int) -> None:
-    planned = Retriever(FakeIndex(), "faiss").plan(SearchRange(100, stop, stop), 50, 0)
+def test_a_part_no_larger_than_the_candidates_is_taken_whole(stop: int) -> None:
+    planned = Retriever(FakeIndex(), "faiss").plan_first(100, stop, 50)
     assert planned == Round(None, 100, stop)
     assert planned.exhaustive
 
 
-def test_limits_that_admit_nothing_of_the_range_leave_an_empty_last_round() -> None:
-    planned = Retriever(FakeIndex(), "faiss").plan(SearchRange(500, 100_000, 20), 50, 1)
-    assert planned == Round(None, 500, 500)
+@pytest.mark.parametrize(("count", "whole"), [(0, True), (1, True), (200, True), (201, False)])
+def test_few_rows_left_are_taken_whole(count: int, whole: bool) -> None:
+    index = FakeIndex()
+    retriever = Retriever(index, "faiss")
+    left = rows_marked(range(5, 5 + count // 2), range(99_999 - (count + 1) // 2, 99_999), count=99_999)
+    planned = retriever.plan_next(left, 5, 1)
+    assert planned.exhaustive is whole
+    if whole:
+        rows = retriever.search(np.zeros((2, 4), np.int16), planned)
+        assert [found.tolist() for found in rows] == [np.flatnonzero(left).tolist()] * 2
+        assert index.calls == []
+
+
+def test_rounds_are_equal_where_they_look_at_the_same_rows() -> None:
+    retriever = Retriever(FakeIndex(), "faiss")
+    one, same = (retriever.plan_next(rows_marked(range(500)), 5, 1) for _ in range(2))
+    other = retriever.plan_next(rows_marked(range(1, 501)), 5, 1)
+    assert len({one, same, other}) == 2
 
 
 def test_exact_mode_has_one_round() -> None:
     index = FakeIndex()
     retriever = Retriever(index, "exact")
-    planned = retriever.plan(WIDE, 5, 0)
+    planned = retriever.plan_first(100, 100_000, 5)
     rows = retriever.search(np.zeros((2, 4), np.int16), planned)
     assert planned.exhaustive
     assert [len(found) for found in rows] == [99_900, 99_900]
@@ -68,7 +96,7 @@ def test_exact_mode_has_one_round() -> None:
 def test_padding_never_becomes_a_row() -> None:
     index = FakeIndex()
     rows = Retriever(index, "faiss").search(np.zeros((3, 4), np.int16), Round(200, 100, 100_000))
-    assert index.calls == [(3, 200, 100, 100_000)]
+    assert index.calls == [(3, 200, 100, 100_000, None)]
     assert [found.tolist() for found in rows] == [list(range(100, 200))] * 3
 
 
