@@ -3,21 +3,41 @@
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 
+from index import ann
 from index.bundle import Bundle
 from index.features import Event
+from index.reference import rank_ids
 from server.clock import Clock
 from server.encoder import Encoder
 from server.errors import DeviceError, ModelOutputError, SnapshotError
+from server.filter import Filter
+from server.gate import Gate
 from server.messages import Subject
+from server.retrieval import Retriever
 from server.scoring import Scorer
 from server.search import Found, Job, Searcher
 from server.snapshot import Snapshot, open_snapshot, warm_up
-from tests.server.cases import CHANNEL, NOW, eligible_user
+from suitability import evaluate, load_policy
+from suitability.policy import default_policy_path
+from tests.server.cases import (
+    CHANNEL,
+    FAMILIES,
+    NOW,
+    PRODUCT_CHANGES,
+    draw_changes,
+    draw_users,
+    eligible_product,
+    eligible_user,
+    put,
+)
+
+POLICY = load_policy(default_policy_path())
 
 NO_ROWS = np.empty(0, np.int64)
 
@@ -25,7 +45,12 @@ NO_ROWS = np.empty(0, np.int64)
 @pytest.fixture(scope="module")
 def snapshot(tiny_bundles: Path) -> Snapshot:
     return open_snapshot(
-        tiny_bundles, None, device="cpu", thread_count=1, retriever="faiss", allow_assumed=False
+        tiny_bundles,
+        None,
+        device="cpu",
+        thread_count=1,
+        retriever="faiss",
+        allow_assumed=False,
     )
 
 
@@ -105,6 +130,109 @@ def test_only_the_rows_named_are_looked_at(snapshot: Snapshot, searcher: Searche
 
 def test_an_empty_part_of_the_catalogue_gives_nothing(snapshot: Snapshot, searcher: Searcher) -> None:
     assert len(found_of(searcher.run([make_job(snapshot, row_start=7, row_stop=7)])[0]).rows) == 0
+
+
+def catalogue_snapshot(
+    snapshot: Snapshot, products: list[dict[str, Any]], mode: Literal["faiss", "exact"]
+) -> Snapshot:
+    """Returns the snapshot over another catalogue, with random vectors."""
+    dim = snapshot.bundle.manifest.embedding_dim
+    vectors = np.random.default_rng(2).integers(-99, 100, (len(products), dim)).astype(np.int16)
+    bundle: Any = SimpleNamespace(
+        features=snapshot.bundle.features,
+        vocabulary=snapshot.bundle.vocabulary,
+        products=SimpleNamespace(count=len(products)),
+    )
+    return dataclasses.replace(
+        snapshot,
+        bundle=bundle,
+        retriever=Retriever(ann.load_index(ann.build_index(vectors.astype(np.float32))), mode),
+        scorer=Scorer(
+            vectors, rank_ids([product["id"] for product in products]), user_scale=100.0, item_scale=10.0
+        ),
+        gate=Gate(products, snapshot.policy),
+        filter=Filter(products, snapshot.policy),
+    )
+
+
+def sparse_products(count: int, eligible_count: int) -> list[dict[str, Any]]:
+    """Returns products of which so many suit the eligible user, each of the others with one thing wrong."""
+    random = np.random.default_rng(4)
+    changes = draw_changes(PRODUCT_CHANGES, random)
+    rows = set(random.choice(count, eligible_count, replace=False).tolist())
+    products = []
+    for row in range(count):
+        good = eligible_product(f"x{row:04}", FAMILIES[row % len(FAMILIES)])
+        product = dict(good)
+        while row not in rows and is_eligible(product, eligible_user()):
+            product = dict(good)
+            put(product, *next(changes))
+            product["id"] = good["id"]
+        products.append(product)
+    return products
+
+
+def is_eligible(product: dict[str, Any], user: Mapping[str, Any]) -> bool:
+    return not evaluate(user, product, POLICY, NOW, CHANNEL)
+
+
+def assert_nothing_missed(snapshot: Snapshot, job: Job, found: Found, eligible: list[bool]) -> None:
+    """Asserts that a list is shorter than k only where nothing else is eligible."""
+    rows = np.arange(job.row_start, job.row_stop) if job.only_rows is None else job.only_rows
+    best = np.array([row for row in rows if eligible[row] and row not in job.left_out_rows], np.int64)
+    passing = found.rows[~found.masks.any(axis=1)]
+    assert len(set(found.rows.tolist())) == len(found.rows)
+    assert set(passing.tolist()) <= set(best.tolist())
+    assert len(passing) >= min(job.k, len(best))
+    if snapshot.retriever.name == "exact":
+        assert sorted(passing.tolist()) == sorted(best.tolist())
+
+
+@pytest.mark.parametrize("mode", ["faiss", "exact"])
+def test_a_list_is_short_only_where_nothing_else_is_eligible(
+    snapshot: Snapshot, searcher: Searcher, mode: Literal["faiss", "exact"]
+) -> None:
+    random = np.random.default_rng(6)
+    products = sparse_products(240, 3)
+    sparse = catalogue_snapshot(snapshot, products, mode)
+    jobs = []
+    for number, user in enumerate(draw_users(random, 150)):
+        named = random.choice(240, 60, replace=False) if number % 5 == 0 else None
+        changes = {
+            "subject": Subject(user, (), (), known=True),
+            "k": (1, 2, 3, 9, 50, 1000)[number % 6],
+            "row_start": (0, 8)[number % 2],
+            "row_stop": (240, 220)[number % 3 == 0],
+            "only_rows": named,
+            "left_out_rows": random.choice(240, number % 40, replace=False),
+        }
+        jobs.append(make_job(sparse, **changes))
+    some = 0
+    for start in range(0, len(jobs), 16):
+        batch = jobs[start : start + 16]
+        for job, outcome in zip(batch, searcher.run(batch), strict=True):
+            eligible = [is_eligible(product, job.subject.profile) for product in products]
+            some += any(eligible)
+            assert_nothing_missed(sparse, job, found_of(outcome), eligible)
+    assert some > 100
+
+
+def test_rounds_go_on_while_the_gate_removes_what_the_filter_leaves(
+    snapshot: Snapshot, searcher: Searcher
+) -> None:
+    good = [eligible_product(f"x{row:04}", "INS_PROTECTION") for row in range(1600)]
+    # Premiums are left to the gate, so that the filter leaves every one of these rows.
+    products = [
+        product | {"annual_premium": 10**15} if row % 100 else product for row, product in enumerate(good)
+    ]
+    wide = catalogue_snapshot(snapshot, products, "faiss")
+    eligible = [is_eligible(product, eligible_user()) for product in products]
+    assert sum(eligible) == 16
+    for k, rounds in ((1, {1, 2, 3, 4}), (9, {4}), (16, {4}), (17, {4}), (100, {3}), (1000, {1})):
+        job = make_job(wide, k=k)
+        found = found_of(searcher.run([job])[0])
+        assert_nothing_missed(wide, job, found, eligible)
+        assert found.round_count in rounds
 
 
 class BrokenEncoder:
