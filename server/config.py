@@ -47,6 +47,17 @@ class Settings(BaseSettings):
     policy: Path | None = Field(
         default=None, description="Policy file. Default: the one shipped with suitability."
     )
+    policy_keys: Path | None = Field(
+        default=None,
+        description="File of the officers' public keys. With it every change of policy or overlay, and the "
+        "policy at start, needs their signatures. Default: none; the policy is unsigned and never changes.",
+    )
+    policy_state: Path | None = Field(
+        default=None, description="Folder that keeps accepted changes over a restart. Needs policy_keys."
+    )
+    signature_days_max: Annotated[int, Field(ge=1, le=3650)] = Field(
+        default=30, description="Days after which a signature is too old to authorise a change."
+    )
     store: Path | None = Field(
         default=None, description="SQLite store of users. Default: none, every profile comes inline."
     )
@@ -104,6 +115,13 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"queue_limit {self.queue_limit} must be at least batch_count_max {self.batch_count_max}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _check_policy_state(self) -> "Settings":
+        if (self.policy_keys is None) != (self.policy_state is None):
+            given, missing = ("policy_keys", "policy_state")[:: 1 if self.policy_keys else -1]
+            raise ValueError(f"{given} is set without {missing}; changes of the policy need both")
         return self
 
     def decision_clock(self) -> Clock:

@@ -6,20 +6,29 @@ ServerError
 |   |-- MalformedMessageError the bytes are not the message that the method takes
 |   |-- ProductUnknownError   the product asked about is not in the bundle
 |   |-- ProfileRefusedError   this server takes no inline profiles
+|   |-- ChangeRefusedError    a change of policy or overlay is refused; what was in force stays
+|   |   |-- PolicyKeysMissingError   this server has no officers' keys, so nothing can authorise a change
+|   |   |-- SignatureInvalidError    the signatures do not authorise this change
+|   |   |-- PolicyUnfitError         the policy fails lint or is not a version of the one in force
+|   |   |-- PolicyVersionOldError    the version is not above every version activated before
+|   |   |-- OverlaySequenceOldError  the sequence is not above that of the overlay in force
+|   |   `-- OverlayLooserError       the overlay lifts something and is not signed for that
 |   |-- DeadlineError         the caller's deadline passed before the answer
 |   `-- CancelledError        the caller went away before the answer
 |-- ServingError              our fault or our state; answered
 |   |-- OverloadError         the queue is full; worth retrying
 |   |-- NotReadyError         starting or draining; worth retrying
 |   |-- StoreReadError        the store failed under a request
-|   `-- ModelOutputError      the user tower gave no usable vector for this request
+|   |-- ModelOutputError      the user tower gave no usable vector for this request
+|   `-- PolicyLogError        a change could not be written; it did not take effect
 `-- StartError                stops the program with one line
     |-- SettingsError         a setting is unknown or bad; the message names it
     |-- PortError             the address cannot be bound
     |-- DeviceError           the device asked for did not load
     |-- StoreError            the store is missing, corrupt or of another version
     |-- SnapshotError         bundle, policy and stages do not make a servable whole
-    `-- AssumedDataError      assumed data without leave to serve it
+    |-- AssumedDataError      assumed data without leave to serve it
+    `-- PolicyStateError      policy log, officers' keys or the first policy's signatures are not usable
 
 The class decides what a caller sees; the one table is in `status.py`.
 """
@@ -54,6 +63,34 @@ class ProfileRefusedError(RequestError):
     """This server takes no inline profiles."""
 
 
+class ChangeRefusedError(RequestError):
+    """A change of policy or overlay is refused; what was in force stays."""
+
+
+class PolicyKeysMissingError(ChangeRefusedError):
+    """This server has no officers' keys, so nothing can authorise a change."""
+
+
+class SignatureInvalidError(ChangeRefusedError):
+    """The signatures do not authorise this change."""
+
+
+class PolicyUnfitError(ChangeRefusedError):
+    """The policy fails lint or is not a version of the one in force."""
+
+
+class PolicyVersionOldError(ChangeRefusedError):
+    """The version is not above every version activated before."""
+
+
+class OverlaySequenceOldError(ChangeRefusedError):
+    """The sequence is not above that of the overlay in force."""
+
+
+class OverlayLooserError(ChangeRefusedError):
+    """The overlay lifts something and is not signed for that."""
+
+
 class DeadlineError(RequestError):
     """The caller's deadline passed before the answer."""
 
@@ -82,6 +119,10 @@ class ModelOutputError(ServingError):
     """The user tower gave no usable vector for this request."""
 
 
+class PolicyLogError(ServingError):
+    """A change could not be written; it did not take effect."""
+
+
 class StartError(ServerError):
     """Stops the program with one line."""
 
@@ -108,3 +149,7 @@ class SnapshotError(StartError):
 
 class AssumedDataError(StartError):
     """The data holds assumed values and the settings do not allow that."""
+
+
+class PolicyStateError(StartError):
+    """Policy log, officers' keys or the first policy's signatures are not usable."""

@@ -36,12 +36,20 @@ TABLE: dict[type[errors.ServerError], ErrorRow] = {
     errors.MalformedMessageError: ErrorRow(grpc.StatusCode.INVALID_ARGUMENT, "MESSAGE_MALFORMED"),
     errors.ProductUnknownError: ErrorRow(grpc.StatusCode.NOT_FOUND, "PRODUCT_UNKNOWN"),
     errors.ProfileRefusedError: ErrorRow(grpc.StatusCode.PERMISSION_DENIED, "PROFILE_SOURCE_REQUIRED"),
+    errors.PolicyKeysMissingError: ErrorRow(grpc.StatusCode.FAILED_PRECONDITION, "POLICY_KEYS_MISSING"),
+    errors.SignatureInvalidError: ErrorRow(grpc.StatusCode.FAILED_PRECONDITION, "SIGNATURE_INVALID"),
+    errors.PolicyUnfitError: ErrorRow(grpc.StatusCode.FAILED_PRECONDITION, "POLICY_UNFIT"),
+    errors.PolicyVersionOldError: ErrorRow(grpc.StatusCode.FAILED_PRECONDITION, "POLICY_VERSION_OLD"),
+    errors.OverlaySequenceOldError: ErrorRow(grpc.StatusCode.FAILED_PRECONDITION, "OVERLAY_SEQUENCE_OLD"),
+    errors.OverlayLooserError: ErrorRow(grpc.StatusCode.FAILED_PRECONDITION, "OVERLAY_LOOSER"),
     errors.DeadlineError: ErrorRow(grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_PASSED"),
     errors.CancelledError: ErrorRow(grpc.StatusCode.CANCELLED, "CALL_CANCELLED"),
     errors.OverloadError: ErrorRow(grpc.StatusCode.UNAVAILABLE, "OVERLOADED", retryable=True),
     errors.NotReadyError: ErrorRow(grpc.StatusCode.UNAVAILABLE, "NOT_READY", retryable=True),
     errors.StoreReadError: ErrorRow(grpc.StatusCode.INTERNAL, "STORE_FAILED", shows_text=False),
     errors.ModelOutputError: ErrorRow(grpc.StatusCode.INTERNAL, "MODEL_OUTPUT_INVALID", shows_text=False),
+    # Told with its text: an officer must know that a halt is not in force, and why.
+    errors.PolicyLogError: ErrorRow(grpc.StatusCode.INTERNAL, "POLICY_LOG_FAILED"),
 }
 _UNKNOWN = ErrorRow(grpc.StatusCode.INTERNAL, "INTERNAL", shows_text=False)
 

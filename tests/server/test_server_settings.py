@@ -71,3 +71,13 @@ def test_the_fixed_clock_is_kept_in_utc() -> None:
     assert clock.now().tzinfo is UTC
     assert not clock.system
     assert load_settings(["--bundles", "b"]).decision_clock().system
+
+
+@pytest.mark.parametrize("given", ["policy-keys", "policy-state"])
+def test_keys_and_state_of_the_policy_come_together_or_not_at_all(given: str) -> None:
+    missing = {"policy-keys": "policy_state", "policy-state": "policy_keys"}[given]
+    with pytest.raises(SettingsError, match=f"is set without {missing}"):
+        load_settings(["--bundles", "b", f"--{given}", "somewhere"])
+    settings = load_settings(["--bundles", "b", "--policy-keys", "k", "--policy-state", "s"])
+    assert (settings.policy_keys, settings.policy_state) == (Path("k"), Path("s"))
+    assert settings.signature_days_max == 30

@@ -1,0 +1,249 @@
+"""Decides whether a change of policy or overlay is authorised, from documents, keys and history alone.
+
+The same checks run when an officer sends a change and when the policy log is read back; then the age of
+signatures is left out, since it was judged when the change was accepted.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from server.errors import (
+    ChangeRefusedError,
+    InvalidArgumentError,
+    OverlayLooserError,
+    OverlaySequenceOldError,
+    PolicyStateError,
+    PolicyUnfitError,
+    PolicyVersionOldError,
+    SignatureInvalidError,
+)
+from server.policy_log import ChangeKind, Record
+from suitability.errors import DocumentError, SignatureError
+from suitability.json_documents import canonical_bytes, read_bytes
+from suitability.overlay import Overlay, is_tighter, load_overlay
+from suitability.policy import Policy, load_policy
+from suitability.policy_lint import lint
+from suitability.signatures import KeyRing, Purpose, SignatureSet, load_keys, load_signatures, verify
+
+ACTIVATE_SIGNER_COUNT: Final = 2
+LOOSEN_SIGNER_COUNT: Final = 2
+TIGHTEN_SIGNER_COUNT: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """What authorises a change: signatures by these keys, none older than this."""
+
+    keys: KeyRing
+    signature_age_max: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class OverlayChange:
+    """An overlay and the signatures on it."""
+
+    overlay: Overlay
+    signatures: SignatureSet
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyChange:
+    """A version of the policy and the signatures on it."""
+
+    policy: Policy
+    signatures: SignatureSet
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What the accepted changes amount to: the versions in the order of activation, and the last overlay."""
+
+    policies: tuple[Policy, ...] = ()
+    overlay: Overlay | None = None
+
+
+def load_authority(path: Path, signature_days_max: int) -> Authority:
+    """Loads the officers' keys.
+
+    Raises:
+        PolicyStateError: the file is not there or holds anything else.
+    """
+    try:
+        return Authority(load_keys(path), timedelta(days=signature_days_max))
+    except DocumentError as error:
+        raise PolicyStateError(f"policy_keys: {path}: {error}") from error
+
+
+def read_overlay_change(document: bytes, signatures: bytes) -> OverlayChange:
+    """Reads an overlay and its signatures. Raises: InvalidArgumentError: one of them is malformed."""
+    try:
+        overlay = load_overlay(document)
+    except DocumentError as error:
+        raise InvalidArgumentError("overlay_document", str(error)) from error
+    return OverlayChange(overlay, _read_signatures(signatures))
+
+
+def read_policy_change(document: bytes, signatures: bytes) -> PolicyChange:
+    """Reads a policy and its signatures. Raises: InvalidArgumentError: one of them is malformed."""
+    try:
+        policy = load_policy(document)
+    except DocumentError as error:
+        raise InvalidArgumentError("policy_document", str(error)) from error
+    return PolicyChange(policy, _read_signatures(signatures))
+
+
+def check_overlay_change(
+    change: OverlayChange, history: History, authority: Authority, now: datetime | None
+) -> None:
+    """Checks that an overlay may replace the one in force.
+
+    Args:
+        change: the overlay and its signatures.
+        history: what is in force.
+        authority: whose signatures count.
+        now: the instant at which signatures are judged for age; None leaves age out.
+
+    Raises:
+        ChangeRefusedError: it may not; the class says why.
+    """
+    overlay, in_force = change.overlay, history.overlay
+    policy_id = history.policies[-1].policy_id
+    if overlay.policy_id != policy_id:
+        raise PolicyUnfitError(
+            f"the overlay is for another policy: expected {policy_id!r}, got {overlay.policy_id!r}"
+        )
+    if in_force is not None and overlay.sequence <= in_force.sequence:
+        raise OverlaySequenceOldError(
+            f"expected a sequence above {in_force.sequence}, that of the overlay in force, "
+            f"got {overlay.sequence}"
+        )
+    tighter = in_force is None or is_tighter(overlay, in_force)
+    if not tighter and change.signatures.purpose is not Purpose.LOOSEN:
+        raise OverlayLooserError(
+            f"the overlay lifts something that the one in force holds: expected {LOOSEN_SIGNER_COUNT} "
+            f"signatures to {Purpose.LOOSEN}, got signatures to {change.signatures.purpose}"
+        )
+    purpose = Purpose.TIGHTEN if tighter else Purpose.LOOSEN
+    signer_count = TIGHTEN_SIGNER_COUNT if tighter else LOOSEN_SIGNER_COUNT
+    _verify(change.signatures, overlay.sha256, purpose, signer_count, authority, now)
+
+
+def check_policy_change(
+    change: PolicyChange, history: History, authority: Authority, now: datetime | None
+) -> None:
+    """Checks that a version of the policy may be activated, as `check_overlay_change` does for an overlay."""
+    policy = change.policy
+    findings = lint(policy)
+    if findings:
+        raise PolicyUnfitError("; ".join(findings))
+    version = _read_version(policy)
+    if history.policies:
+        latest = history.policies[-1]
+        if policy.policy_id != latest.policy_id:
+            raise PolicyUnfitError(f"policy_id: expected {latest.policy_id!r}, got {policy.policy_id!r}")
+        if version <= _read_version(latest):
+            raise PolicyVersionOldError(
+                f"expected a version above {latest.version}, the latest activated, got {policy.version}"
+            )
+    _verify(change.signatures, policy.sha256, Purpose.ACTIVATE, ACTIVATE_SIGNER_COUNT, authority, now)
+
+
+def follow(history: History, change: OverlayChange | PolicyChange) -> History:
+    """Returns the history with one more accepted change."""
+    if isinstance(change, OverlayChange):
+        return History(history.policies, change.overlay)
+    return History((*history.policies, change.policy), history.overlay)
+
+
+def replay(records: Sequence[Record], authority: Authority) -> History:
+    """Reads the accepted changes back and checks each again.
+
+    Raises:
+        PolicyStateError: a change would not be accepted; the message names its line.
+    """
+    history = History()
+    for record in records:
+        document, signatures = record.document.encode(), record.signatures.encode()
+        change: OverlayChange | PolicyChange
+        try:
+            if record.kind is ChangeKind.OVERLAY:
+                if not history.policies:
+                    raise PolicyUnfitError("an overlay before any policy")
+                change = read_overlay_change(document, signatures)
+                check_overlay_change(change, history, authority, None)
+            else:
+                change = read_policy_change(document, signatures)
+                check_policy_change(change, history, authority, None)
+        except (ChangeRefusedError, InvalidArgumentError) as error:
+            raise PolicyStateError(f"policy_state: policy log line {record.sequence}: {error}") from error
+        history = follow(history, change)
+    return history
+
+
+def read_start_policy(path: Path, authority: Authority) -> PolicyChange:
+    """Reads the policy that a server with keys starts under the first time, and checks its signatures.
+
+    Age is left out: the file is the operator's own, and no older version can follow a newer one.
+
+    Args:
+        path: the policy; its signatures lie beside it, in POLICY.sig.json for POLICY.json.
+        authority: whose signatures count.
+
+    Raises:
+        PolicyStateError: one of the files cannot be used.
+    """
+    signatures = path.with_suffix(".sig.json")
+    try:
+        change = read_policy_change(read_bytes(path), read_bytes(signatures))
+        check_policy_change(change, History(), authority, None)
+    except (DocumentError, ChangeRefusedError, InvalidArgumentError) as error:
+        raise PolicyStateError(
+            f"policy: {path} needs its {ACTIVATE_SIGNER_COUNT} signatures in {signatures.name}: {error}"
+        ) from error
+    return change
+
+
+def signature_bytes(signatures: SignatureSet) -> bytes:
+    """Returns the canonical bytes of a set of signatures, as the log keeps them."""
+    return canonical_bytes(signatures.values())
+
+
+def _read_signatures(document: bytes) -> SignatureSet:
+    try:
+        return load_signatures(document)
+    except DocumentError as error:
+        raise InvalidArgumentError("signature_document", str(error)) from error
+
+
+def _read_version(policy: Policy) -> tuple[int, ...]:
+    parts = policy.version.split(".")
+    if not all(part.isascii() and part.isdigit() and len(part) <= 9 for part in parts):
+        raise PolicyUnfitError(
+            f"version: expected numbers with dots between, for example 2026.11.0, got {policy.version!r:.80}"
+        )
+    return tuple(int(part) for part in parts)
+
+
+def _verify(
+    signatures: SignatureSet,
+    sha256: str,
+    purpose: Purpose,
+    signer_count: int,
+    authority: Authority,
+    now: datetime | None,
+) -> None:
+    try:
+        verify(
+            signatures,
+            sha256,
+            purpose,
+            authority.keys,
+            now=now,
+            age_max=authority.signature_age_max,
+            signer_count=signer_count,
+        )
+    except SignatureError as error:
+        raise SignatureInvalidError(str(error)) from error
