@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from prudence.v1 import recommendation_pb2 as pb
+from prudence.v1.profile_pb2 import User
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -13,6 +14,8 @@ from benchmarks.dataset import DataSet
 from benchmarks.demo.people import Pair, choose_clicks
 from benchmarks.demo.text import (
     TITLE_WIDTH_MIN,
+    choose_withheld,
+    describe_reasons_against,
     describe_retriever,
     describe_trace,
     make_product_table,
@@ -104,6 +107,7 @@ def show_pair(scene: Scene, pair: Pair) -> None:
         scene.say(f"\n  The {name} user: risk level {level}; the policy's risk score limit is {limit}")
         show_trace(scene, answer, limit=limit)
         show_products(scene, products)
+        show_reasons(scene, user, answer)
     scene.say(f"  Financial products in both lists: {len(shown[0] & shown[1])} of {FINANCIAL_K}.")
 
 
@@ -125,6 +129,18 @@ def show_products(scene: Scene, products: Sequence[pb.RecommendedProduct]) -> No
             "  Insurance without a limit beside it is not rated for risk: it lies below the level from\n"
             "  which the policy rates it, so neither its level nor its risk score is held against the user's."
         )
+
+
+def show_reasons(scene: Scene, user: User, answer: pb.RecommendResponse) -> None:
+    """Asks why one product was withheld and shows every reason, as a customer service would read it."""
+    product_id = choose_withheld(answer)
+    if product_id is None:
+        return
+    request = pb.CheckEligibilityRequest(user=user, product_ids=[product_id])
+    verdict = scene.stub.CheckEligibility(request, timeout=CALL_TIMEOUT_S).products[0]
+    scene.say(f"  Why not {product_id} {scene.titles.get(product_id, '')}? (CheckEligibility)")
+    for line in describe_reasons_against(verdict):
+        scene.say(f"    {line}")
 
 
 def show_limits(scene: Scene, pair: Pair) -> None:
@@ -183,3 +199,4 @@ def show_new_user(scene: Scene, pair: Pair) -> None:
         scene.say(f"\n  {text}")
         show_trace(scene, answer, limit=scene.limits[borrowed["risk_level"]] if profile else None)
         show_products(scene, answer.products)
+        show_reasons(scene, user, answer)

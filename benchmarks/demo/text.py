@@ -9,6 +9,12 @@ from rich.table import Table
 
 LEARNING = pb.PRODUCT_FAMILY_COURSE
 SHOWN_CODE_COUNT = 3
+SHOWN_FIELD_COUNT = 5
+REMEDIES = {
+    "REASSESS": "the user can be assessed again",
+    "COMPLETE_PROFILE": "the user can complete the profile",
+    "NONE": "",
+}
 # Narrow enough for a terminal of 80 columns: what does not fit would be cut off, not wrapped.
 TITLE_WIDTH_MIN = 14
 
@@ -82,6 +88,25 @@ def describe_code(withheld: pb.WithheldCount, *, limit: int | None, titles: Mapp
         if limit is not None and withheld.example_risk_score > limit:
             text += f" > limit {limit}"
     return text
+
+
+def choose_withheld(answer: pb.RecommendResponse) -> str | None:
+    """Returns the example of the code that removed most, which says most about the user; None without one."""
+    counts = sorted(answer.withheld_counts, key=lambda entry: (-entry.product_count, entry.code))
+    return next((entry.example_product_id for entry in counts if entry.example_product_id), None)
+
+
+def describe_reasons_against(verdict: pb.ProductEligibility) -> list[str]:
+    """Tells every reason against a product: code, what the user may be told, and what the user can do."""
+    lines = []
+    for reason in verdict.reasons:
+        remedy = REMEDIES.get(reason.remedy, reason.remedy)
+        lines.append(f"{reason.code}: {reason.text} {reason.text_zh}{f' ({remedy})' if remedy else ''}")
+    if fields := verdict.assumed_fields:
+        rest = f" and {len(fields) - SHOWN_FIELD_COUNT} more" if len(fields) > SHOWN_FIELD_COUNT else ""
+        shown = ", ".join(fields[:SHOWN_FIELD_COUNT])
+        lines.append(f"assumed, not stated by the source: {shown}{rest}")
+    return lines
 
 
 def make_product_table(products: Sequence[pb.RecommendedProduct], *, score_scale: float) -> Table:

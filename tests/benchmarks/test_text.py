@@ -7,8 +7,10 @@ from prudence.v1 import recommendation_pb2 as pb
 from rich.console import Console
 
 from benchmarks.demo.text import (
+    choose_withheld,
     describe_code,
     describe_reasons,
+    describe_reasons_against,
     describe_risk,
     describe_trace,
     describe_withheld,
@@ -70,6 +72,25 @@ def test_a_removed_product_is_shown_with_the_numbers_compared() -> None:
 def test_a_code_without_example_is_only_counted() -> None:
     withheld = pb.WithheldCount(code="PRD_NOT_ON_SALE", product_count=2)
     assert describe_code(withheld, limit=None, titles={}) == "PRD_NOT_ON_SALE: 2"
+
+
+def test_the_example_to_explain_is_that_of_the_code_that_removed_most() -> None:
+    answer = pb.RecommendResponse()
+    assert choose_withheld(answer) is None
+    for code, count, example in (("A", 9, ""), ("B", 2, "f1"), ("C", 5, "f2")):
+        answer.withheld_counts.add(code=code, product_count=count, example_product_id=example)
+    assert choose_withheld(answer) == "f2"
+
+
+def test_a_reason_is_told_with_its_texts_and_what_the_user_can_do() -> None:
+    verdict = pb.ProductEligibility(assumed_fields=list("abcdefg"))
+    verdict.reasons.add(code="USR_X", text="It has expired.", text_zh="已过期。", remedy="REASSESS")
+    verdict.reasons.add(code="MAT_Y", text="It does not fit.", text_zh="不匹配。", remedy="NONE")
+    assert describe_reasons_against(verdict) == [
+        "USR_X: It has expired. 已过期。 (the user can be assessed again)",
+        "MAT_Y: It does not fit. 不匹配。",
+        "assumed, not stated by the source: a, b, c, d, e and 2 more",
+    ]
 
 
 def test_risk_is_set_against_the_limit_where_there_is_one() -> None:
