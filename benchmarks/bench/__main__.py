@@ -21,11 +21,12 @@ from benchmarks.dataset import DataSet, read_dataset
 from benchmarks.demo.measure import make_pool
 from benchmarks.errors import BenchmarkError, BenchmarkInputError
 from benchmarks.evaluate.bundle_scorer import open_current
-from benchmarks.load.driver import run_load
+from benchmarks.load.driver import Check, run_load
 from benchmarks.load.plan import LoadPlan, LoadResult
 from benchmarks.machine import describe_machine
 from benchmarks.pipeline import DEFAULT_POLICY, FAR_TRANS_POLICY, Artifacts
 from benchmarks.serving import ServerPlan, Stub, open_stub, run_server
+from benchmarks.verify.dataset import make_check
 from suitability import load_policy
 
 CONCURRENCIES = (1, 2, 4, 8, 16, 32)
@@ -84,7 +85,10 @@ def _run(options: argparse.Namespace, console: Console) -> None:
         info = stub.GetServingInfo(pb.GetServingInfoRequest(), timeout=10.0)
         recalls = _measure_recalls(stub, artifacts, dataset, policy, options.users, info)
         loads = []
-        for load in run_loads(_make_plan(server.target, dataset, options, info)):
+        bundle = open_current(artifacts.bundles)
+        catalogue = dict(zip(bundle.product_ids, bundle.products.rows, strict=True))
+        check = make_check(dataset, catalogue, load_policy(policy).values)
+        for load in run_loads(_make_plan(server.target, dataset, options, info), check):
             console.print(describe_load(load))
             loads.append(load)
     write_report(
@@ -92,16 +96,21 @@ def _run(options: argparse.Namespace, console: Console) -> None:
     )
 
 
-def run_loads(plan: LoadPlan) -> Iterator[LoadResult]:
-    """Runs closed loops of growing concurrency, then open loops at fractions of the best rate found."""
+def run_loads(plan: LoadPlan, check: Check) -> Iterator[LoadResult]:
+    """Runs closed loops of growing concurrency, then open loops at fractions of the best rate found.
+
+    Args:
+        plan: what the runs have in common.
+        check: finds the faults of an answer.
+    """
     run_load(replace(plan, mode="closed", concurrency=4, duration_s=min(1.0, plan.duration_s)))  # Warms up.
     peak = 0.0
     for concurrency in CONCURRENCIES:
-        result = run_load(replace(plan, mode="closed", concurrency=concurrency))
+        result = run_load(replace(plan, mode="closed", concurrency=concurrency), check)
         peak = max(peak, result.requests_per_s)
         yield result
     for fraction in PEAK_FRACTIONS:
-        yield run_load(replace(plan, mode="open", rate=max(1.0, peak * fraction)))
+        yield run_load(replace(plan, mode="open", rate=max(1.0, peak * fraction)), check)
 
 
 def _make_plan(
@@ -137,7 +146,8 @@ def describe_load(load: LoadResult) -> str:
     asked = f"{load.concurrency} callers" if load.mode == "closed" else f"{load.offered_rate:,.0f} offered/s"
     return (
         f"{load.mode} loop, {asked}: {load.requests_per_s:,.0f} requests/s, "
-        f"p99 {load.latency_ms_p99:.2f} ms, {load.error_count} errors"
+        f"p99 {load.latency_ms_p99:.2f} ms, {load.error_count} errors, "
+        f"{load.faulty_count} of {load.checked_count} answers faulty"
     )
 
 

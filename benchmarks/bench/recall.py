@@ -18,6 +18,7 @@ from benchmarks.dataset import DataSet, read_json
 from benchmarks.evaluate.bundle_scorer import open_tower, run_tower
 from benchmarks.messages import make_recommend, make_user
 from benchmarks.serving import Stub
+from benchmarks.verify.dataset import ask_for
 from index.bundle import Bundle
 from index.features import encode_users
 from suitability import Policy, evaluate
@@ -36,7 +37,7 @@ class RecallResult:
         user_count: users compared: those to whom at least one product may be shown.
         recall_mean, recall_min: over users; of the k best eligible products, or of all if fewer.
         same_order_share: share of users whose list equals the exact one, order included.
-        ineligible_count: served products that the plain definition does not allow; must be 0.
+        ineligible_count: served products that the second reading of the rules does not allow; must be 0.
     """
 
     domain: str
@@ -89,13 +90,16 @@ def measure_recall(
     """
     recalls: list[float] = []
     same = ineligible = 0
+    catalogue = dict(zip(exact.bundle.product_ids, exact.bundle.products.rows, strict=True))
     for user_id in user_ids:
         profile, history = dataset.profiles[user_id], dataset.history(user_id)
         request = make_recommend(make_user(user_id, profile, history), domain=domain, k=k)
         answer = stub.Recommend(request, timeout=CALL_TIMEOUT_S)
         served = [product.product_id for product in answer.products]
         eligible = _list_eligible(exact, dataset, user_id, answer, domain=domain)
-        ineligible += len(set(served) - eligible)
+        now = answer.decision.decision_time.ToDatetime(tzinfo=UTC)
+        asked = ask_for(dataset, user_id, catalogue, exact.policy.values)
+        ineligible += sum(bool(asked.judge(product_id, now)) for product_id in served)
         best = _search(exact, dataset, user_id, answer, eligible)[:k]
         if best:
             recalls.append(len(set(served) & set(best)) / len(best))

@@ -73,6 +73,7 @@ def make_load_table(loads: Sequence[LoadResult]) -> Table:
         "max ms",
         "CPU us",
         "answered",
+        "faulty",
     ):
         table.add_column(heading, justify="left" if heading == "loop" else "right")
     table.add_column("errors")
@@ -87,6 +88,7 @@ def make_load_table(loads: Sequence[LoadResult]) -> Table:
             *(f"{value:.2f}" for value in latencies),
             f"{load.server_cpu_us_per_request:,.0f}",
             f"{load.answered_count:,}",
+            f"{load.faulty_count} of {load.checked_count:,}",
             errors or "0",
         )
     return table

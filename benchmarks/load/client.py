@@ -49,30 +49,38 @@ def run_client(plan: LoadPlan, client: int, ready: Barrier, reports: "Queue[Clie
 class _Tally:
     """Collects latencies and errors from several threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, keep_answers: bool) -> None:
         self.latencies_s: list[float] = []
+        self.answers: set[tuple[int, bytes]] = set()
+        self._keep_answers = keep_answers
         self.errors: Counter[str] = Counter()
         self.end_s = 0.0
         self._lock = threading.Lock()
 
-    def add(self, intended_s: float, error: grpc.RpcError | None) -> None:
+    def add(self, intended_s: float, request: int, answer: bytes) -> None:
         now = time.monotonic()
         with self._lock:
             self.end_s = max(self.end_s, now)
-            if error is None:
-                self.latencies_s.append(now - intended_s)
-            else:
-                self.errors[read_reason(error)] += 1
+            self.latencies_s.append(now - intended_s)
+            if self._keep_answers:
+                self.answers.add((request, answer))
+
+    def add_error(self, error: grpc.RpcError) -> None:
+        now = time.monotonic()
+        with self._lock:
+            self.end_s = max(self.end_s, now)
+            self.errors[read_reason(error)] += 1
 
     def report(self, start_s: float) -> ClientReport:
         end_s = max(self.end_s, start_s)
-        return ClientReport(tuple(self.latencies_s), dict(self.errors), start_s, end_s)
+        answers = frozenset(self.answers)
+        return ClientReport(tuple(self.latencies_s), dict(self.errors), start_s, end_s, answers)
 
 
 def _run_closed(plan: LoadPlan, client: int, call: "Call", random: np.random.Generator) -> ClientReport:
     caller_count = _share(plan.concurrency, plan.client_count, client)
     request_count = _share(plan.request_count_max, plan.client_count, client)
-    tally = _Tally()
+    tally = _Tally(keep_answers=plan.keep_answers)
     start_s = time.monotonic()
 
     def loop(caller: int, draws: np.random.Generator) -> None:
@@ -80,13 +88,13 @@ def _run_closed(plan: LoadPlan, client: int, call: "Call", random: np.random.Gen
             sent_s = time.monotonic()
             if sent_s - start_s >= plan.duration_s:
                 return
-            request = plan.requests[draws.integers(len(plan.requests))]
+            request = int(draws.integers(len(plan.requests)))
             try:
-                call(request, timeout=plan.timeout_s)
+                answer = call(plan.requests[request], timeout=plan.timeout_s)
             except grpc.RpcError as error:
-                tally.add(sent_s, error)
+                tally.add_error(error)
             else:
-                tally.add(sent_s, None)
+                tally.add(sent_s, request, answer)
 
     seeds = random.spawn(caller_count) if caller_count else []
     threads = [threading.Thread(target=loop, args=(caller, draws)) for caller, draws in enumerate(seeds)]
@@ -104,7 +112,7 @@ def _run_open(plan: LoadPlan, client: int, call: "Call", random: np.random.Gener
     offsets = np.cumsum(random.exponential(1.0 / rate, size=expected))  # [expected] seconds
     offsets = offsets[offsets < plan.duration_s]
     draws = random.integers(len(plan.requests), size=offsets.size)
-    tally = _Tally()
+    tally = _Tally(keep_answers=plan.keep_answers)
     slots = threading.BoundedSemaphore(IN_FLIGHT_LIMIT)
     start_s = time.monotonic()
     for offset, draw in zip(offsets.tolist(), draws.tolist(), strict=True):
@@ -117,19 +125,22 @@ def _run_open(plan: LoadPlan, client: int, call: "Call", random: np.random.Gener
             tally.errors["CLIENT_IN_FLIGHT_LIMIT"] += 1
             continue
         future = call.future(plan.requests[draw], timeout=plan.timeout_s)
-        future.add_done_callback(_finisher(tally, slots, intended_s))
+        future.add_done_callback(_finisher(tally, slots, intended_s, draw))
     for _ in range(IN_FLIGHT_LIMIT):  # Every call has a deadline, so every slot comes back.
         slots.acquire(timeout=plan.timeout_s + CONNECT_TIMEOUT_S)
     return tally.report(start_s)
 
 
 def _finisher(
-    tally: _Tally, slots: threading.BoundedSemaphore, intended_s: float
+    tally: _Tally, slots: threading.BoundedSemaphore, intended_s: float, request: int
 ) -> "Callable[[Future], None]":
     def finish(future: "Future") -> None:
         error = future.exception()
         assert error is None or isinstance(error, grpc.RpcError)
-        tally.add(intended_s, error)
+        if error is None:
+            tally.add(intended_s, request, future.result())
+        else:
+            tally.add_error(error)
         slots.release()
 
     return finish

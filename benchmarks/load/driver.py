@@ -4,7 +4,8 @@ import multiprocessing
 import queue
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from multiprocessing.process import BaseProcess
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Barrier
@@ -20,13 +21,22 @@ from benchmarks.load.plan import ClientReport, LoadPlan, LoadResult
 START_TIMEOUT_S = 60.0
 
 
-def run_load(plan: LoadPlan) -> LoadResult:
+Check = Callable[[bytes, bytes], Sequence[str]]
+"""Told of a serialized request and its answer; returns the answer's faults."""
+
+
+def run_load(plan: LoadPlan, check: Check | None = None) -> LoadResult:
     """Runs the plan and returns what all clients saw together.
+
+    Args:
+        plan: the run.
+        check: applied after the run to every distinct answer; None keeps no answers.
 
     Raises:
         LoadClientError: a client process failed or did not report in time.
         grpc.RpcError: the server does not answer GetServingInfo.
     """
+    plan = replace(plan, keep_answers=check is not None)
     context = multiprocessing.get_context("spawn")  # gRPC does not survive a fork.
     reports: Queue[ClientReport] = context.Queue()
     ready = context.Barrier(plan.client_count + 1)
@@ -47,7 +57,17 @@ def run_load(plan: LoadPlan) -> LoadResult:
             process.join(timeout=5.0)
             if process.is_alive():
                 process.kill()
-    return merge_reports(plan, found, cpu_s)
+    result = merge_reports(plan, found, cpu_s)
+    return result if check is None else check_answers(plan, found, result, check)
+
+
+def check_answers(
+    plan: LoadPlan, reports: Sequence[ClientReport], result: LoadResult, check: Check
+) -> LoadResult:
+    """Checks every distinct answer of a run, when no client competes for the server's cores any more."""
+    answers = frozenset().union(*(report.answers for report in reports))
+    faulty = sum(bool(check(plan.requests[request], answer)) for request, answer in answers)
+    return replace(result, checked_count=len(answers), faulty_count=faulty)
 
 
 def merge_reports(plan: LoadPlan, reports: list[ClientReport], server_cpu_s: float) -> LoadResult:

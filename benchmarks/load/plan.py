@@ -29,6 +29,7 @@ class LoadPlan:
         request_count_max: requests over all clients after which sending stops.
         timeout_s: deadline of each call.
         seed: draws requests and arrival times.
+        keep_answers: whether clients keep every distinct answer, to be checked after the run.
     """
 
     target: str
@@ -41,6 +42,7 @@ class LoadPlan:
     request_count_max: int = 200_000
     timeout_s: float = 10.0
     seed: int = 1
+    keep_answers: bool = False
 
     def __post_init__(self) -> None:
         if self.target.rpartition(":")[0] not in LOOPBACK_HOSTS:
@@ -69,12 +71,14 @@ class ClientReport:
         latencies_s: seconds of each answered call; open loop: from the time it was meant to be sent.
         error_counts: failed calls by reason.
         start_s, end_s: system-wide monotonic clock at the first intended send and the last answer.
+        answers: distinct answers, as the number of the request in the plan and the serialized answer.
     """
 
     latencies_s: tuple[float, ...]
     error_counts: Mapping[str, int]
     start_s: float
     end_s: float
+    answers: frozenset[tuple[int, bytes]] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,8 @@ class LoadResult:
         requests_per_s: answered calls per second.
         latency_ms_p50, latency_ms_p95, latency_ms_p99, latency_ms_max: of answered calls; 0 without any.
         server_cpu_us_per_request: CPU time of the whole server process over answered calls.
+        checked_count: distinct answers that were checked; 0 where the plan keeps none.
+        faulty_count: those of them in which the check found a fault; must be 0.
     """
 
     mode: str
@@ -105,6 +111,8 @@ class LoadResult:
     latency_ms_p99: float
     latency_ms_max: float
     server_cpu_us_per_request: float
+    checked_count: int = 0
+    faulty_count: int = 0
 
     @property
     def error_count(self) -> int:

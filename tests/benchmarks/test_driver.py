@@ -67,6 +67,14 @@ def test_closed_loop_stops_at_the_request_count(target: str) -> None:
     assert result.server_cpu_us_per_request == pytest.approx(2000)
 
 
+def test_every_distinct_answer_is_checked_after_the_run(target: str) -> None:
+    plan = LoadPlan(
+        target, (make_request("u"), make_request("v")), "closed", concurrency=3, request_count_max=31
+    )
+    result = run_load(plan, lambda request, answer: ["a fault"] if b"v" in request else [])
+    assert (result.answered_count, result.checked_count, result.faulty_count) == (31, 2, 1)
+
+
 def test_open_loop_counts_errors_by_reason(target: str) -> None:
     plan = LoadPlan(
         target, (make_request("bad"),), "open", rate=200, client_count=1, duration_s=5, request_count_max=7

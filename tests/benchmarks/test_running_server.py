@@ -26,6 +26,7 @@ from benchmarks.evaluate.bundle_scorer import BundleScorer, open_current
 from benchmarks.messages import make_recommend, make_user
 from benchmarks.pipeline import DEFAULT_POLICY
 from benchmarks.serving import ServerPlan, open_stub, run_server
+from benchmarks.verify.dataset import make_check
 from index.build import build_bundle
 from suitability import load_policy
 
@@ -149,6 +150,21 @@ def test_served_answers_equal_exact_search_on_a_small_catalogue(served: Served) 
     scene = served.scene
     result = measure_recall(scene.stub, exact, scene.dataset, ["careful", "daring"], domain="both", k=5)
     assert (result.recall_mean, result.user_count, result.ineligible_count) == (1.0, 2, 0)
+
+
+def test_answers_under_load_pass_the_second_reading(served: Served) -> None:
+    bundle = open_current(served.bundles)
+    catalogue = dict(zip(bundle.product_ids, bundle.products.rows, strict=True))
+    dataset = served.scene.dataset
+    inline = [
+        make_recommend(make_user(user, dataset.profiles[user], dataset.history(user)), domain="both", k=10)
+        for user in ("careful", "daring")
+    ]
+    requests = tuple(request.SerializeToString() for request in inline)
+    answers = [served.scene.stub.Recommend(request).SerializeToString() for request in inline]
+    check = make_check(dataset, catalogue, load_policy(DEFAULT_POLICY).values)
+    assert [check(request, answer) for request, answer in zip(requests, answers, strict=True)] == [[], []]
+    assert check(requests[0], answers[1])
 
 
 def test_the_bundle_scorer_gives_the_scores_that_the_server_sends(served: Served) -> None:
