@@ -1,0 +1,145 @@
+"""Mutation of the gate: its C++ against a dump of packed records, its packing against the battery."""
+
+import importlib
+import shutil
+import struct
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.errors import BenchmarkInputError
+from benchmarks.machine import ROOT
+from benchmarks.suitability.battery import Battery, Case
+from benchmarks.suitability.mutation import imported
+from benchmarks.suitability.python_mutants import Mutant
+from suitability.codes import code_mask
+from suitability.errors import PolicyError
+
+KERNEL: Final = "server/kernel"
+GATE_HEADER: Final = f"{KERNEL}/gate.hpp"
+PACKING_FILES: Final = ("server/columns.py", "server/set_bits.py", "server/user_record.py", "server/gate.py")
+HARNESS: Final = Path(__file__).with_name("gate_harness.cpp")
+COMPILE_TIMEOUT_S: Final = 50
+_WORD: Final = (1 << 64) - 1
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Cases under one policy: case i is user i against product i."""
+
+    policy: Mapping[str, Any]
+    cases: tuple[Case, ...]
+    expected: NDArray[np.uint64]  # [cases, 2]
+
+
+def make_batches(battery: Battery) -> list[Batch]:
+    """Groups the cases that a server can meet: records are mappings, policies well formed, clocks aware."""
+    groups: dict[str, list[Case]] = {}
+    for case in battery.cases:
+        if _can_be_served(case) and _is_well_formed(battery.policies[case.policy]):
+            groups.setdefault(case.policy, []).append(case)
+    return [Batch(battery.policies[name], tuple(cases), _masks_of(cases)) for name, cases in groups.items()]
+
+
+def _can_be_served(case: Case) -> bool:
+    records = all(type(each) in (dict, MappingProxyType) for each in (case.user, case.product))
+    aware = isinstance(case.now, datetime) and case.now.utcoffset() is not None
+    return records and aware and isinstance(case.channel, str)
+
+
+def _is_well_formed(policy: Mapping[str, Any]) -> bool:
+    try:
+        importlib.import_module("suitability.policy").load_policy(policy)
+    except PolicyError:
+        return False
+    return True
+
+
+def _masks_of(cases: Sequence[Case]) -> NDArray[np.uint64]:
+    masks = np.empty((len(cases), 2), np.uint64)
+    for row, case in enumerate(cases):
+        number = code_mask(case.codes)
+        masks[row] = number & _WORD, number >> 64
+    return masks
+
+
+def packing_notices(batches: Sequence[Batch], mutant: Mutant) -> bool:
+    """Tells whether the gate with the mutant in its packing differs from the battery on any case."""
+    with imported(mutant):
+        return any(_gate_differs(batch) for batch in batches)
+
+
+def _gate_differs(batch: Batch) -> bool:
+    gate, users = _open_gate(batch)
+    rows = np.arange(len(users), dtype=np.int64)
+    if not np.array_equal(gate.judge_many(users, rows, rows), batch.expected):
+        return True
+    for row, (user, case) in enumerate(zip(users, batch.cases, strict=True)):
+        # What is eligible lies before the row at which a search may stop.
+        if not case.codes and not (
+            row < user.row_stop and gate.find_valid_until(user, rows[row : row + 1]) == [case.valid_until]
+        ):
+            return True
+    return False
+
+
+def _open_gate(batch: Batch) -> tuple[Any, list[Any]]:
+    policy = importlib.import_module("suitability.policy").load_policy(batch.policy)
+    gate = importlib.import_module("server.gate").Gate([case.product for case in batch.cases], policy)
+    users = [gate.admit(case.user, case.now, case.channel, case.limit) for case in batch.cases]
+    return gate, users
+
+
+def write_dump(batches: Sequence[Batch], path: Path) -> None:
+    """Writes packed records, pairs and expected masks for the harness: blocks of a count and its items."""
+    join_users = importlib.import_module("server.user_record").join_users
+    with path.open("wb") as file:
+        for batch in batches:
+            gate, users = _open_gate(batch)
+            joined = join_users([user.arrays for user in users])
+            live = gate._live  # What the kernel is given; it has no other reader outside the gate.
+            rows = np.arange(len(users), dtype=np.int64)
+            blocks: Iterator[NDArray[Any]] = iter(
+                (
+                    *(gate.columns.records, gate.columns.sets.words.reshape(-1), gate.columns.sets.starts),
+                    *(joined.records, joined.sets.reshape(-1), joined.held_issuers, joined.held_groups),
+                    *(live.halted, np.array([live.level_cap], np.int64), rows, rows, batch.expected),
+                )
+            )
+            for block in blocks:
+                file.write(struct.pack("<Q", len(block)) + np.ascontiguousarray(block).tobytes())
+
+
+def native_notices(dump: Path, mutant: Mutant) -> bool:
+    """Compiles the kernel's headers with the mutant among them and judges the dump."""
+    with tempfile.TemporaryDirectory() as folder:
+        build = Path(folder)
+        for header in (ROOT / KERNEL).glob("*.hpp"):
+            shutil.copy(header, build)
+        (build / Path(mutant.path).name).write_text(mutant.source, encoding="utf-8")
+        program = compile_harness(build)
+        # What cannot be compiled is no fault that could be shipped.
+        return program is None or subprocess.run([program, dump], check=False).returncode != 0  # noqa: S603
+
+
+def compile_harness(headers: Path) -> Path | None:
+    """Compiles the harness against headers, into their folder; None where they cannot be compiled.
+
+    Raises:
+        BenchmarkInputError: there is no compiler.
+    """
+    compiler = shutil.which("c++")
+    if compiler is None:
+        raise BenchmarkInputError("expected a C++ compiler named c++, found none")
+    program = headers / "harness"
+    command = [compiler, "-std=c++17", "-O0", "-w", f"-I{headers}", str(HARNESS), "-o", str(program)]
+    done = subprocess.run(command, check=False, capture_output=True, timeout=COMPILE_TIMEOUT_S)  # noqa: S603
+    return program if done.returncode == 0 else None
