@@ -34,6 +34,8 @@ def read_document(source: str | Path | bytes) -> Mapping[str, Any]:
     data = source if isinstance(source, bytes) else read_bytes(Path(source))
     try:
         value = json.loads(data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        # Half a surrogate pair can be written as an escape, but no text with it can be written out again.
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError) as error:
         raise PolicySyntaxError(f"expected JSON in UTF-8, {error}") from error
     if not isinstance(value, dict):

@@ -89,6 +89,7 @@ def test_a_product_may_not_hold_a_field_of_users():
         b'{"held_issuer": {"a": 1, "a": 2}}',
         b"liquid: 1",
         b"\xff{}",
+        b'{"jurisdiction": "\\ud800"}',
         b"{}" + b" " * DOCUMENT_BYTES_MAX + b"x",
     ],
 )
