@@ -12,7 +12,7 @@ from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from prudence.v1 import recommendation_pb2_grpc
+from prudence.v1 import admin_pb2_grpc, recommendation_pb2_grpc
 
 from benchmarks.errors import ServerStartError
 from benchmarks.machine import ROOT
@@ -24,6 +24,7 @@ LOG_TAIL_LINES = 15
 MESSAGE_BYTES_MAX = 64 * 1024 * 1024
 
 Stub = recommendation_pb2_grpc.RecommendationServiceStub
+AdminStub = admin_pb2_grpc.AdminServiceStub
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class ServerPlan:
     bundles: Path
     store: Path | None = None
     policy: Path | None = None
+    policy_keys: Path | None = None
+    policy_state: Path | None = None
     clock: str | None = None
     device: str = "cpu"
     threads: int = 1
@@ -44,6 +47,8 @@ class ServerPlan:
             "--bundles": self.bundles,
             "--store": self.store,
             "--policy": self.policy,
+            "--policy-keys": self.policy_keys,
+            "--policy-state": self.policy_state,
             "--clock": self.clock,
             "--device": self.device,
             "--threads": self.threads,
@@ -94,6 +99,13 @@ def open_stub(target: str) -> Iterator[Stub]:
     options = [("grpc.max_receive_message_length", MESSAGE_BYTES_MAX)]
     with grpc.insecure_channel(target, options=options) as channel:
         yield Stub(channel)
+
+
+@contextmanager
+def open_admin_stub(target: str) -> Iterator[AdminStub]:
+    """Opens the stub through which officers change policy and overlay, for the length of the block."""
+    with grpc.insecure_channel(target) as channel:
+        yield AdminStub(channel)
 
 
 def _wait_until_ready(process: "subprocess.Popen[bytes]", port_file: Path, log: Path) -> str:

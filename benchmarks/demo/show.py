@@ -1,7 +1,9 @@
 """Shows one pipeline from data to answers: builds what is missing, serves it, asks it."""
 
+import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from prudence.v1 import recommendation_pb2 as pb
@@ -9,7 +11,9 @@ from rich.console import Console
 
 from benchmarks.dataset import DataSet, read_dataset, read_json
 from benchmarks.demo.coverage import measure_coverage
+from benchmarks.demo.halt import show_halt
 from benchmarks.demo.measure import make_pool, measure_speed
+from benchmarks.demo.officers import Officers, appoint_officers
 from benchmarks.demo.people import choose_pair
 from benchmarks.demo.quality import make_quality_table
 from benchmarks.demo.settings import DemoSettings
@@ -24,11 +28,20 @@ from benchmarks.pipeline import (
     simulate_platform,
 )
 from benchmarks.progress import show_bar, show_step
-from benchmarks.serving import ServerPlan, open_stub, run_server
+from benchmarks.serving import ServerPlan, open_admin_stub, open_stub, run_server
 
 COVERAGE_K = 10
 BATCH_COUNT = 100
 INFO_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running server: the scene that asks it, its target, and the officers whose signatures it takes."""
+
+    scene: Scene
+    target: str
+    officers: Officers
 
 
 def show_simulated(settings: DemoSettings, console: Console) -> str:
@@ -39,8 +52,8 @@ def show_simulated(settings: DemoSettings, console: Console) -> str:
     )
     artifacts = find_artifacts(settings, strict=False)
     build(artifacts, data, settings, console)
-    with serve(artifacts, settings, console) as (scene, target):
-        return show_everything(scene, artifacts, target, settings)
+    with serve(artifacts, settings, console) as served:
+        return show_everything(served, artifacts, settings)
 
 
 def show_far_trans(settings: DemoSettings, console: Console) -> str:
@@ -56,9 +69,9 @@ def show_far_trans(settings: DemoSettings, console: Console) -> str:
     )
     strict = find_artifacts(settings, strict=True)
     build(strict, import_far_trans(settings.directory, None), settings, console)
-    with serve(strict, settings, console) as (scene, _):
-        rated = list_rated(scene.dataset)
-        show_coverage(scene, rated)
+    with serve(strict, settings, console) as served:
+        rated = list_rated(served.scene.dataset)
+        show_coverage(served.scene, rated)
     user_id = rated[0]
     if settings.assumptions is not None:
         heading(
@@ -67,9 +80,9 @@ def show_far_trans(settings: DemoSettings, console: Console) -> str:
         assumed = find_artifacts(settings, strict=False)
         build(assumed, import_far_trans(settings.directory, settings.assumptions), settings, console)
         show_assumed(read_json(assumed.data / "source.json"), console)
-        with serve(assumed, settings, console, allow_assumed=True) as (scene, target):
-            show_coverage(scene, list_rated(scene.dataset))
-            user_id = show_everything(scene, assumed, target, settings)
+        with serve(assumed, settings, console, allow_assumed=True) as served:
+            show_coverage(served.scene, list_rated(served.scene.dataset))
+            user_id = show_everything(served, assumed, settings)
     source = read_json(strict.data / "source.json")
     heading(console, "Attribution")
     console.print(f"  {source['attribution']}. Licence: {source['licence']}.", markup=False, highlight=False)
@@ -106,22 +119,28 @@ def build(artifacts: Artifacts, data: DataCommand, settings: DemoSettings, conso
 @contextmanager
 def serve(
     artifacts: Artifacts, settings: DemoSettings, console: Console, *, allow_assumed: bool = False
-) -> Iterator[tuple[Scene, str]]:
-    """Runs the real server for the length of the block; gives the scene and the server's target."""
+) -> Iterator[Served]:
+    """Runs the real server, under a policy that two officers signed, for the length of the block."""
     plan = make_server_plan(artifacts, settings, allow_assumed=allow_assumed)
-    with run_server(plan, artifacts.records / "server.log") as server, open_stub(server.target) as stub:
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        officers = appoint_officers(settings.policy, directory)
+        plan = replace(plan, policy=officers.policy, policy_keys=officers.keys, policy_state=officers.state)
+        server = stack.enter_context(run_server(plan, artifacts.records / "server.log"))
+        stub = stack.enter_context(open_stub(server.target))
         heading(console, f"The server is ready on {server.target} after {server.ready_s:.1f} s")
         info = stub.GetServingInfo(pb.GetServingInfoRequest(), timeout=INFO_TIMEOUT_S)
         with show_step(console, "reading the data set"):
             dataset = read_dataset(artifacts.data)
         scene = Scene(stub, info, dataset, read_limits(settings.policy), console)
         show_serving(scene)
-        yield scene, server.target
+        yield Served(scene, server.target, officers)
         say(console, f"\n  stopping the server (process {server.pid})")
 
 
-def show_everything(scene: Scene, artifacts: Artifacts, target: str, settings: DemoSettings) -> str:
+def show_everything(served: Served, artifacts: Artifacts, settings: DemoSettings) -> str:
     """Shows all scenes, speed and quality; returns the bold user's id."""
+    scene = served.scene
     console, pair = scene.console, choose_pair(scene.dataset)
     heading(console, "The same taste, two tolerances")
     show_pair(scene, pair)
@@ -129,8 +148,11 @@ def show_everything(scene: Scene, artifacts: Artifacts, target: str, settings: D
     show_limits(scene, pair)
     heading(console, "A brand-new user with three clicks")
     show_new_user(scene, pair)
+    heading(console, "A halt: one signature takes a product from everybody, from the next request on")
+    with open_admin_stub(served.target) as admin:
+        show_halt(scene, pair, admin, served.officers)
     heading(console, "Speed under a short load")
-    show_speed(scene, target, duration_s=settings.load_s)
+    show_speed(scene, served.target, duration_s=settings.load_s)
     heading(console, "Quality on held-out data")
     console.print(make_quality_table(artifacts.run / "metrics.json"))
     say(

@@ -9,6 +9,7 @@ from rich.table import Table
 
 LEARNING = pb.PRODUCT_FAMILY_COURSE
 SHOWN_CODE_COUNT = 3
+LISTED_CODE_COUNT = 6
 SHOWN_FIELD_COUNT = 5
 REMEDIES = {
     "REASSESS": "the user can be assessed again",
@@ -62,11 +63,13 @@ def describe_retriever(retriever: str) -> str:
 def describe_withheld(
     answer: pb.RecommendResponse, *, limit: int | None, titles: Mapping[str, str]
 ) -> list[str]:
-    """Tells what the codes removed: those that removed most with an example, the rest in one line."""
+    """Tells what the codes removed: those that removed most with an example, the next in one line."""
     counts = sorted(answer.withheld_counts, key=lambda entry: (-entry.product_count, entry.code))
     lines = [describe_code(entry, limit=limit, titles=titles) for entry in counts[:SHOWN_CODE_COUNT]]
     if rest := counts[SHOWN_CODE_COUNT:]:
-        lines.append(", ".join(f"{entry.code}: {entry.product_count}" for entry in rest))
+        named = [f"{entry.code}: {entry.product_count}" for entry in rest[:LISTED_CODE_COUNT]]
+        more = len(rest) - len(named)
+        lines.append(", ".join([*named, *([f"and {more} more codes"] if more else [])]))
     return lines
 
 
@@ -97,11 +100,17 @@ def choose_withheld(answer: pb.RecommendResponse) -> str | None:
 
 
 def describe_reasons_against(verdict: pb.ProductEligibility) -> list[str]:
-    """Tells every reason against a product: code, what the user may be told, and what the user can do."""
-    lines = []
+    """Tells every reason against a product: codes, what the user may be told, and what the user can do.
+
+    Codes that are told in the same words share a line.
+    """
+    codes: dict[tuple[str, str, str], list[str]] = {}
     for reason in verdict.reasons:
-        remedy = REMEDIES.get(reason.remedy, reason.remedy)
-        lines.append(f"{reason.code}: {reason.text} {reason.text_zh}{f' ({remedy})' if remedy else ''}")
+        codes.setdefault((reason.text, reason.text_zh, reason.remedy), []).append(reason.code)
+    lines = []
+    for (text, text_zh, remedy), names in codes.items():
+        can = REMEDIES.get(remedy, remedy)
+        lines.append(f"{', '.join(names)}: {text} {text_zh}{f' ({can})' if can else ''}")
     if fields := verdict.assumed_fields:
         rest = f" and {len(fields) - SHOWN_FIELD_COUNT} more" if len(fields) > SHOWN_FIELD_COUNT else ""
         shown = ", ".join(fields[:SHOWN_FIELD_COUNT])

@@ -54,6 +54,10 @@ def test_the_codes_that_removed_most_come_first_and_the_rest_share_a_line() -> N
     for code, count in (("A", 1), ("B", 5), ("C", 3), ("D", 2), ("E", 1)):
         answer.withheld_counts.add(code=code, product_count=count)
     assert describe_withheld(answer, limit=None, titles={}) == ["B: 5", "C: 3", "D: 2", "A: 1, E: 1"]
+    for code in "FGHIJKL":
+        answer.withheld_counts.add(code=code, product_count=1)
+    last = describe_withheld(answer, limit=None, titles={})[-1]
+    assert last == "A: 1, E: 1, F: 1, G: 1, H: 1, I: 1, and 3 more codes"
 
 
 def test_a_removed_product_is_shown_with_the_numbers_compared() -> None:
@@ -86,8 +90,9 @@ def test_a_reason_is_told_with_its_texts_and_what_the_user_can_do() -> None:
     verdict = pb.ProductEligibility(assumed_fields=list("abcdefg"))
     verdict.reasons.add(code="USR_X", text="It has expired.", text_zh="已过期。", remedy="REASSESS")
     verdict.reasons.add(code="MAT_Y", text="It does not fit.", text_zh="不匹配。", remedy="NONE")
+    verdict.reasons.add(code="USR_Z", text="It has expired.", text_zh="已过期。", remedy="REASSESS")
     assert describe_reasons_against(verdict) == [
-        "USR_X: It has expired. 已过期。 (the user can be assessed again)",
+        "USR_X, USR_Z: It has expired. 已过期。 (the user can be assessed again)",
         "MAT_Y: It does not fit. 不匹配。",
         "assumed, not stated by the source: a, b, c, d, e and 2 more",
     ]
