@@ -1,6 +1,7 @@
 """Finds what makes a well-formed policy unfit: a policy with findings must never become active."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from suitability.errors import PolicyError
@@ -8,13 +9,23 @@ from suitability.policy import Policy, policy_values
 from suitability.policy_schema import RISK_LEVELS, check_schema, parse_instant
 from suitability.records import SCALE_LEVEL_MAX
 
+# What the law allows at most: NFRA Order 2025 No. 7. A policy may be stricter, and so may its own floor.
+_LAW: Mapping[str, int] = MappingProxyType(
+    {
+        "assessment_validity_months_max": 12,
+        "elder_age_max": 65,
+        "assessments_per_day_max": 2,
+        "assessments_per_12m_max": 8,
+    }
+)
+
 
 def lint(policy: Policy | Mapping[str, Any]) -> list[str]:
     """Lists what is wrong with a policy, each with its key path; empty means fit.
 
-    Matrices rise with the risk level; level 0 sees only level 1; CN5 is never above max(tolerance, 1);
-    nothing is looser than legal_floor; fail-closed switches are fixed; the policy ends after it starts. A
-    policy of the wrong shape gives that one finding.
+    Matrices rise with the risk level; level 0 sees only level 1, by level and by score; CN5 is never above
+    max(tolerance, 1); nothing is looser than legal_floor, nor that than the law; fail-closed switches are
+    fixed; the policy ends after it starts. A policy of the wrong shape gives that one finding.
     """
     try:
         check_schema(policy_values(policy))
@@ -40,13 +51,21 @@ def _scores(rules: Mapping[str, Any]) -> Iterator[str]:
     limits = rules["risk_score"]["limit_by_level"]
     yield from _rising([limits[level] for level in RISK_LEVELS], "risk_score.limit_by_level")
     for scale in SCALE_LEVEL_MAX:
-        yield from _rising(
-            rules["risk_score"]["derive_from_level"][scale], f"risk_score.derive_from_level.{scale}"
-        )
+        scores = rules["risk_score"]["derive_from_level"][scale]
+        path = f"risk_score.derive_from_level.{scale}"
+        yield from _rising(scores, path)
+        if limits["0"] >= scores[1]:
+            yield (
+                f"risk_score.limit_by_level.0: level 0 may see level 1 only, so it must be below {path}[1] "
+                f"{scores[1]}, got {limits['0']}"
+            )
 
 
 def _floors(rules: Mapping[str, Any]) -> Iterator[str]:
     floor = rules["legal_floor"]
+    for limit, lawful in _LAW.items():
+        if floor[limit] > lawful:
+            yield f"legal_floor.{limit}: may not be above the law's {lawful}, got {floor[limit]}"
     pairs = (
         ("assessment", "validity_months", "assessment_validity_months_max"),
         ("assessment", "max_per_day", "assessments_per_day_max"),

@@ -5,7 +5,14 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from suitability.calendar_days import add_months, age_rounded_up, day_start, local_day, next_birthday
+from suitability.calendar_days import (
+    add_months,
+    age_rounded_down,
+    age_rounded_up,
+    day_start,
+    local_day,
+    next_birthday,
+)
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 
@@ -57,6 +64,21 @@ def test_a_leap_day_birth_is_older_from_28_february():
     assert age_rounded_up(date(1960, 2, 29), date(2025, 2, 28)) == 65
     assert age_rounded_up(date(1960, 2, 29), date(2024, 2, 28)) == 63
     assert age_rounded_up(date(1960, 2, 29), date(2024, 2, 29)) == 64
+
+
+def test_a_leap_day_birth_is_old_enough_from_1_march():
+    assert age_rounded_down(date(2008, 2, 29), date(2026, 2, 28)) == 17
+    assert age_rounded_down(date(2008, 2, 29), date(2026, 3, 1)) == 18
+    assert age_rounded_down(date(2008, 2, 29), date(2028, 2, 28)) == 19
+    assert age_rounded_down(date(2008, 2, 29), date(2028, 2, 29)) == 20
+
+
+@pytest.mark.parametrize(
+    "today", [date(2026, 2, 28), date(2026, 3, 1), date(2026, 12, 31), date(2028, 2, 29)]
+)
+def test_both_ages_agree_but_for_leap_day_births(today):
+    for birth in (date(1960, 2, 28), date(1960, 3, 1), date(2000, 12, 31), date(2026, 2, 28)):
+        assert age_rounded_up(birth, today) == age_rounded_down(birth, today)
 
 
 @pytest.mark.parametrize(

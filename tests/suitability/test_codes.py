@@ -64,6 +64,7 @@ def test_no_text_coaches():
     for english, chinese in USER_TEXTS.values():
         assert not re.search(r"\d", english + chinese)
         assert not re.search(r"\b(would|could|should|if|level|higher|lower|C[1-5])\b", english)
+        assert not re.search("如果|若|只要|即可|就能|可以|应当|建议|提高|降低|更高|更低|等级", chinese)
 
 
 def test_only_a_hold_is_not_disclosable():

@@ -202,7 +202,26 @@ def test_every_refusal_is_a_policy_error():
         ("risk_matrix.CN5.4", 2, "risk_matrix.CN5[4]"),
         ("risk_matrix.SRI7.3", 1, "risk_matrix.SRI7[3]"),
         ("risk_score.limit_by_level.3", 3999, "risk_score.limit_by_level[3]"),
-        ("risk_score.derive_from_level.CN5", [1, 2, 3, 5, 4], "risk_score.derive_from_level.CN5[4]"),
+        (
+            "risk_score.derive_from_level.CN5",
+            [1000, 3000, 5000, 9000, 7000],
+            "risk_score.derive_from_level.CN5[4]",
+        ),
+        (
+            "risk_score.limit_by_level",
+            {"0": 2500, "1": 2500, "2": 4000, "3": 6000, "4": 8000, "5": 10_000},
+            "risk_score.limit_by_level.0: level 0 may see level 1 only, so it must be below "
+            "risk_score.derive_from_level.SRI7[1] 2500, got 2500",
+        ),
+        (
+            "risk_score.derive_from_level.CN5",
+            [1000, 2000, 5000, 7000, 9000],
+            "below risk_score.derive_from_level.CN5[1] 2000, got 2000",
+        ),
+        ("legal_floor.assessment_validity_months_max", 13, "above the law's 12, got 13"),
+        ("legal_floor.elder_age_max", 66, "above the law's 65, got 66"),
+        ("legal_floor.assessments_per_day_max", 3, "above the law's 2, got 3"),
+        ("legal_floor.assessments_per_12m_max", 9, "above the law's 8, got 9"),
         ("assessment.validity_months", 13, "assessment.validity_months"),
         ("assessment.max_per_day", 3, "assessment.max_per_day"),
         ("assessment.max_per_12m", 9, "assessment.max_per_12m"),
@@ -221,7 +240,16 @@ def test_lint_finds_one_fault_and_names_it(path, value, named):
 
 @pytest.mark.parametrize(
     ("path", "value"),
-    [("assessment.validity_months", 6), ("elder.age", 60), ("level_cap", 3), ("risk_matrix.CN5.5", 4)],
+    [
+        ("assessment.validity_months", 6),
+        ("elder.age", 60),
+        ("level_cap", 3),
+        ("risk_matrix.CN5.5", 4),
+        ("risk_score.limit_by_level.0", 0),
+        ("risk_score.derive_from_level.CN5", [1000, 2001, 5000, 7000, 9000]),
+        ("elder.max_level", 5),
+        ("target_market.client_type_neutral", "ALLOW"),
+    ],
 )
 def test_lint_accepts_what_is_tighter(path, value):
     assert lint(altered(path, value)) == []
@@ -231,6 +259,15 @@ def test_lint_refuses_a_level_zero_that_sees_level_two():
     findings = lint(altered("risk_matrix.CN5", {"0": 2, "1": 2, "2": 2, "3": 3, "4": 4, "5": 5}))
     assert "risk_matrix.CN5.0: level 0 may see level 1 only, got 2" in findings
     assert "risk_matrix.CN5.1: may not be above 1, got 2" in findings
+
+
+def test_lint_does_not_let_a_policy_widen_its_own_floor():
+    values = json.loads(DEFAULT)
+    values["legal_floor"]["elder_age_max"] = values["elder"]["age"] = 70
+    assert lint(values) == ["legal_floor.elder_age_max: may not be above the law's 65, got 70"]
+    strict = json.loads(DEFAULT)
+    strict["legal_floor"]["elder_age_max"] = 60
+    assert lint(strict) == ["elder.age: may not be above legal_floor.elder_age_max 60, got 65"]
 
 
 def test_lint_reports_a_wrong_shape_instead_of_raising():

@@ -25,6 +25,8 @@ AWARE = datetime(2026, 11, 22, 12, tzinfo=timezone(timedelta(hours=8)))
         ("knowledge", {"FUND": 3}, {"FUND": 3}),
         ("capacity", "FULL", "FULL"),
         ("pseudonym", b"\x00", b"\x00"),
+        ("jurisdiction", "CN", "CN"),
+        ("currencies", ["CNY", "USD"], frozenset({"CNY", "USD"})),
     ],
 )
 def test_a_right_value_is_read(name, value, expected):
@@ -61,6 +63,12 @@ def test_a_right_value_is_read(name, value, expected):
         ("knowledge", {1: 1}),
         ("knowledge", [("FUND", 1)]),
         ("capacity", "full"),
+        ("jurisdiction", "cn"),
+        ("jurisdiction", "CHN"),
+        ("jurisdiction", "CN\n"),
+        ("jurisdiction", "ＣＮ"),
+        ("currencies", ["CNY", "cny"]),
+        ("currencies", ["CNYX"]),
         ("capacity", "ＦＵＬＬ"),
         ("pseudonym", b""),
         ("pseudonym", "user"),
