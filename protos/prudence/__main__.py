@@ -67,6 +67,9 @@ def build_parser() -> argparse.ArgumentParser:
         "--allow-seen", action="store_true", help="products of the history may be shown again"
     )
     recommend.add_argument("--trace", action="store_true", help="show stages, times and what was removed")
+    recommend.add_argument(
+        "--count-all", action="store_true", help="count what is withheld of the whole domain, by reason"
+    )
 
     score = _add_command(
         commands, "score", _score, "scores of named products, reasons for those not eligible"
@@ -86,6 +89,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_list_options(similar)
     similar.add_argument("product_id", metavar="PRODUCT")
 
+    _add_policy_commands(commands)
     _add_command(commands, "info", _info, "what is being served")
     health = _add_command(commands, "health", _health, "whether the server is ready; exit status 1 if not")
     health.add_argument(
@@ -94,6 +98,20 @@ def build_parser() -> argparse.ArgumentParser:
         help='service to ask about; "" asks whether the process is alive',
     )
     return parser
+
+
+def _add_policy_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    about = "the policy in force, and changes of it that officers signed"
+    policy = commands.add_parser("policy", help=about, description=about)
+    actions = policy.add_subparsers(dest="action", required=True, metavar="ACTION")
+    _add_command(actions, "show", _show_policy, "policy and overlay in force, versions to come")
+    activate = _add_command(actions, "activate", _activate, "activate a newer version of the policy")
+    overlay = _add_command(actions, "overlay", _overlay, "put an overlay in place of the one in force")
+    for change in (activate, overlay):
+        change.add_argument("file", type=Path, metavar="FILE", help="the document, JSON")
+        change.add_argument(
+            "--signatures", type=Path, required=True, metavar="FILE", help="the signatures on it, JSON"
+        )
 
 
 def _add_command(
@@ -164,6 +182,21 @@ def _eligible(client: Client, options: argparse.Namespace) -> Output:
 def _similar(client: Client, options: argparse.Namespace) -> Output:
     response = client.similar_products(requests.similar_request(options))
     return Output(render.render_similar(response), _to_json(response))
+
+
+def _show_policy(client: Client, _: argparse.Namespace) -> Output:
+    response = client.policy()
+    return Output(render.render_policy(response), _to_json(response))
+
+
+def _activate(client: Client, options: argparse.Namespace) -> Output:
+    response = client.activate_policy(requests.activate_request(options))
+    return Output(render.render_activate(response), _to_json(response))
+
+
+def _overlay(client: Client, options: argparse.Namespace) -> Output:
+    response = client.set_overlay(requests.overlay_request(options))
+    return Output(render.render_overlay(response), _to_json(response))
 
 
 def _info(client: Client, _: argparse.Namespace) -> Output:

@@ -11,6 +11,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 
 from prudence.errors import CallError, CallFault, FieldViolation
+from prudence.v1 import admin_pb2, admin_pb2_grpc
 from prudence.v1 import recommendation_pb2 as pb
 from prudence.v1 import recommendation_pb2_grpc as pb_grpc
 
@@ -32,6 +33,7 @@ class Client:
         self._timeout_s = timeout_s
         self._channel = grpc.insecure_channel(target)
         self._stub = pb_grpc.RecommendationServiceStub(self._channel)
+        self._admin = admin_pb2_grpc.AdminServiceStub(self._channel)
         self._health = health_pb2_grpc.HealthStub(self._channel)
 
     def __enter__(self) -> Self:
@@ -71,6 +73,18 @@ class Client:
     def serving_info(self) -> pb.GetServingInfoResponse:
         """Says what is being served."""
         return self._call(self._stub.GetServingInfo, pb.GetServingInfoRequest())
+
+    def policy(self) -> admin_pb2.GetPolicyResponse:
+        """Says which policy and overlay are in force."""
+        return self._call(self._admin.GetPolicy, admin_pb2.GetPolicyRequest())
+
+    def set_overlay(self, request: admin_pb2.SetOverlayRequest) -> admin_pb2.SetOverlayResponse:
+        """Puts a signed overlay in force."""
+        return self._call(self._admin.SetOverlay, request)
+
+    def activate_policy(self, request: admin_pb2.ActivatePolicyRequest) -> admin_pb2.ActivatePolicyResponse:
+        """Activates a signed version of the policy."""
+        return self._call(self._admin.ActivatePolicy, request)
 
     def health(self, service: str = RECOMMENDATION_SERVICE) -> str:
         """Returns a status such as "SERVING"; the service "" asks only whether the process is alive."""

@@ -1,7 +1,7 @@
 """What a call to a Prudence server can end in.
 
 PrudenceError
-+-- InputFileError     a user file cannot be read or does not describe a user (the caller's fault)
++-- InputFileError     a file cannot be read or does not hold what it should (the caller's fault)
 +-- CallError          the call failed: refused by the server, or the server could not be reached
 """
 
@@ -13,7 +13,7 @@ class PrudenceError(Exception):
 
 
 class InputFileError(PrudenceError):
-    """A user file cannot be read or does not describe a user."""
+    """A file cannot be read or does not hold what it should."""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import unicodedata
 from collections.abc import Iterable, Sequence
 
+from prudence.v1 import admin_pb2
 from prudence.v1 import recommendation_pb2 as pb
 
 
@@ -49,6 +50,47 @@ def render_info(response: pb.GetServingInfoResponse) -> str:
     return _table([], rows)
 
 
+def render_policy(response: admin_pb2.GetPolicyResponse) -> str:
+    """Shows the policy in force, the overlay on it, and the versions to come."""
+    header = ["", "policy", "version", "hash", "from"]
+    rows = [["in force", *_version_cells(response.policy)]]
+    rows += [["scheduled", *_version_cells(version)] for version in response.scheduled_policies]
+    overlay = "no overlay"
+    if response.HasField("overlay"):
+        document = response.overlay.overlay_document.decode("utf-8", "replace")
+        overlay = (
+            f"overlay {response.overlay.overlay_sequence}, hash {response.overlay.overlay_hash}\n{document}"
+        )
+    signed = "changes need signatures" if response.signature_required else "unsigned; no change is taken"
+    return _join([_table(header, rows), overlay, signed])
+
+
+def render_overlay(response: admin_pb2.SetOverlayResponse) -> str:
+    """Says which overlay is in force."""
+    return (
+        f"overlay {response.overlay_sequence} is in force, hash {response.overlay_hash}, "
+        f"request {response.request_id}"
+    )
+
+
+def render_activate(response: admin_pb2.ActivatePolicyResponse) -> str:
+    """Says from when the version is in force."""
+    state = "is scheduled for" if response.scheduled else "is in force from"
+    return (
+        f"policy {response.policy_hash} {state} {response.effective_time.ToJsonString()}, "
+        f"request {response.request_id}"
+    )
+
+
+def _version_cells(version: admin_pb2.PolicyVersion) -> list[str]:
+    return [
+        version.policy_id,
+        version.version,
+        version.policy_hash,
+        version.effective_time.ToJsonString(),
+    ]
+
+
 def _products_table(products: Sequence[pb.RecommendedProduct]) -> str:
     if not products:
         return "no products"
@@ -78,8 +120,15 @@ def _eligibility_table(products: Sequence[pb.ProductEligibility]) -> str:
     rows = []
     for product in products:
         verdict = "eligible" if product.eligible else "not eligible" if product.known else "unknown"
-        rows.append([product.product_id, verdict, " ".join(reason.code for reason in product.reasons)])
-    return _table(["product", "verdict", "reasons"], rows)
+        reasons = [[_reason_name(reason), reason.remedy, reason.text] for reason in product.reasons]
+        first, *others = reasons or [["", "", ""]]
+        rows.append([product.product_id, verdict, *first])
+        rows += [["", "", *cells] for cells in others]
+    return _table(["product", "verdict", "reason", "remedy", "what the user may be told"], rows)
+
+
+def _reason_name(reason: pb.EligibilityReason) -> str:
+    return f"{reason.code} (waivable)" if reason.waivable else reason.code
 
 
 def _response_reasons(reasons: Iterable[pb.ResponseReason]) -> list[str]:
@@ -119,9 +168,10 @@ def _trace_table(trace: pb.Trace) -> str:
 
 def _decision_line(decision: pb.Decision) -> str:
     clock = "" if decision.system_clock else " (evaluation clock)"
+    overlay = f" with overlay {decision.overlay_sequence}" if decision.overlay_sequence else ""
     return (
         f"decided for {decision.decision_time.ToJsonString()}{clock}, bundle {decision.bundle_version}, "
-        f"policy {decision.policy_hash[:12]}, request {decision.request_id}"
+        f"policy {decision.policy_hash[:12]}{overlay}, request {decision.request_id}"
     )
 
 

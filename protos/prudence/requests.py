@@ -1,4 +1,4 @@
-"""Requests from command-line arguments and a user file."""
+"""Requests from command-line arguments and files."""
 
 import argparse
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from google.protobuf import json_format
 
 from prudence.errors import InputFileError
-from prudence.v1 import profile_pb2
+from prudence.v1 import admin_pb2, profile_pb2
 from prudence.v1 import recommendation_pb2 as pb
 
 DOMAINS = {
@@ -54,6 +54,7 @@ def recommend_request(options: argparse.Namespace) -> pb.RecommendRequest:
         exclude_product_ids=options.exclude,
         allow_seen=options.allow_seen,
         include_trace=options.trace,
+        count_whole_domain=options.count_all,
     )
 
 
@@ -85,3 +86,25 @@ def similar_request(options: argparse.Namespace) -> pb.SimilarProductsRequest:
         domain=DOMAINS[options.domain],
         risk_score_limit=options.risk_score_limit,
     )
+
+
+def overlay_request(options: argparse.Namespace) -> admin_pb2.SetOverlayRequest:
+    """Builds the request of `prudence policy overlay`; raises as `read_user` does."""
+    return admin_pb2.SetOverlayRequest(
+        overlay_document=_read_document(options.file), signature_document=_read_document(options.signatures)
+    )
+
+
+def activate_request(options: argparse.Namespace) -> admin_pb2.ActivatePolicyRequest:
+    """Builds the request of `prudence policy activate`; raises as `read_user` does."""
+    return admin_pb2.ActivatePolicyRequest(
+        policy_document=_read_document(options.file), signature_document=_read_document(options.signatures)
+    )
+
+
+def _read_document(path: Path) -> bytes:
+    """Reads a document as it is: what it means, and who signed it, is the server's to say."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputFileError(f"{path}: cannot be read: {error.strerror}") from error

@@ -14,6 +14,7 @@ from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
+from prudence.v1 import admin_pb2, admin_pb2_grpc
 from prudence.v1 import recommendation_pb2 as pb
 from prudence.v1 import recommendation_pb2_grpc as pb_grpc
 
@@ -101,9 +102,45 @@ class FakeService(pb_grpc.RecommendationServiceServicer):
         )
 
 
+class FakeAdmin(admin_pb2_grpc.AdminServiceServicer):
+    """Has one policy and one overlay in force and takes every change whose signatures are not empty."""
+
+    def GetPolicy(
+        self, request: admin_pb2.GetPolicyRequest, context: grpc.ServicerContext
+    ) -> admin_pb2.GetPolicyResponse:
+        return admin_pb2.GetPolicyResponse(
+            policy=admin_pb2.PolicyVersion(policy_id="cn", version="2026.11", policy_hash="aa"),
+            overlay=admin_pb2.PolicyOverlay(
+                overlay_hash="bb", overlay_sequence=7, overlay_document='{"reason":"召回"}'.encode()
+            ),
+            scheduled_policies=[admin_pb2.PolicyVersion(policy_id="cn", version="2027.1", policy_hash="cc")],
+            signature_required=True,
+        )
+
+    def SetOverlay(
+        self, request: admin_pb2.SetOverlayRequest, context: grpc.ServicerContext
+    ) -> admin_pb2.SetOverlayResponse:
+        if request.signature_document == b"{}":
+            info = error_details_pb2.ErrorInfo(reason="SIGNATURE_INVALID", domain="prudence")
+            abort_with(context, grpc.StatusCode.FAILED_PRECONDITION, "nobody signed", [info])
+        return admin_pb2.SetOverlayResponse(
+            overlay_hash=request.overlay_document.hex(), overlay_sequence=8, request_id="r1"
+        )
+
+    def ActivatePolicy(
+        self, request: admin_pb2.ActivatePolicyRequest, context: grpc.ServicerContext
+    ) -> admin_pb2.ActivatePolicyResponse:
+        return admin_pb2.ActivatePolicyResponse(
+            policy_hash=request.policy_document.hex(), scheduled=True, request_id="r1"
+        )
+
+
 def verdict(product_id: str) -> pb.ProductEligibility:
-    reason = pb.EligibilityReason(code="MAT_RISK_SCORE_OVER_LIMIT", number=1)
-    return pb.ProductEligibility(product_id=product_id, known=True, reasons=[reason])
+    reasons = [
+        pb.EligibilityReason(code="USR_ASSESSMENT_EXPIRED", remedy="REASSESS", text="It has expired."),
+        pb.EligibilityReason(code="MAT_LEVEL_OVER_TOLERANCE", remedy="NONE", waivable=True),
+    ]
+    return pb.ProductEligibility(product_id=product_id, known=True, reasons=reasons)
 
 
 def refuse_k(context: grpc.ServicerContext, k: int) -> None:
@@ -143,6 +180,7 @@ def target() -> Iterator[str]:
     checks.set("draining", health_pb2.HealthCheckResponse.NOT_SERVING)
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     pb_grpc.add_RecommendationServiceServicer_to_server(FakeService(), server)
+    admin_pb2_grpc.add_AdminServiceServicer_to_server(FakeAdmin(), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:

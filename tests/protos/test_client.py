@@ -80,7 +80,7 @@ def test_recommend_reads_a_user_file(
     ("arguments", "expected"),
     [
         (["score", "--user", "u1", "C1", "F1"], ["C1", "not eligible", "unknown to the bundle: Z9"]),
-        (["eligible", "--user", "u1", "F1"], ["F1", "not eligible", "MAT_RISK_SCORE_OVER_LIMIT"]),
+        (["eligible", "--user", "u1", "F1"], ["F1", "not eligible", "USR_ASSESSMENT_EXPIRED"]),
         (["similar", "--user", "u1", "F1"], ["no products", "NOTHING_ELIGIBLE", "bundle b1"]),
         (["info"], ["two_tower", "system_clock", "yes"]),
         (["health"], ["SERVING"]),
@@ -92,6 +92,58 @@ def test_every_command_prints_its_answer(
     assert main([arguments[0], "--target", target, *arguments[1:]]) == 0
     out = capsys.readouterr().out
     assert [text for text in expected if text not in out] == []
+
+
+def test_every_reason_against_a_product_has_its_remedy_and_text(
+    target: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["eligible", "--target", target, "--user", "u1", "F1", "F2"])
+    lines = [line.split("  ") for line in capsys.readouterr().out.splitlines()]
+    cells = [[cell.strip() for cell in line if cell.strip()] for line in lines]
+    assert cells[1] == ["F1", "not eligible", "USR_ASSESSMENT_EXPIRED", "REASSESS", "It has expired."]
+    assert cells[2] == ["MAT_LEVEL_OVER_TOLERANCE (waivable)", "NONE"]
+    assert cells[3][0] == "F2"
+
+
+def test_policy_show_prints_what_is_in_force_and_what_comes(
+    target: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["policy", "show", "--target", target]) == 0
+    out = capsys.readouterr().out
+    assert [line.split()[:4] for line in out.splitlines()[1:3]] == [
+        ["in", "force", "cn", "2026.11"],
+        ["scheduled", "cn", "2027.1", "cc"],
+    ]
+    assert 'overlay 7, hash bb\n{"reason":"召回"}' in out
+    assert "changes need signatures" in out
+
+
+@pytest.mark.parametrize(
+    ("action", "expected"),
+    [("overlay", "overlay 8 is in force, hash 6f6e65"), ("activate", "policy 6f6e65 is scheduled for")],
+)
+def test_policy_changes_send_both_files_as_they_are(
+    target: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], action: str, expected: str
+) -> None:
+    document, signatures = tmp_path / "document", tmp_path / "signatures"
+    document.write_bytes(b"one")
+    signatures.write_bytes(b"two")
+    arguments = ["policy", action, "--target", target, str(document), "--signatures", str(signatures)]
+    assert main(arguments) == 0
+    assert capsys.readouterr().out.startswith(expected)
+    signatures.unlink()
+    assert main(arguments) == 2
+    assert "signatures" in capsys.readouterr().err
+
+
+def test_a_refused_change_gives_status_1_and_its_reason(
+    target: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    empty = tmp_path / "empty.json"
+    empty.write_text("{}")
+    arguments = ["policy", "overlay", "--target", target, str(empty), "--signatures", str(empty)]
+    assert main(arguments) == 1
+    assert "FAILED_PRECONDITION SIGNATURE_INVALID: nobody signed" in capsys.readouterr().err
 
 
 def test_a_refused_field_is_named_with_its_reason(target: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -131,6 +183,8 @@ def test_an_unreachable_server_gives_status_1(capsys: pytest.CaptureFixture[str]
         ["recommend", "--target", "localhost:1", "--user", "u1", "--k", "2147483648"],
         ["eligible", "--target", "localhost:1", "--user", "u1", "--risk-score-limit", "-2147483649", "p1"],
         ["info", "--target", "localhost:1", "--timeout", "0"],
+        ["policy"],
+        ["policy", "overlay", "--target", "localhost:1", "overlay.json"],
         ["score", "--target", "localhost:1", "--user", "u1"],
     ],
 )
