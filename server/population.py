@@ -35,9 +35,8 @@ def judge(
         For each chunk, uint64 [profiles, product_count, 2]: the bits of the codes against each pair.
     """
     gate = Gate(products, policy)
-    rows = np.arange(len(products), dtype=np.int64)
+    count = len(products)
     for profiles in chunks:
-        masks = np.empty((len(profiles), len(products), 2), np.uint64)
-        for user_row, profile in enumerate(profiles):
-            masks[user_row] = gate.masks(profile, rows, now, channel, None)
-        yield masks
+        users = [gate.admit(profile, now, channel, None) for profile in profiles]
+        user_of_pair, rows = np.divmod(np.arange(len(users) * count, dtype=np.int64), count)
+        yield gate.judge_many(users, user_of_pair, rows).reshape(len(users), count, 2)
