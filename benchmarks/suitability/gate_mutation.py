@@ -20,7 +20,7 @@ from benchmarks.machine import ROOT
 from benchmarks.suitability.battery import Battery, Case
 from benchmarks.suitability.mutation import imported
 from benchmarks.suitability.python_mutants import Mutant
-from suitability.codes import code_mask
+from suitability.codes import CODES_BY_NUMBER, code_mask, codes_of_mask
 from suitability.errors import PolicyError
 
 KERNEL: Final = "server/kernel"
@@ -28,6 +28,15 @@ GATE_HEADER: Final = f"{KERNEL}/gate.hpp"
 PACKING_FILES: Final = ("server/columns.py", "server/set_bits.py", "server/user_record.py", "server/gate.py")
 HARNESS: Final = Path(__file__).with_name("gate_harness.cpp")
 COMPILE_TIMEOUT_S: Final = 50
+BATCH_CASE_COUNT: Final = 500
+OVERLAY: Final = {
+    "schema": "suitability-overlay/1",
+    "sequence": 1,
+    "reason": "an emergency",
+    "halted_products": ["x3", "x1", "x0002"],
+    "halted_issuers": ["issuer 0", "issuer 2"],
+    "level_cap": 1,
+}
 _WORD: Final = (1 << 64) - 1
 
 
@@ -46,7 +55,14 @@ def make_batches(battery: Battery) -> list[Batch]:
     for case in battery.cases:
         if _can_be_served(case) and _is_well_formed(battery.policies[case.policy]):
             groups.setdefault(case.policy, []).append(case)
-    return [Batch(battery.policies[name], tuple(cases), _masks_of(cases)) for name, cases in groups.items()]
+    parts = [
+        (name, tuple(cases[start : start + BATCH_CASE_COUNT]))
+        for name, cases in groups.items()
+        for start in range(0, len(cases), BATCH_CASE_COUNT)
+    ]
+    # The smallest come first: an odd policy notices soonest.
+    parts.sort(key=lambda part: len(part[1]))
+    return [Batch(battery.policies[name], cases, _masks_of(cases)) for name, cases in parts]
 
 
 def _can_be_served(case: Case) -> bool:
@@ -88,7 +104,42 @@ def _gate_differs(batch: Batch) -> bool:
             row < user.row_stop and gate.find_valid_until(user, rows[row : row + 1]) == [case.valid_until]
         ):
             return True
-    return False
+    return _counts_differ(gate, users[0], batch.cases) or _overlay_differs(gate, users, batch)
+
+
+def _counts_differ(gate: Any, user: Any, cases: Sequence[Case]) -> bool:
+    """Tells whether what the gate counts and reads for one user differs from its own masks."""
+    module = importlib.import_module("server.gate")
+    masks = gate.judge(user, np.arange(len(cases), dtype=np.int64))
+    codes = [codes_of_mask(int(low) | int(high) << 64) for low, high in masks.tolist()]
+    totals = {code.name: sum(code.name in each for each in codes) for code in CODES_BY_NUMBER.values()}
+    counts = [(name, count) for name, count in totals.items() if count]
+    return bool(
+        gate.count_codes(user) != counts
+        or module.count_codes(masks) != counts
+        or any(frozenset(module.read_codes(mask)) != each for mask, each in zip(masks, codes, strict=True))
+        or any(module.holds_code(masks, name).sum() != count for name, count in counts)
+    )
+
+
+def _overlay_differs(gate: Any, users: Sequence[Any], batch: Batch) -> bool:
+    """Tells whether the gate under an overlay differs from the definition under the tightened policy."""
+    rules = importlib.import_module("suitability")
+    cap = batch.policy["level_cap"]
+    overlay = OVERLAY | {
+        "policy_id": batch.policy["policy_id"],
+        "level_cap": 1 if cap is None else min(cap, 1),
+    }
+    gate.set_overlay(rules.load_overlay(overlay))
+    shown = batch.cases[:60]
+    rows = np.arange(len(shown), dtype=np.int64)
+    masks = gate.judge_many(users[: len(shown)], rows, rows)
+    policy = rules.tighten(rules.load_policy(batch.policy), rules.load_overlay(overlay))
+    expected = [
+        code_mask(rules.evaluate(case.user, case.product, policy, case.now, case.channel, case.limit))
+        for case in shown
+    ]
+    return [int(low) | int(high) << 64 for low, high in masks.tolist()] != expected
 
 
 def _open_gate(batch: Batch) -> tuple[Any, list[Any]]:
