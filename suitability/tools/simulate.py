@@ -17,7 +17,7 @@ import numpy as np
 from suitability.errors import SimulationError
 from suitability.policy import Policy, load_policy
 from suitability.policy_lint import lint
-from suitability.policy_schema import parse_instant
+from suitability.tools.arguments import parse_instant_argument
 from suitability.tools.simulate_counts import Counting, Outcome
 from suitability.tools.simulate_judges import Judge, SampleCheck, find_judge
 from suitability.tools.simulate_population import (
@@ -70,14 +70,22 @@ class Simulation:
 def add_parser(subparsers: Any) -> None:
     """Adds the command `simulate`."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
-        "simulate", help="show on a population what a new policy changes, before it is signed"
+        "simulate",
+        help="show on a population what a new policy changes",
+        description="Judges every user against every product under two policies and says who gains what, who "
+        "loses what, and by which reason code. Exit status: 0 judged, 2 an input cannot be used or the gate "
+        "differs from the definition.",
     )
     parser.add_argument("--policy", type=Path, required=True, metavar="NEW", help="the policy to judge")
     parser.add_argument("--against", type=Path, required=True, metavar="OLD", help="the policy it replaces")
     parser.add_argument(
         "--population", type=Path, required=True, metavar="DIR", help="profiles.parquet and products.parquet"
     )
-    parser.add_argument("--now", help="RFC 3339 instant (default: the data's clock, else the system's)")
+    parser.add_argument(
+        "--now",
+        type=parse_instant_argument,
+        help="decision time in RFC 3339 (default: the data's clock, else the system's)",
+    )
     parser.add_argument("--channel", default="app", help="sales channel (default: app)")
     parser.add_argument("--users", type=int, metavar="N", help="judge N users drawn at random")
     parser.add_argument("--judge", choices=("auto", "gate", "definition"), default="auto")
@@ -105,7 +113,7 @@ def run(arguments: argparse.Namespace) -> int:
             load_policy(arguments.policy),
             load_policy(arguments.against),
             arguments.population,
-            now=None if arguments.now is None else _parse_now(arguments.now),
+            now=arguments.now,
             channel=arguments.channel,
             user_count=arguments.users,
             judge=arguments.judge,
@@ -205,10 +213,3 @@ def _in_effect(policy: Policy, now: datetime) -> Policy:
     """Returns the policy with a period that holds now; a draft's own period may lie ahead."""
     start = now.astimezone(UTC).isoformat().replace("+00:00", "Z")
     return load_policy({**policy.values, "effective_from": start, "effective_to": None})
-
-
-def _parse_now(text: str) -> datetime:
-    try:
-        return parse_instant(text)
-    except (ValueError, OverflowError) as error:
-        raise SimulationError(f"--now: {error}") from error
