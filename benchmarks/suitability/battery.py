@@ -28,7 +28,9 @@ from benchmarks.suitability.pairs import (
     policy_variants,
     put,
 )
-from suitability import default_policy_path, evaluate, load_policy, valid_until
+from suitability import PREDICATES, default_policy_path, evaluate, load_policy, valid_until
+from suitability.evaluate import apply_predicate
+from suitability.predicates.pair import Pair
 from suitability.records import PRODUCT_FIELDS, USER_FIELDS, Field, Kind
 
 GOLDEN: Final = ROOT / "tests" / "golden" / "suitability.json"
@@ -40,7 +42,11 @@ Record = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Case:
-    """One pair under one policy, named in the battery's policies, with what the rules say of it."""
+    """One pair under one policy, named in the battery's policies, with what the rules say of it.
+
+    `against` holds the numbers of the predicates behind a code that is the only one: several share a code,
+    and what one of them forgets another may hide.
+    """
 
     user: Any
     product: Any
@@ -49,6 +55,7 @@ class Case:
     channel: Any
     limit: Any
     codes: frozenset[str] = frozenset()
+    against: tuple[int, ...] = ()
     valid_until: datetime | None = None
 
 
@@ -98,8 +105,14 @@ def _judge(case: Case, policies: Mapping[str, Any]) -> Case:
     return Case(
         *(case.user, case.product, case.policy, case.now, case.channel, case.limit),
         codes=codes,
+        against=tuple(list_against(Pair(*asked))) if len(codes) == 1 else (),
         valid_until=None if codes else valid_until(*asked),
     )
+
+
+def list_against(pair: Pair) -> Iterator[int]:
+    """Yields the numbers of the predicates that are against a pair."""
+    yield from (each.number for each in PREDICATES if apply_predicate(each, pair) is not None)
 
 
 def _golden_cases(values: Record, policies: dict[str, Record]) -> Iterator[Case]:

@@ -25,7 +25,7 @@ from typing import Any, Final
 
 from benchmarks.errors import BenchmarkInputError
 from benchmarks.machine import ROOT
-from benchmarks.suitability.battery import Battery, prepare_policies
+from benchmarks.suitability.battery import Battery, Case, prepare_policies
 from benchmarks.suitability.python_mutants import Mutant
 
 EQUIVALENTS: Final = Path(__file__).with_name("equivalents.json")
@@ -178,19 +178,24 @@ class _OneModule(importlib.abc.MetaPathFinder):
 def definition_notices(battery: Battery, mutant: Mutant) -> bool:
     """Tells whether the definition with the mutant in it differs from the battery on any case."""
     with imported(mutant):
-        evaluate = importlib.import_module("suitability.evaluate").evaluate
-        valid_until = importlib.import_module("suitability.validity").valid_until
-        load: Callable[[Mapping[str, Any]], Any] = importlib.import_module("suitability.policy").load_policy
-        policies = prepare_policies(battery.policies, load)
-        for case in battery.cases:
-            asked = [case.user, case.product, policies[case.policy], case.now, case.channel]
-            if case.limit is not None:
-                asked.append(case.limit)
-            if evaluate(*asked) != case.codes:
-                return True
-            if case.valid_until is not None and valid_until(*asked) != case.valid_until:
-                return True
-        return False
+        rules = importlib.import_module("suitability")
+        policies = prepare_policies(battery.policies, rules.load_policy)
+        return any(_definition_differs(rules, case, policies[case.policy]) for case in battery.cases)
+
+
+def _definition_differs(rules: Any, case: Case, policy: Any) -> bool:
+    asked = [case.user, case.product, policy, case.now, case.channel]
+    if case.limit is not None:
+        asked.append(case.limit)
+    if rules.evaluate(*asked) != case.codes:
+        return True
+    if case.against:
+        apply_predicate = importlib.import_module("suitability.evaluate").apply_predicate
+        pair = importlib.import_module("suitability.predicates.pair").Pair(*asked)
+        against = (each.number for each in rules.PREDICATES if apply_predicate(each, pair) is not None)
+        if tuple(against) != case.against:
+            return True
+    return case.valid_until is not None and rules.valid_until(*asked) != case.valid_until
 
 
 def list_definition_files() -> Iterator[str]:

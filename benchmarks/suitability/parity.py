@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.suitability.battery import list_against
 from benchmarks.suitability.pairs import (
     CHANNEL,
     NOW,
@@ -37,7 +38,6 @@ from suitability import (
     tighten,
     valid_until,
 )
-from suitability.evaluate import apply_predicate
 from suitability.predicates.pair import Pair
 
 USERS_PER_CHUNK: Final = 64
@@ -212,7 +212,7 @@ _NUMBERS: Final = frozenset(predicate.number for predicate in PREDICATES)
 
 
 def _decided_alone(pair: Pair) -> set[int]:
-    against = [each.number for each in PREDICATES if apply_predicate(each, pair) is not None]
+    against = list(list_against(pair))
     return set(against) if len(against) == 1 else set()
 
 
