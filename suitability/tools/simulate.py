@@ -105,7 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.out is not None:
         require_matplotlib()
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False, markup=False)
     if not console.is_terminal:
         console.width = 120
     with console.status("judging") as status:

@@ -42,7 +42,8 @@ def write_report(simulation: Simulation, out: Path | None, console: Console) -> 
     try:
         out.mkdir(parents=True, exist_ok=True)
         with (out / f"{NAME}.txt").open("w", encoding="utf-8") as file:
-            print_report(simulation, Console(file=file, width=WIDTH, highlight=False))
+            plain = Console(file=file, width=WIDTH, highlight=False, emoji=False, markup=False)
+            print_report(simulation, plain)
         text = json.dumps(to_json(simulation), indent=1, ensure_ascii=False)
         (out / f"{NAME}.json").write_text(text + "\n", encoding="utf-8")
         _draw(simulation, out / f"{NAME}.png")
