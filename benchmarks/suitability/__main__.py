@@ -51,7 +51,7 @@ PARTS: Final = ("definition", "gate", "packing")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one of the benchmarks; returns 0, or 1 where what it judges fails."""
     options = _parser().parse_args(arguments)
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     if not console.is_terminal:
         console.width = WIDTH
     try:
@@ -85,7 +85,7 @@ def _run_gate(options: argparse.Namespace, console: Console) -> bool:
     result = measure_gate(options.repeats, console.print)
     write_json("gate", machine, result, options.out)
     with (options.out / "suitability-gate.txt").open("w", encoding="utf-8") as file:
-        for target in (console, Console(file=file, width=WIDTH, highlight=False)):
+        for target in (console, Console(file=file, width=WIDTH, highlight=False, emoji=False)):
             target.print(machine.line, markup=False, soft_wrap=True)
             print_speed(result, target)
     draw_speed(result, machine, options.out / "suitability-gate.png")
