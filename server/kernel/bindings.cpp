@@ -22,7 +22,8 @@ using prudence::to_numpy;
 
 Int64Result rescore(const AnyArray& user, const AnyArray& items, const AnyArray& rows) {
     const std::int16_t* const vector = require_array<std::int16_t>(user, "user", 1);
-    const prudence::ItemMatrix matrix{require_array<std::int16_t>(items, "items", 2), items.shape(0), items.shape(1)};
+    const std::int16_t* const values = require_array<std::int16_t>(items, "items", 2);
+    const prudence::ItemMatrix matrix{values, items.shape(0), items.shape(1)};
     const prudence::RowList chosen{require_array<std::int64_t>(rows, "rows", 1), rows.shape(0)};
     if (user.shape(0) != matrix.dim) {
         throw prudence::InputError("user: dim " + std::to_string(user.shape(0)) + "; expected the items' dim " +

@@ -31,18 +31,18 @@ struct FieldLayout {
 inline std::vector<FieldLayout> product_layout() {
     using Record = Product;
     return {
-        PRUDENCE_FIELD(sale_start_us),    PRUDENCE_FIELD(sale_end_us),         PRUDENCE_FIELD(licence_until_us),
-        PRUDENCE_FIELD(min_amount),       PRUDENCE_FIELD(premium),             PRUDENCE_FIELD(issuer),
-        PRUDENCE_FIELD(dup_group),        PRUDENCE_FIELD(risk_score),          PRUDENCE_FIELD(max_loss_bps),
-        PRUDENCE_FIELD(horizon_months),   PRUDENCE_FIELD(min_age),             PRUDENCE_FIELD(max_age),
-        PRUDENCE_FIELD(pay_years),        PRUDENCE_FIELD(status_code),         PRUDENCE_FIELD(window_code),
-        PRUDENCE_FIELD(channel_code),     PRUDENCE_FIELD(offering_code),       PRUDENCE_FIELD(quota_code),
-        PRUDENCE_FIELD(client_type_code), PRUDENCE_FIELD(jurisdiction_code),   PRUDENCE_FIELD(currency_code),
-        PRUDENCE_FIELD(objectives_code),  PRUDENCE_FIELD(needs_code),          PRUDENCE_FIELD(level),
-        PRUDENCE_FIELD(min_knowledge),    PRUDENCE_FIELD(loss_class),          PRUDENCE_FIELD(knowledge_slot),
-        PRUDENCE_FIELD(over_tolerance),   PRUDENCE_FIELD(financial),           PRUDENCE_FIELD(rated),
-        PRUDENCE_FIELD(investment),       PRUDENCE_FIELD(insurance),           PRUDENCE_FIELD(high_risk),
-        PRUDENCE_FIELD(over_limited_cap), PRUDENCE_FIELD(over_elder_cap),      PRUDENCE_FIELD(over_vulnerable_cap),
+        PRUDENCE_FIELD(sale_start_us),    PRUDENCE_FIELD(sale_end_us),       PRUDENCE_FIELD(licence_until_us),
+        PRUDENCE_FIELD(min_amount),       PRUDENCE_FIELD(premium),           PRUDENCE_FIELD(issuer),
+        PRUDENCE_FIELD(dup_group),        PRUDENCE_FIELD(risk_score),        PRUDENCE_FIELD(max_loss_bps),
+        PRUDENCE_FIELD(horizon_months),   PRUDENCE_FIELD(min_age),           PRUDENCE_FIELD(max_age),
+        PRUDENCE_FIELD(pay_years),        PRUDENCE_FIELD(status_code),       PRUDENCE_FIELD(window_code),
+        PRUDENCE_FIELD(channel_code),     PRUDENCE_FIELD(offering_code),     PRUDENCE_FIELD(quota_code),
+        PRUDENCE_FIELD(client_type_code), PRUDENCE_FIELD(jurisdiction_code), PRUDENCE_FIELD(currency_code),
+        PRUDENCE_FIELD(objectives_code),  PRUDENCE_FIELD(needs_code),        PRUDENCE_FIELD(level),
+        PRUDENCE_FIELD(min_knowledge),    PRUDENCE_FIELD(loss_class),        PRUDENCE_FIELD(knowledge_slot),
+        PRUDENCE_FIELD(over_tolerance),   PRUDENCE_FIELD(financial),         PRUDENCE_FIELD(rated),
+        PRUDENCE_FIELD(investment),       PRUDENCE_FIELD(insurance),         PRUDENCE_FIELD(high_risk),
+        PRUDENCE_FIELD(over_limited_cap), PRUDENCE_FIELD(over_elder_cap),    PRUDENCE_FIELD(over_vulnerable_cap),
         PRUDENCE_FIELD(us_persons_ok),    PRUDENCE_FIELD(padding),
     };
 }
@@ -50,20 +50,20 @@ inline std::vector<FieldLayout> product_layout() {
 inline std::vector<FieldLayout> user_layout() {
     using Record = User;
     return {
-        PRUDENCE_FIELD(now_us),             PRUDENCE_FIELD(affordable_amount),  PRUDENCE_FIELD(issuer_room),
-        PRUDENCE_FIELD(high_risk_room),     PRUDENCE_FIELD(annual_premium_max), PRUDENCE_FIELD(single_premium_max),
-        PRUDENCE_FIELD(budget_max),         PRUDENCE_FIELD(held_issuer_start),  PRUDENCE_FIELD(held_issuer_stop),
-        PRUDENCE_FIELD(held_group_start),   PRUDENCE_FIELD(held_group_stop),    PRUDENCE_FIELD(risk_score_limit),
-        PRUDENCE_FIELD(horizon_months),     PRUDENCE_FIELD(max_loss_bps),       PRUDENCE_FIELD(age_rounded_down),
-        PRUDENCE_FIELD(age_rounded_up),     PRUDENCE_FIELD(pay_years_stop),     PRUDENCE_FIELD(system_code),
-        PRUDENCE_FIELD(clock_code),         PRUDENCE_FIELD(user_code),          PRUDENCE_FIELD(staleness_code),     PRUDENCE_FIELD(capacity_code),
-        PRUDENCE_FIELD(assessment_code),    PRUDENCE_FIELD(tolerance_code),     PRUDENCE_FIELD(age_code),
-        PRUDENCE_FIELD(jurisdiction_code),  PRUDENCE_FIELD(currency_code),      PRUDENCE_FIELD(liquid_code),
-        PRUDENCE_FIELD(holdings_code),      PRUDENCE_FIELD(objectives_code),    PRUDENCE_FIELD(needs_code),
-        PRUDENCE_FIELD(groups_code),        PRUDENCE_FIELD(income_code),        PRUDENCE_FIELD(risk_level),
-        PRUDENCE_FIELD(loss_capacity),      PRUDENCE_FIELD(limited),            PRUDENCE_FIELD(professional),
-        PRUDENCE_FIELD(elder),              PRUDENCE_FIELD(vulnerable),         PRUDENCE_FIELD(us_person),
-        PRUDENCE_FIELD(knowledge),          PRUDENCE_FIELD(padding),
+        PRUDENCE_FIELD(now_us),           PRUDENCE_FIELD(affordable_amount),  PRUDENCE_FIELD(issuer_room),
+        PRUDENCE_FIELD(high_risk_room),   PRUDENCE_FIELD(annual_premium_max), PRUDENCE_FIELD(single_premium_max),
+        PRUDENCE_FIELD(budget_max),       PRUDENCE_FIELD(held_issuer_start),  PRUDENCE_FIELD(held_issuer_stop),
+        PRUDENCE_FIELD(held_group_start), PRUDENCE_FIELD(held_group_stop),    PRUDENCE_FIELD(risk_score_limit),
+        PRUDENCE_FIELD(horizon_months),   PRUDENCE_FIELD(max_loss_bps),       PRUDENCE_FIELD(age_rounded_down),
+        PRUDENCE_FIELD(age_rounded_up),   PRUDENCE_FIELD(pay_years_stop),     PRUDENCE_FIELD(system_code),
+        PRUDENCE_FIELD(clock_code),       PRUDENCE_FIELD(user_code),          PRUDENCE_FIELD(staleness_code),
+        PRUDENCE_FIELD(capacity_code),    PRUDENCE_FIELD(assessment_code),    PRUDENCE_FIELD(tolerance_code),
+        PRUDENCE_FIELD(age_code),         PRUDENCE_FIELD(jurisdiction_code),  PRUDENCE_FIELD(currency_code),
+        PRUDENCE_FIELD(liquid_code),      PRUDENCE_FIELD(holdings_code),      PRUDENCE_FIELD(objectives_code),
+        PRUDENCE_FIELD(needs_code),       PRUDENCE_FIELD(groups_code),        PRUDENCE_FIELD(income_code),
+        PRUDENCE_FIELD(risk_level),       PRUDENCE_FIELD(loss_capacity),      PRUDENCE_FIELD(limited),
+        PRUDENCE_FIELD(professional),     PRUDENCE_FIELD(elder),              PRUDENCE_FIELD(vulnerable),
+        PRUDENCE_FIELD(us_person),        PRUDENCE_FIELD(knowledge),          PRUDENCE_FIELD(padding),
     };
 }
 
@@ -87,8 +87,9 @@ inline void construct_catalogue(Catalogue* const place, const AnyArray& products
     std::array<std::int64_t, set_kind_count + 1> checked_starts{};
     require_shape(set_starts, "set_starts", 0, checked_starts.size());
     std::copy_n(starts, checked_starts.size(), checked_starts.begin());
-    new (place) Catalogue(make_catalogue(std::vector<Product>(first, first + products.shape(0)),
-                                         std::vector<std::uint64_t>(words, words + sets.size()), checked_starts));
+    std::vector<Product> own_products(first, first + products.shape(0));
+    std::vector<std::uint64_t> own_sets(words, words + sets.size());
+    new (place) Catalogue(make_catalogue(std::move(own_products), std::move(own_sets), checked_starts));
 }
 
 // The users of a call as Python gives them.

@@ -1,8 +1,8 @@
 // The suitability gate: one function per predicate of the rules, in their order, over records. Pure C++17.
 //
-// The definition is suitability/predicates; tests compare the two code by code. Every predicate is evaluated, and
-// inside one the first failing test wins, which is what a chain of conditions says. Numbers are only compared,
-// so nothing can overflow.
+// The definition is suitability/predicates; tests compare the two code by code. Every predicate is evaluated,
+// and inside one the first failing test wins, which is what a chain of conditions says. Numbers are only
+// compared, so nothing can overflow.
 
 #pragma once
 
@@ -17,8 +17,6 @@
 namespace prudence {
 
 inline constexpr std::size_t predicate_count = 26;
-// To learning content only the predicates up to this one apply.
-inline constexpr std::size_t learning_predicate_count = 4;
 
 // Code number n is bit n % 64 of word n / 64. All zero: eligible.
 struct Mask {
@@ -49,10 +47,12 @@ inline bool share_member(const Pair& pair, const SetKind kind) {
 
 // Returns how much more may go to the product's issuer.
 inline std::int64_t find_issuer_room(const Pair& pair) {
+    const auto stands_before = [](const HeldIssuer& held, const std::int64_t issuer) {
+        return held.issuer < issuer;
+    };
+    const HeldIssuer* const start = pair.held.issuers + pair.user.held_issuer_start;
     const HeldIssuer* const stop = pair.held.issuers + pair.user.held_issuer_stop;
-    const HeldIssuer* const found =
-        std::lower_bound(pair.held.issuers + pair.user.held_issuer_start, stop, pair.product.issuer,
-                         [](const HeldIssuer& held, const std::int64_t issuer) { return held.issuer < issuer; });
+    const HeldIssuer* const found = std::lower_bound(start, stop, pair.product.issuer, stands_before);
     return found != stop && found->issuer == pair.product.issuer ? found->room : pair.user.issuer_room;
 }
 
@@ -286,7 +286,8 @@ inline void add_code(Mask& mask, const Code code) {
     mask.high |= bit & in_high;
 }
 
-// Evaluates every predicate; no verdict depends on another, so nothing here branches on one.
+// Evaluates every predicate; no verdict depends on another, so nothing here branches on one. To learning content
+// only predicates 0 to 3 apply.
 inline Mask judge(const Pair& pair) {
     Mask every{0, 0};
     add_code(every, check_system(pair));

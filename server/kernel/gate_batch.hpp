@@ -17,7 +17,7 @@
 
 namespace prudence {
 
-// A product's sets take at most this many words: a catalogue with more distinct values is a mistake.
+// A product's sets take at most this many words: server/set_bits.py takes 4096 distinct values of each kind.
 inline constexpr std::size_t set_word_count_max = set_kind_count * 64;
 
 // How many pairs ahead of their turn products are asked for.
@@ -40,11 +40,10 @@ void require_between(const T value, const std::int64_t low, const std::int64_t h
     }
 }
 
-// Refuses a byte from first to last, both codes of the record, that is no code's number.
-template <typename Record>
-void require_codes(const Record& record, const Code& first, const Code& last, const std::string& label,
-                   const std::size_t position) {
-    static_assert(sizeof(Code) == 1 && sizeof(record) > 0);
+// Refuses a number that is no code's. A record's codes stand together, from the first to the last.
+inline void require_codes(const Code& first, const Code& last, const std::string& label,
+                          const std::size_t position) {
+    static_assert(sizeof(Code) == 1);
     for (const Code* code = &first; code <= &last; ++code) {
         require_between(*code, 0, code_max, label + ": code", position);
     }
@@ -53,7 +52,7 @@ void require_codes(const Record& record, const Code& first, const Code& last, co
 inline void require_products(const std::vector<Product>& products) {
     for (std::size_t row = 0; row < products.size(); ++row) {
         const Product& product = products[row];
-        require_codes(product, product.status_code, product.needs_code, "products", row);
+        require_codes(product.status_code, product.needs_code, "products", row);
         require_between(product.knowledge_slot, 0, knowledge_slots - 1, "products: knowledge_slot", row);
         require_between(product.issuer, missing, INT32_MAX, "products: issuer", row);
         require_between(product.dup_group, malformed, INT32_MAX, "products: dup_group", row);
@@ -109,7 +108,7 @@ inline void require_held(const Holdings& held, const User& user, const std::size
 inline void require_users(const Users& users) {
     for (std::size_t position = 0; position < users.count; ++position) {
         const User& user = users.records[position];
-        require_codes(user, user.system_code, user.income_code, "users", position);
+        require_codes(user.system_code, user.income_code, "users", position);
         require_between(user.risk_level, 0, risk_level_count - 1, "users: risk_level", position);
         for (const std::uint8_t flag :
              {user.limited, user.professional, user.elder, user.vulnerable, user.us_person}) {
