@@ -30,6 +30,7 @@ from benchmarks.suitability.mutation import (
     definition_notices,
     explain,
     list_definition_files,
+    require_unnoticed,
     run_mutants,
 )
 from benchmarks.suitability.native_mutants import list_native_mutants
@@ -135,6 +136,7 @@ def _mutate(part: str, battery: Battery, out: Path, console: Console) -> Mutatio
         write_dump(batches, dump)
         notices = partial(native_notices, dump)
     known = out / f"mutation-{part}-{_digest_inputs()}.jsonl"
+    require_unnoticed(mutants, notices)
     with console.status(part) as status:
         survivors = run_mutants(
             mutants,
@@ -142,6 +144,8 @@ def _mutate(part: str, battery: Battery, out: Path, console: Console) -> Mutatio
             known,
             lambda done, total: status.update(f"{part}: {done:,} of {total:,} mutants"),
         )
+    # Once more, because sources that change meanwhile would be noticed in place of the faults.
+    require_unnoticed(mutants, notices)
     cases = battery.cases if part == "definition" else [case for each in batches for case in each.cases]
     return MutationResult(
         part=part,

@@ -102,6 +102,21 @@ def run_mutants(
     return [mutant for mutant in mutants if found[mutant.key]]
 
 
+def require_unnoticed(mutants: Sequence[Mutant], notices: Callable[[Mutant], bool]) -> None:
+    """Proves that the battery notices faults and nothing else: each file without a fault must pass.
+
+    Raises:
+        BenchmarkInputError: a file is noticed as it is.
+    """
+    paths = sorted({mutant.path for mutant in mutants})
+    sound = [Mutant(path, 1, "", "", (ROOT / path).read_text(encoding="utf-8")) for path in paths]
+    with tempfile.TemporaryDirectory() as folder:
+        alive = run_mutants(sound, notices, Path(folder) / "known.jsonl", lambda done, total: None)
+    noticed = [mutant.path for mutant in sound if mutant not in alive]
+    if noticed:
+        raise BenchmarkInputError(f"{', '.join(noticed)}: expected no difference without a fault, found one")
+
+
 def _read_known(known: Path) -> dict[str, bool]:
     lines = known.read_text(encoding="utf-8").splitlines() if known.is_file() else []
     return dict(json.loads(line) for line in lines)
