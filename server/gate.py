@@ -1,12 +1,11 @@
-"""The suitability gate over many products at once: the last word on every list.
+"""The suitability gate over many pairs at once: the last word on every list.
 
-The definition is `suitability.evaluate`, and this module gives the same codes. What depends on the user alone
-is asked of the definition itself, once per request; what depends on the product is compiled into columns once
-per bundle and policy. The product side changes only when some window or licence opens or closes, so it is
-kept until the next such instant.
+The definition is `suitability.evaluate`, and the gate gives the same codes. What depends on the product alone
+is compiled into records once per bundle and policy, what depends on the user alone once per request; the
+kernel compares the two.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -14,13 +13,15 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from server.columns import NEVER_US, compile_columns, from_microseconds, to_microseconds
+from server import native
+from server.columns import MISSING, PRODUCT_DTYPE, compile_columns, from_microseconds, to_microseconds
+from server.errors import SnapshotError
+from server.listed_warnings import find_warnings
+from server.user_record import USER_DTYPE, UserArrays, compile_user, join_users
 from suitability import codes, ratings, records, validity
+from suitability.overlay import Overlay
 from suitability.policy import Policy
-from suitability.policy_schema import parse_instant
-from suitability.predicates.assessment import check_assessment
-from suitability.predicates.pair import Pair
-from suitability.predicates.user import check_user
+from suitability.predicates.table import PREDICATES
 
 Rows = NDArray[np.int64]
 Masks = NDArray[np.uint64]
@@ -44,8 +45,7 @@ class GateUser:
         profile: the user's fields as suitability names them.
         now: decision_time.
         channel: sales channel.
-        user_bits: codes against every financial product, uint64 [2].
-        assessment_bits: codes against every rated product, uint64 [2].
+        arrays: what the kernel reads of the user.
         risk_level: the user's tolerance; None where missing.
         risk_score_limit: the limit that applies; None where the risk level is missing.
         row_stop: no row from here on can be eligible; rows before it may be.
@@ -54,27 +54,25 @@ class GateUser:
     profile: Profile
     now: datetime
     channel: str
-    user_bits: Masks
-    assessment_bits: Masks
+    arrays: UserArrays
     risk_level: int | None
     risk_score_limit: int | None
     row_stop: int
 
 
 @dataclass(frozen=True, slots=True)
-class _ProductSide:
-    """Masks from the products alone, right for this channel from `start_us` until before `stop_us`."""
+class _Live:
+    """What an overlay makes of the catalogue."""
 
-    channel: str
-    start_us: int
-    stop_us: int
-    masks: Masks  # [product_count, 2]
+    overlay: Overlay | None
+    halted: NDArray[np.uint8]  # [product_count]
+    level_cap: int
 
 
 class Gate:
-    """Judges (user, product) pairs under one policy.
+    """Judges (user, product) pairs under one policy and the overlay in force.
 
-    Safe between threads: all it ever changes is one kept value, replaced as a whole.
+    Safe between threads: all it ever changes is the overlay, replaced as a whole.
     """
 
     def __init__(self, products: Sequence[Mapping[str, Any]], policy: Policy) -> None:
@@ -83,11 +81,17 @@ class Gate:
         Args:
             products: the bundle's products in row order, under suitability's field names.
             policy: the policy in force.
+
+        Raises:
+            SnapshotError: the kernel is of another build, or a set has too many distinct values.
         """
+        _require_agreement()
         self.policy = policy
         self.columns = compile_columns(products, policy)
         columns = self.columns
-        self._product_side: _ProductSide | None = None
+        sets = columns.sets
+        self._catalogue = native.Catalogue(as_bytes(columns.records), sets.words, sets.starts)
+        self._live = self._compile_live(None)
         # The smallest limit that some row from here on needs: it never falls, so a limit cuts a prefix.
         self._needed_after = np.minimum.accumulate(columns.needed_limit[::-1])[::-1]  # [product_count]
         self._learning_stop = int(np.max(np.nonzero(~columns.financial)[0], initial=-1)) + 1
@@ -96,12 +100,15 @@ class Gate:
             [_LEARNING, _UNRATED, _INVESTMENT],
             _RATED_INSURANCE,
         )
-        start, stop = policy.values["effective_from"], policy.values["effective_to"]
-        self._policy_start_us = to_microseconds(parse_instant(start))
-        self._policy_stop_us = NEVER_US if stop is None else to_microseconds(parse_instant(stop))
-        moments = [columns.sale_start_us, columns.sale_end_us, columns.licence_until_us]
-        ends = np.array([self._policy_start_us, self._policy_stop_us, -NEVER_US, NEVER_US], np.int64)
-        self._boundaries = np.unique(np.concatenate([*moments, ends]))
+
+    @property
+    def overlay(self) -> Overlay | None:
+        """The overlay in force."""
+        return self._live.overlay
+
+    def set_overlay(self, overlay: Overlay | None) -> None:
+        """Puts an overlay in place of the one before, for every verdict that starts from now on."""
+        self._live = self._compile_live(overlay)
 
     def masks(
         self, profile: Profile, rows: Rows, now: datetime, channel: str, risk_score_limit: int | None
@@ -118,93 +125,101 @@ class Gate:
             channel: sales channel.
             risk_score_limit: the request's own limit, 0 to 10000; it can only tighten.
         """
-        pair = Pair(profile, _CLASSES[_INVESTMENT], self.policy, now, channel, risk_score_limit)
-        user_code = check_user(pair) or ""
-        assessment_code = check_assessment(pair) or ""
+        arrays = compile_user(profile, self.columns, self.policy, now, channel, risk_score_limit)
         limit = ratings.applied_risk_score_limit(profile, self.policy, risk_score_limit)
         return GateUser(
             profile=profile,
             now=now,
             channel=channel,
-            user_bits=_bits(user_code),
-            assessment_bits=_bits(assessment_code),
+            arrays=arrays,
             risk_level=records.integer(profile, records.USER_FIELDS["risk_level"]),
             risk_score_limit=limit,
-            row_stop=self._find_row_stop(user_code, assessment_code, limit),
+            row_stop=self._find_row_stop(arrays, limit),
         )
 
     def judge(self, user: GateUser, rows: Rows) -> Masks:
-        """Judges the user against each row.
+        """Judges the user against each row, under the overlay that is in force when it starts.
 
         Returns:
             uint64 [n, 2]; the bit of a code's number is set where the code holds, all zero means eligible.
         """
-        columns = self.columns
-        masks = self._read_product_side(user.channel, user.now)[rows]  # [n, 2]
-        if user.user_bits.any():
-            masks[columns.financial[rows]] |= user.user_bits
-        if user.assessment_bits.any():
-            masks[columns.rated[rows]] |= user.assessment_bits
-        if user.risk_level is None or user.risk_score_limit is None:
-            # Every rated product already holds USR_ASSESSMENT_MISSING, and no other needs a level.
-            return masks
-        masks[columns.over_tolerance[user.risk_level, rows]] |= _bits("MAT_LEVEL_OVER_TOLERANCE")
-        # A score that no limit applies to is -1, and so is the limit that admits nothing.
-        masks[columns.limited_score[rows] > user.risk_score_limit] |= _bits("MAT_RISK_SCORE_OVER_LIMIT")
-        return masks
+        return self._judge(user.arrays, np.zeros(len(rows), np.int64), rows)
+
+    def judge_many(self, users: Sequence[GateUser], user_of_pair: Rows, rows: Rows) -> Masks:
+        """Judges pairs of many users; see `judge`.
+
+        Args:
+            users: the users.
+            user_of_pair: position in `users`, int64 [p].
+            rows: the product of each pair, int64 [p].
+
+        Returns:
+            uint64 [p, 2].
+        """
+        if not users:
+            return np.zeros((0, 2), np.uint64)
+        return self._judge(join_users([user.arrays for user in users]), user_of_pair, rows)
+
+    def count_codes(self, user: GateUser) -> list[tuple[str, int]]:
+        """Counts the products of the whole catalogue that hold each code; codes in predicate order."""
+        live = self._live
+        counts = native.count_codes(
+            self._catalogue, _user_arguments(user.arrays), halted=live.halted, level_cap=live.level_cap
+        )
+        return [
+            (codes.CODES_BY_NUMBER[number].name, count)
+            for number, count in enumerate(counts.tolist())
+            if number and count
+        ]
 
     def find_valid_until(self, user: GateUser, rows: Rows) -> list[datetime]:
         """Returns until when the eligible verdict on each row holds."""
-        columns = self.columns
-        user_end: dict[int, int] = {}
-        ends = []
-        for row in rows.tolist():
-            kind = int(self._class_of[row])
-            if kind not in user_end:
-                end = validity.eligible_until(user.profile, _CLASSES[kind], self.policy, user.now)
-                user_end[kind] = to_microseconds(end)
-            end_us = min(user_end[kind], int(columns.sale_end_us[row]), int(columns.licence_until_us[row]))
-            ends.append(from_microseconds(end_us))
-        return ends
+        table, kinds = self.columns.records, self._class_of[rows]
+        ends = np.minimum(table["sale_end_us"][rows], table["licence_until_us"][rows])
+        for kind in np.unique(kinds).tolist():
+            end = validity.eligible_until(user.profile, _CLASSES[kind], self.policy, user.now)
+            of_kind = kinds == kind
+            ends[of_kind] = np.minimum(ends[of_kind], to_microseconds(end))
+        return [from_microseconds(end) for end in ends.tolist()]
 
-    def _find_row_stop(self, user_code: str, assessment_code: str, limit: int | None) -> int:
-        if user_code:
+    def find_warnings(
+        self, user: GateUser, rows: Rows, history_levels: Collection[tuple[str, int]]
+    ) -> list[tuple[str, ...]]:
+        """Returns the warnings that accompany each eligible row; see `server.listed_warnings`."""
+        limit = user.risk_score_limit
+        return find_warnings(self.columns, self.policy, user.profile, user.now, limit, rows, history_levels)
+
+    def _judge(self, users: UserArrays, user_of_pair: Rows, rows: Rows) -> Masks:
+        arguments = _user_arguments(users)
+        # Read once and last: a halt that came in before this line counts for every pair.
+        live = self._live
+        return native.gate(
+            self._catalogue,
+            arguments,
+            halted=live.halted,
+            level_cap=live.level_cap,
+            user_of_pair=user_of_pair,
+            rows=rows,
+        )
+
+    def _compile_live(self, overlay: Overlay | None) -> _Live:
+        rules, columns = self.policy.values, self.columns
+        products, issuers = frozenset(rules["halted_products"]), frozenset(rules["halted_issuers"])
+        caps = [] if rules["level_cap"] is None else [rules["level_cap"]]
+        if overlay is not None:
+            products, issuers = products | overlay.halted_products, issuers | overlay.halted_issuers
+            # An overlay outlives the policy it was made under: the tighter cap of the two holds.
+            caps += [] if overlay.level_cap is None else [overlay.level_cap]
+        numbers = [columns.issuers[name] for name in issuers if name in columns.issuers]
+        halted = np.isin(columns.records["issuer"], numbers)
+        halted |= np.array([name in products for name in columns.ids], np.bool_)
+        return _Live(overlay, halted.astype(np.uint8), min(caps, default=native.LEVEL_CAP_NONE))
+
+    def _find_row_stop(self, user: UserArrays, limit: int | None) -> int:
+        if user.denied:
             return self._learning_stop
-        admitted = -1 if assessment_code or limit is None else limit
+        admitted = limit if user.assessed and limit is not None else MISSING
         return int(np.searchsorted(self._needed_after, admitted, side="right"))
-
-    def _read_product_side(self, channel: str, now: datetime) -> Masks:
-        now_us = to_microseconds(now)
-        side = self._product_side
-        if side is None or side.channel != channel or not side.start_us <= now_us < side.stop_us:
-            position = int(np.searchsorted(self._boundaries, now_us, side="right"))
-            start_us, stop_us = self._boundaries[position - 1], self._boundaries[position]
-            masks = self._judge_products(channel, now_us)
-            side = _ProductSide(channel, int(start_us), int(stop_us), masks)
-            self._product_side = side
-        return side.masks
-
-    def _judge_products(self, channel: str, now_us: int) -> Masks:
-        """Returns uint64 [product_count, 2]: the codes that no user changes."""
-        columns = self.columns
-        masks = np.zeros((len(columns.financial), 2), np.uint64)
-        if not self._policy_start_us <= now_us < self._policy_stop_us:
-            masks |= _bits("SYS_POLICY_NOT_EFFECTIVE")
-        for codes_by_row in (columns.status_code, columns.level_code):
-            for row, code in enumerate(codes_by_row):
-                if code:
-                    masks[row] |= _bits(code)
-        open_now = (columns.sale_start_us <= now_us) & (now_us < columns.sale_end_us)
-        masks[~columns.window_known] |= _bits("PRD_WINDOW_UNKNOWN")
-        masks[columns.window_known & ~open_now] |= _bits("PRD_OUTSIDE_WINDOW")
-        permitted = columns.channels.get(channel, np.zeros_like(columns.financial))
-        expired = now_us >= columns.licence_until_us
-        masks[~columns.channel_known] |= _bits("PRD_CHANNEL_UNKNOWN")
-        masks[columns.channel_known & ~permitted] |= _bits("PRD_CHANNEL_NOT_PERMITTED")
-        masks[columns.channel_known & permitted & expired] |= _bits("PRD_CHANNEL_LICENCE_EXPIRED")
-        masks[columns.score_unknown] |= _bits("PRD_RISK_SCORE_UNKNOWN")
-        masks.setflags(write=False)
-        return masks
 
 
 def read_codes(mask: NDArray[np.uint64]) -> tuple[str, ...]:
@@ -227,18 +242,30 @@ def count_codes(masks: Masks) -> list[tuple[str, int]]:
 
 def holds_code(masks: Masks, code: str) -> NDArray[np.bool_]:
     """Tells for each pair of masks uint64 [n, 2] whether the code holds."""
-    holds: NDArray[np.bool_] = np.any(masks & _bits(code), axis=1)
+    word, bit = divmod(codes.CODES[code].number, 64)
+    holds: NDArray[np.bool_] = (masks[:, word] >> np.uint64(bit) & np.uint64(1)).astype(np.bool_)
     return holds
 
 
-def _words(number: int) -> Masks:
-    words = np.array([number & (2**64 - 1), number >> 64], np.uint64)  # [2]
-    words.setflags(write=False)
-    return words
+def as_bytes(table: NDArray[np.void]) -> NDArray[np.uint8]:
+    """Returns the bytes of records, uint8 [n, size of a record], without a copy."""
+    return table.view(np.uint8).reshape(len(table), table.dtype.itemsize)
 
 
-_BITS: Final = {name: _words(codes.code_mask([name])) for name in codes.CODES} | {"": _words(0)}
+def _user_arguments(users: UserArrays) -> native.UserArguments:
+    return as_bytes(users.records), users.sets, users.held_issuers, users.held_groups
 
 
-def _bits(code: str) -> Masks:
-    return _BITS[code]
+def _require_agreement() -> None:
+    """Refuses a kernel that reads other records than are written, or judges by other predicates."""
+    for name, dtype, layout in (
+        ("product", PRODUCT_DTYPE, native.PRODUCT_LAYOUT),
+        ("user", USER_DTYPE, native.USER_LAYOUT),
+    ):
+        assert dtype.fields is not None
+        written = tuple((field, value[1], value[0].itemsize) for field, value in dtype.fields.items())
+        if written != layout:
+            raise SnapshotError(f"kernel: expected the layout of a {name} that Python writes, got another")
+    defined = tuple(predicate.number for predicate in PREDICATES)
+    if defined != native.PREDICATES:
+        raise SnapshotError(f"kernel: expected the predicates {defined}, got {native.PREDICATES}")

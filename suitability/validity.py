@@ -40,22 +40,26 @@ def eligible_until(
 
     The earliest of sale_end, licence_until, profile_as_of + max staleness + 1 microsecond, policy end,
     assessment expiry (rated), needs expiry (insurance), the next birthday, and now + response_max_ttl_s. Of
-    these, learning content depends on sale_end, policy end and the response's own life only.
+    these, learning content depends on sale_end, policy end and the response's own life only. A caller may
+    pass a product without sale_end and licence_until and apply those two itself.
 
-    A term at or before now belongs to a predicate that this verdict did not pass through (not implemented
-    yet, or not applying to the product), so it cannot end the verdict; an eligible pair of all predicates has
-    none.
+    A term at or before now would mean that a predicate let through what has ended.
     """
     rules = policy_values(policy)
     moment = now.astimezone(UTC)
-    try:
-        life = moment + timedelta(seconds=rules["response_max_ttl_s"])
-    except OverflowError:
-        life = datetime.max.replace(tzinfo=UTC)
-    terms = [life, *_common_terms(product, rules)]
+    terms = [_life_end(rules, moment), *_common_terms(product, rules)]
     if not is_learning(product):
         terms.extend(_financial_terms(user, product, rules, moment))
-    return min(term for term in terms if term > moment)
+    end = min(terms)
+    assert end > moment, f"an eligible verdict must end after {moment}, got {end}"
+    return end
+
+
+def _life_end(rules: Mapping[str, Any], now: datetime) -> datetime:
+    try:
+        return now + timedelta(seconds=rules["response_max_ttl_s"])
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC)
 
 
 def _common_terms(product: object, rules: Mapping[str, Any]) -> Iterator[datetime]:
@@ -72,20 +76,19 @@ def _financial_terms(
     licence = instant(product, PRODUCT_FIELDS["licence_until"])
     if licence is not None:
         yield licence
-    as_of = instant(user, USER_FIELDS["profile_as_of"])
-    if as_of is not None and as_of <= now:
-        # The age of a profile may equal the limit, so the verdict ends a microsecond after that.
-        yield as_of + timedelta(seconds=rules["assessment"]["profile_max_staleness_s"], microseconds=1)
+    limits = rules["assessment"]
     zone = ZoneInfo(rules["jurisdiction_tz"])
-    today = local_day(now, zone)
+    as_of = instant(user, USER_FIELDS["profile_as_of"])
+    if as_of is not None:
+        # The age of a profile may equal the limit, so the verdict ends a microsecond after that.
+        yield as_of + timedelta(seconds=limits["profile_max_staleness_s"], microseconds=1)
     assessed_on = day(user, USER_FIELDS["assessed_on"])
-    if assessed_on is not None and assessed_on <= today and is_rated(product, rules):
-        yield day_start(add_months(assessed_on, rules["assessment"]["validity_months"]), zone)
+    if assessed_on is not None and is_rated(product, rules):
+        yield day_start(add_months(assessed_on, limits["validity_months"]), zone)
     needs_on = day(user, USER_FIELDS["needs_on"])
-    insurance = text(product, PRODUCT_FIELDS["family"]) in INSURANCE_FAMILIES
-    if needs_on is not None and needs_on <= today and insurance:
-        yield day_start(add_months(needs_on, rules["assessment"]["needs_validity_months"]), zone)
+    if needs_on is not None and text(product, PRODUCT_FIELDS["family"]) in INSURANCE_FAMILIES:
+        yield day_start(add_months(needs_on, limits["needs_validity_months"]), zone)
     birth = day(user, USER_FIELDS["birth_date"])
-    birthday = None if birth is None else next_birthday(birth, today)
+    birthday = None if birth is None else next_birthday(birth, local_day(now, zone))
     if birthday is not None:
         yield day_start(birthday, zone)

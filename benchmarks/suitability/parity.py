@@ -179,9 +179,7 @@ def _compare_user(
     eligible = []
     for row, product in enumerate(products):
         defined = evaluate(user, product, rules, given.now, CHANNEL, limit)
-        checked = judge(
-            user, product, given.policy.values, given.now, CHANNEL, limit, given.overlay, _NUMBERS
-        )
+        checked = judge(user, product, given.policy.values, given.now, CHANNEL, limit, given.overlay)
         if not defined == checked == by_gate[row]:
             said = f"definition {sorted(defined)}, gate {sorted(by_gate[row])}, checker {sorted(checked)}"
             differences.append(f"{place}, product {row}: {said}")
@@ -206,9 +204,6 @@ def _compare_user(
         difference_count=len(differences),
         differences=tuple(differences[:SHOWN_DIFFERENCE_COUNT]),
     )
-
-
-_NUMBERS: Final = frozenset(predicate.number for predicate in PREDICATES)
 
 
 def _decided_alone(pair: Pair) -> set[int]:

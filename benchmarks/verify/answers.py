@@ -10,7 +10,7 @@ from typing import Any
 
 from prudence.v1 import recommendation_pb2 as pb
 
-from benchmarks.verify.judge import ACTIVE, judge, tighten, valid_until, warn
+from benchmarks.verify.judge import judge, tighten, valid_until, warn
 from benchmarks.verify.pair import Pair
 from benchmarks.verify.values import Record
 
@@ -34,7 +34,6 @@ class Asked:
         overlay: the overlay in force, if any.
         limit: the request's highest risk score, if it had one.
         k: most products, None where the request named them.
-        numbers: the predicates that the server evaluates.
     """
 
     user_id: str
@@ -46,14 +45,11 @@ class Asked:
     overlay: Record | None = None
     limit: int | None = None
     k: int | None = None
-    numbers: frozenset[int] = ACTIVE
 
     def judge(self, product_id: str, now: datetime) -> set[str]:
         """Returns the codes against a product of the catalogue."""
         product = self.catalogue[product_id]
-        return judge(
-            self.user, product, self.policy, now, self.channel, self.limit, self.overlay, self.numbers
-        )
+        return judge(self.user, product, self.policy, now, self.channel, self.limit, self.overlay)
 
     def warn(self, product_id: str, now: datetime) -> set[str]:
         """Returns the warnings that must accompany a product."""

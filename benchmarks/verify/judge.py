@@ -55,10 +55,7 @@ CHECKS: Mapping[int, Callable[[Pair], str | None]] = MappingProxyType(
         25: match_rules.check_score,
     }
 )
-ALL = frozenset(CHECKS)
 LEARNING_CHECKS = frozenset({0, 1, 2, 3})
-# The predicates that the gate evaluates today.
-ACTIVE = frozenset({0, 1, 2, 3, 6, 9, 10, 25})
 
 
 def judge(
@@ -69,7 +66,6 @@ def judge(
     channel: str,
     limit: int | None = None,
     overlay: Record | None = None,
-    numbers: Collection[int] = ACTIVE,
 ) -> set[str]:
     """Returns the codes against a pair; it is eligible exactly when there are none.
 
@@ -81,13 +77,12 @@ def judge(
         channel: the sales channel.
         limit: the request's highest risk score, if it has one.
         overlay: what an emergency tightens, if one is in force.
-        numbers: the predicates to evaluate.
     """
     if now.utcoffset() is None:
         return {"SYS_CLOCK_INVALID"}
     pair = Pair(user, product, tighten(policy, overlay), now.astimezone(UTC), channel, limit)
-    applying = LEARNING_CHECKS if pair.learning else ALL
-    found = {check(pair) for number, check in CHECKS.items() if number in applying and number in numbers}
+    applying = LEARNING_CHECKS if pair.learning else CHECKS.keys()
+    found = {check(pair) for number, check in CHECKS.items() if number in applying}
     return {code for code in found if code is not None}
 
 

@@ -10,15 +10,28 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from suitability.predicates.assessment import check_assessment
+from suitability.predicates.finances import check_affordability, check_concentration, check_premium
+from suitability.predicates.insurance import check_needs
 from suitability.predicates.pair import Pair
+from suitability.predicates.place import check_currency, check_place
 from suitability.predicates.product import (
     check_channel,
+    check_offering,
+    check_quota,
     check_status,
     check_system,
     check_window,
 )
-from suitability.predicates.risk import check_risk_match, check_risk_score
-from suitability.predicates.user import check_user
+from suitability.predicates.risk import check_elder, check_risk_match, check_risk_score, check_vulnerable
+from suitability.predicates.target_market import (
+    check_age,
+    check_client_type,
+    check_horizon,
+    check_knowledge,
+    check_losses,
+    check_objectives,
+)
+from suitability.predicates.user import check_capacity, check_staleness, check_user
 
 LEARNING_PREDICATE_LAST = 3
 
@@ -62,7 +75,13 @@ PREDICATES: tuple[Predicate, ...] = (
     ),
     Predicate(2, "window", check_window, (), ("sale_start", "sale_end")),
     Predicate(3, "channel", check_channel, (), ("family", "channels", "licence_until")),
+    Predicate(4, "offering", check_offering, (), ("offering",)),
+    Predicate(5, "quota", check_quota, (), ("capacity_left", "min_amount")),
     Predicate(6, "user", check_user, ("pseudonym", "blocked", "consent_sensitive")),
+    Predicate(
+        7, "staleness", check_staleness, ("profile_as_of",), (), ("assessment.profile_max_staleness_s",)
+    ),
+    Predicate(8, "capacity", check_capacity, ("capacity",), _LEVEL, ("limited_capacity.max_level",)),
     Predicate(
         9,
         "assessment",
@@ -92,6 +111,84 @@ PREDICATES: tuple[Predicate, ...] = (
         ("risk_level",),
         _RATED,
         ("level_cap", "risk_matrix", _RATED_FROM),
+    ),
+    Predicate(
+        11,
+        "client_type",
+        check_client_type,
+        ("client_type",),
+        ("retail",),
+        ("target_market.client_type_neutral",),
+    ),
+    Predicate(12, "knowledge", check_knowledge, ("knowledge",), ("family", "min_knowledge")),
+    Predicate(13, "losses", check_losses, ("loss_capacity", "max_loss_bps"), ("loss_class", "max_loss_bps")),
+    Predicate(
+        14,
+        "horizon",
+        check_horizon,
+        ("horizon_months",),
+        ("family", "min_horizon_months"),
+        ("horizon.buffer_months",),
+    ),
+    Predicate(15, "age", check_age, ("birth_date",), ("min_age", "max_age"), (_ZONE,)),
+    Predicate(
+        16,
+        "elder",
+        check_elder,
+        ("birth_date",),
+        _RATED,
+        ("elder.age", "elder.max_level", "elder.max_insurance_level", _ZONE),
+    ),
+    Predicate(
+        17,
+        "vulnerable",
+        check_vulnerable,
+        ("vulnerable",),
+        _RATED,
+        ("vulnerable.max_level", "vulnerable.max_insurance_level"),
+    ),
+    Predicate(18, "place", check_place, ("jurisdiction", "us_person"), ("jurisdictions", "us_persons_ok")),
+    Predicate(19, "currency", check_currency, ("currencies",), ("currency",)),
+    Predicate(
+        20,
+        "affordability",
+        check_affordability,
+        ("liquid",),
+        ("family", "min_amount"),
+        ("affordability.min_investment_max_bps_of_liquid",),
+    ),
+    Predicate(
+        21,
+        "concentration",
+        check_concentration,
+        ("liquid", "held_issuer", "held_high_risk"),
+        (*_RATED, "issuer", "min_amount"),
+        ("concentration.issuer_max_bps", "concentration.high_risk_level", "concentration.high_risk_max_bps"),
+    ),
+    Predicate(
+        22, "objectives", check_objectives, ("objectives",), ("family", "objectives_y", "objectives_n")
+    ),
+    Predicate(
+        23,
+        "needs",
+        check_needs,
+        ("needs", "needs_on", "held_dup_groups"),
+        ("family", "needs_served", "dup_group"),
+        ("assessment.needs_validity_months", _ZONE),
+    ),
+    Predicate(
+        24,
+        "premium",
+        check_premium,
+        ("income", "premium_budget", "birth_date"),
+        ("family", "pay_years", "annual_premium", "single_premium"),
+        (
+            "insurance.annual_premium_max_bps_of_income",
+            "insurance.single_premium_max_bps_of_income",
+            "insurance.budget_max_bps",
+            "insurance.age_plus_pay_years_max_exclusive",
+            _ZONE,
+        ),
     ),
     Predicate(
         25,

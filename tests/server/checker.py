@@ -1,5 +1,5 @@
 """A second reading of the rules for the tests: the one that also verifies answers under load."""
 
-from benchmarks.verify.judge import ACTIVE, ALL, judge, tighten, valid_until, warn
+from benchmarks.verify.judge import judge, tighten, valid_until, warn
 
-__all__ = ["ACTIVE", "ALL", "judge", "tighten", "valid_until", "warn"]
+__all__ = ["judge", "tighten", "valid_until", "warn"]

@@ -23,7 +23,7 @@ from tests.server.cases import (
     policy_variants,
     put,
 )
-from tests.server.checker import ALL, judge, tighten, valid_until, warn
+from tests.server.checker import judge, tighten, valid_until, warn
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = json.loads((ROOT / "tests" / "golden" / "suitability.json").read_text("utf-8"))
@@ -58,7 +58,7 @@ def read_case(case: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], dic
 def test_the_second_reading_agrees_with_a_golden_case(case: dict[str, Any]) -> None:
     user, product, policy, now = read_case(case)
     limit = case["risk_score_limit"]
-    assert sorted(judge(user, product, policy, now, case["channel"], limit, None, ALL)) == case["codes"]
+    assert sorted(judge(user, product, policy, now, case["channel"], limit)) == case["codes"]
     if "valid_until" in case and not case["codes"]:
         assert valid_until(user, product, policy, now) == datetime.fromisoformat(case["valid_until"])
     if "warnings" in case:
@@ -83,10 +83,10 @@ def test_every_unchanged_pair_is_eligible_by_all_of_the_rules() -> None:
         for number in range(5):
             for level in range(1, 6):
                 product = eligible_product(f"x{number}", family, level)
-                assert judge(eligible_user(), product, POLICY, NOW, CHANNEL, None, None, ALL) == set()
+                assert judge(eligible_user(), product, POLICY, NOW, CHANNEL) == set()
                 if family != "COURSE":
                     product |= {"scale": "SRI7", "level_issuer": level + 1}
-                    assert judge(eligible_user(), product, POLICY, NOW, CHANNEL, None, None, ALL) == set()
+                    assert judge(eligible_user(), product, POLICY, NOW, CHANNEL) == set()
 
 
 def test_every_field_has_changes_and_each_predicate_decides_a_pair_alone() -> None:
@@ -106,7 +106,7 @@ def judge_changes() -> list[set[str]]:
                 for value in values:
                     user, product = eligible_user(), eligible_product("x", family, level)
                     put(user if is_user else product, name, value)
-                    found.append(judge(user, product, POLICY, NOW, CHANNEL, None, None, ALL))
+                    found.append(judge(user, product, POLICY, NOW, CHANNEL))
     return found
 
 
@@ -115,7 +115,7 @@ def test_enough_drawn_pairs_are_eligible_by_all_of_the_rules() -> None:
     users, products = draw_users(random, 100), draw_products(random, 100)
     for name, policy in policy_variants(POLICY).items():
         eligible = sum(
-            not judge(user, product, policy, NOW, CHANNEL, None, None, ALL)
+            not judge(user, product, policy, NOW, CHANNEL)
             for user in users
             for product in products[: 100 if name == "as it is" else 20]
         )
@@ -129,7 +129,7 @@ def test_an_overlay_only_tightens() -> None:
     assert (tightened["halted_products"], tightened["halted_issuers"]) == (["x1"], ["y"])
     assert tightened["level_cap"] == 1
     product = eligible_product("x1")
-    assert judge(eligible_user(), product, POLICY, NOW, CHANNEL, None, overlay, ALL) == {"PRD_HALTED"}
+    assert judge(eligible_user(), product, POLICY, NOW, CHANNEL, None, overlay) == {"PRD_HALTED"}
 
 
 def test_an_eligible_pair_is_eligible_until_its_end() -> None:
@@ -137,9 +137,9 @@ def test_an_eligible_pair_is_eligible_until_its_end() -> None:
     pairs = zip(draw_users(random, 300), draw_products(random, 300), strict=True)
     held = 0
     for user, product in pairs:
-        if not judge(user, product, POLICY, NOW, CHANNEL, None, None, ALL):
+        if not judge(user, product, POLICY, NOW, CHANNEL):
             last = valid_until(user, product, POLICY, NOW) - datetime.resolution
-            assert judge(user, product, POLICY, last, CHANNEL, None, None, ALL) == set()
+            assert judge(user, product, POLICY, last, CHANNEL) == set()
             held += 1
     assert held > 90
 

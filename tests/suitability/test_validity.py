@@ -4,18 +4,30 @@ from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
 
-from suitability import eligible_until, evaluate, load_policy, valid_until
+from suitability import eligible_until, load_policy, valid_until
+from tests.suitability.bases import BASES, policy_with, verdict
+from tests.suitability.conftest import COURSE, INSURANCE, NOW, PRODUCT, USER
+from tests.suitability.golden_cases import POLICY
 
 MICROSECOND = timedelta(microseconds=1)
+LIFE = timedelta(seconds=300)
 SOON = datetime(2026, 11, 22, 4, 2, tzinfo=UTC)
 SHANGHAI = timezone(timedelta(hours=8))
 # Two minutes before the local midnight between 21 and 22 November in Shanghai.
 EVENING = datetime(2026, 11, 21, 15, 58, tzinfo=UTC)
 MIDNIGHT = datetime(2026, 11, 21, 16, 0, tzinfo=UTC)
+# Is eligible at noon and in the evening before it.
+PERSON = {**USER, "profile_as_of": EVENING}
+GREATEST_AGE = timedelta(seconds=86_400)
 
 
-def test_an_eligible_verdict_lasts_as_long_as_a_response_may(user, product, policy, now):
-    assert valid_until(user, product, policy, now, "app") == now + timedelta(seconds=300)
+def end_of(user, product, policy=POLICY, now=NOW):
+    return valid_until(user, product, policy, now, "app")
+
+
+def test_an_eligible_verdict_lasts_as_long_as_a_response_may():
+    for user, product in BASES.values():
+        assert end_of(user, product) == NOW + LIFE
 
 
 def test_a_denied_verdict_ends_now(user, product, policy, now):
@@ -30,84 +42,131 @@ def test_a_naive_instant_is_given_back(user, product, policy):
     assert valid_until(user, product, policy, naive, "app") == naive
 
 
-# Terms that a predicate of this package ends: (at, changes of user, of product, end).
-ENDED_BY_A_PREDICATE = [
-    (None, {}, {"sale_end": SOON}, SOON),
-    (None, {}, {"sale_end": SOON.astimezone(SHANGHAI)}, SOON),
-    (None, {}, {"licence_until": SOON}, SOON),
-    (EVENING, {"assessed_on": date(2025, 11, 22)}, {}, MIDNIGHT),
+# Each term where it alone ends the verdict: (at, user, product, changes of the policy, end, code after it).
+TERMS = [
+    (NOW, PERSON, {**PRODUCT, "sale_end": SOON}, {}, SOON, "PRD_OUTSIDE_WINDOW"),
+    (NOW, PERSON, {**PRODUCT, "sale_end": SOON.astimezone(SHANGHAI)}, {}, SOON, "PRD_OUTSIDE_WINDOW"),
+    (NOW, PERSON, {**COURSE, "sale_end": SOON}, {}, SOON, "PRD_OUTSIDE_WINDOW"),
+    (NOW, PERSON, {**PRODUCT, "licence_until": SOON}, {}, SOON, "PRD_CHANNEL_LICENCE_EXPIRED"),
+    (
+        NOW,
+        {**PERSON, "profile_as_of": SOON - GREATEST_AGE},
+        PRODUCT,
+        {},
+        SOON + MICROSECOND,
+        "USR_PROFILE_STALE",
+    ),
+    (
+        NOW,
+        {**PERSON, "profile_as_of": NOW},
+        INSURANCE,
+        {"assessment": {"profile_max_staleness_s": 7}},
+        NOW + timedelta(seconds=7, microseconds=1),
+        "USR_PROFILE_STALE",
+    ),
+    (NOW, PERSON, PRODUCT, {"effective_to": "2026-11-22T04:02:00Z"}, SOON, "SYS_POLICY_NOT_EFFECTIVE"),
+    (NOW, PERSON, COURSE, {"effective_to": "2026-11-22T12:02:00+08:00"}, SOON, "SYS_POLICY_NOT_EFFECTIVE"),
+    (EVENING, {**PERSON, "assessed_on": date(2025, 11, 22)}, PRODUCT, {}, MIDNIGHT, "USR_ASSESSMENT_EXPIRED"),
+    (EVENING, {**PERSON, "needs_on": date(2025, 11, 22)}, INSURANCE, {}, MIDNIGHT, "USR_NEEDS_EXPIRED"),
+    (EVENING, {**PERSON, "birth_date": date(1961, 11, 22)}, PRODUCT, {}, MIDNIGHT, "MAT_ELDER_PROTECTION"),
+    (
+        EVENING,
+        {**PERSON, "birth_date": date(1985, 11, 22)},
+        {**PRODUCT, "max_age": 40},
+        {},
+        MIDNIGHT,
+        "MAT_AGE_ABOVE_MAX",
+    ),
+    (
+        EVENING,
+        {**PERSON, "birth_date": date(1976, 11, 22)},
+        INSURANCE,
+        {},
+        MIDNIGHT,
+        "MAT_AGE_PLUS_PAY_TERM",
+    ),
 ]
 
 
-@pytest.mark.parametrize(("at", "user_change", "product_change", "end"), ENDED_BY_A_PREDICATE)
-def test_a_verdict_is_eligible_just_before_its_end_and_denied_at_it(
-    at, user_change, product_change, end, user, product, policy, now
-):
-    pair = ({**user, **user_change}, {**product, **product_change})
-    assert valid_until(*pair, policy, at or now, "app") == end
-    assert evaluate(*pair, policy, end - MICROSECOND, "app") == frozenset()
-    assert evaluate(*pair, policy, end, "app")
+@pytest.mark.parametrize(("at", "user", "product", "change", "end", "code"), TERMS)
+def test_a_verdict_is_eligible_just_before_its_end_and_denied_at_it(at, user, product, change, end, code):
+    policy = policy_with(**change)
+    assert end_of(user, product, policy, at) == end
+    assert verdict(user, product, policy, end - MICROSECOND) == frozenset()
+    assert verdict(user, product, policy, end) == {code}
 
 
-def test_the_policys_end_ends_a_verdict(user, product, course, policy, now):
-    ending = load_policy({**policy.values, "effective_to": "2026-11-22T12:02:00+08:00"})
-    assert valid_until(user, product, ending, now, "app") == SOON
-    assert valid_until(None, course, ending, now, "app") == SOON
-    assert evaluate(user, product, ending, SOON - MICROSECOND, "app") == frozenset()
-    assert evaluate(user, product, ending, SOON, "app") == {"SYS_POLICY_NOT_EFFECTIVE"}
+@pytest.mark.parametrize(("at", "user", "product", "change", "end", "code"), TERMS)
+def test_a_verdict_given_one_microsecond_before_the_end_ends_there(at, user, product, change, end, code):
+    assert end_of(user, product, policy_with(**change), end - MICROSECOND) == end
 
 
-def test_a_profile_ends_a_verdict_one_microsecond_after_its_greatest_age(user, product, policy, now):
-    old = {**user, "profile_as_of": now - timedelta(seconds=86_400 - 7)}
-    assert valid_until(old, product, policy, now, "app") == now + timedelta(seconds=7, microseconds=1)
-    oldest = {**user, "profile_as_of": now - timedelta(seconds=86_400)}
-    assert valid_until(oldest, product, policy, now, "app") == now + MICROSECOND
-    assessment = {**policy.values["assessment"], "profile_max_staleness_s": 7}
-    strict = load_policy({**policy.values, "assessment": assessment})
-    end = now + timedelta(seconds=7, microseconds=1)
-    assert valid_until({**user, "profile_as_of": now}, product, strict, now, "app") == end
+def test_a_verdict_at_the_greatest_age_of_a_profile_lasts_a_microsecond():
+    oldest = {**USER, "profile_as_of": NOW - GREATEST_AGE}
+    assert end_of(oldest, PRODUCT) == NOW + MICROSECOND
 
 
-def test_needs_end_a_verdict_on_insurance_only(user, insurance, product, policy):
-    needing = {**user, "needs_on": date(2025, 11, 22), "assessed_on": date(2026, 9, 1)}
-    assert valid_until(needing, insurance, policy, EVENING, "app") == MIDNIGHT
-    assert valid_until(needing, product, policy, EVENING, "app") == EVENING + timedelta(seconds=300)
+def test_needs_end_a_verdict_on_insurance_only():
+    needing = {**PERSON, "needs_on": date(2025, 11, 22)}
+    assert end_of(needing, PRODUCT, now=EVENING) == EVENING + LIFE
 
 
-def test_an_assessment_does_not_end_a_verdict_on_what_is_not_rated(user, insurance, policy):
-    assessed = {**user, "assessed_on": date(2025, 11, 22)}
-    assert valid_until(assessed, insurance, policy, EVENING, "app") == EVENING + timedelta(seconds=300)
+def test_an_assessment_does_not_end_a_verdict_on_what_is_not_rated():
+    assessed = {**PERSON, "assessed_on": date(2025, 11, 22)}
+    assert end_of(assessed, INSURANCE, now=EVENING) == EVENING + LIFE
 
 
-def test_the_next_birthday_ends_a_verdict(user, product, policy):
-    born = {**user, "birth_date": date(1980, 11, 22)}
-    assert valid_until(born, product, policy, EVENING, "app") == MIDNIGHT
-    assert valid_until(born, product, policy, MIDNIGHT, "app") == MIDNIGHT + timedelta(seconds=300)
+def test_a_birthday_ends_a_verdict_even_where_it_changes_nothing():
+    born = {**PERSON, "birth_date": date(1980, 11, 22)}
+    assert end_of(born, PRODUCT, now=EVENING) == MIDNIGHT
+    assert end_of(born, PRODUCT, now=MIDNIGHT) == MIDNIGHT + LIFE
 
 
 @pytest.mark.parametrize("day", [date(2027, 2, 28), date(2027, 3, 1)])
-def test_a_leap_day_birth_has_two_birthdays_in_a_common_year(day, user, product, policy):
-    born = {**user, "birth_date": date(1980, 2, 29), "assessed_on": date(2026, 9, 1)}
-    on_sale = {**product, "sale_end": datetime(2028, 1, 1, tzinfo=UTC)}
+def test_a_leap_day_birth_has_two_birthdays_in_a_common_year(day):
     start = datetime(day.year, day.month, day.day, tzinfo=SHANGHAI)
-    assert valid_until(born, on_sale, policy, start - timedelta(minutes=1), "app") == start
+    minute_before = start - timedelta(minutes=1)
+    born = {**PERSON, "birth_date": date(1980, 2, 29), "profile_as_of": minute_before}
+    on_sale = {**PRODUCT, "sale_end": datetime(2028, 1, 1, tzinfo=UTC)}
+    assert end_of(born, on_sale, now=minute_before) == start
 
 
-def test_learning_content_depends_on_nothing_of_the_user(user, course, policy):
-    born = {**user, "birth_date": date(1980, 11, 22)}
-    stated = {**course, "licence_until": MIDNIGHT}
-    assert valid_until(born, stated, policy, EVENING, "app") == EVENING + timedelta(seconds=300)
-    assert valid_until(born, {**course, "sale_end": MIDNIGHT}, policy, EVENING, "app") == MIDNIGHT
+def test_learning_content_depends_on_nothing_of_the_user():
+    born = {**USER, "birth_date": date(1980, 11, 22), "profile_as_of": EVENING - GREATEST_AGE}
+    stated = {**COURSE, "licence_until": MIDNIGHT}
+    assert end_of(born, stated, now=EVENING) == EVENING + LIFE
+    assert end_of(None, {**COURSE, "sale_end": MIDNIGHT}, now=EVENING) == MIDNIGHT
 
 
-def test_a_profile_too_old_for_its_term_leaves_the_end_after_now(user, product, policy, now):
-    for age in (timedelta(days=9), timedelta(days=1, microseconds=1)):
-        stale = {**user, "profile_as_of": now - age}
-        assert valid_until(stale, product, policy, now, "app") > now
+def test_the_end_for_a_caller_with_the_verdict_is_the_same():
+    for user, product in BASES.values():
+        assert eligible_until(user, product, POLICY, NOW) == end_of(user, product)
 
 
-def test_the_end_for_a_caller_with_the_verdict_is_the_same(user, product, policy, now):
-    assert eligible_until(user, product, policy, now) == valid_until(user, product, policy, now, "app")
+def test_the_end_of_a_class_of_products_lacks_only_what_is_the_products_own():
+    # The server asks once for all products of a kind, and applies sale end and licence itself.
+    kind = {"family": "INS_PROTECTION", "scale": "CN5", "level_issuer": 1, "level_distributor": 1}
+    needing = {**PERSON, "needs_on": date(2025, 11, 22)}
+    assert eligible_until(needing, kind, POLICY, EVENING) == MIDNIGHT
+    assert eligible_until(PERSON, {"family": "FUND"}, POLICY, NOW) == NOW + LIFE
+    assert eligible_until({}, {"family": "COURSE"}, POLICY, NOW) == NOW + LIFE
+
+
+@pytest.mark.parametrize(
+    ("user", "product"),
+    [
+        ({**USER, "profile_as_of": NOW - GREATEST_AGE - MICROSECOND}, PRODUCT),
+        ({**USER, "assessed_on": date(2025, 11, 22)}, PRODUCT),
+        ({**USER, "needs_on": date(2025, 11, 22)}, INSURANCE),
+        (USER, {**PRODUCT, "sale_end": NOW}),
+        (USER, {**PRODUCT, "licence_until": NOW}),
+        (None, {**COURSE, "sale_end": NOW}),
+    ],
+)
+def test_an_end_that_has_passed_is_a_bug_of_the_caller(user, product):
+    with pytest.raises(AssertionError, match="must end after"):
+        eligible_until(user, product, POLICY, NOW)
+    assert end_of(user, product) == NOW
 
 
 def test_the_last_instants_there_are_do_not_raise(user, course, product, policy):
@@ -115,3 +174,7 @@ def test_the_last_instants_there_are_do_not_raise(user, course, product, policy)
     lasting = {**course, "sale_end": datetime.max.replace(tzinfo=UTC)}
     assert valid_until(None, lasting, policy, last, "app") == datetime.max.replace(tzinfo=UTC)
     assert valid_until(user, {**product, "sale_end": last}, policy, last, "app") == last
+
+
+def test_a_policy_as_a_plain_mapping_gives_the_same_end():
+    assert end_of(USER, PRODUCT, dict(POLICY.values)) == end_of(USER, PRODUCT, load_policy(POLICY.values))
