@@ -60,8 +60,8 @@ def make_batches(battery: Battery) -> list[Batch]:
         for name, cases in groups.items()
         for start in range(0, len(cases), BATCH_CASE_COUNT)
     ]
-    # The smallest come first: an odd policy notices soonest.
-    parts.sort(key=lambda part: len(part[1]))
+    # The largest come first: most cases, so most faults are noticed at once.
+    parts.sort(key=lambda part: -len(part[1]))
     return [Batch(battery.policies[name], cases, _masks_of(cases)) for name, cases in parts]
 
 
