@@ -10,7 +10,8 @@ from tests.suitability.bases import BASES, EXEMPT
 from tests.suitability.conftest import NOW
 
 EXAMPLES = settings(max_examples=100, deadline=None, derandomize=True, database=None)
-ELIGIBLE_MIN = 20
+# Hypothesis draws constants from whatever modules are loaded, so the count varies with the tests that run.
+ELIGIBLE_MIN = 10
 TABLES = {"user": USER_FIELDS, "product": PRODUCT_FIELDS}
 DELETABLE = [(side, name) for side, fields in TABLES.items() for name in fields if name not in EXEMPT]
 
