@@ -38,6 +38,7 @@ def edge_cases() -> Iterator[Asked]:
     yield from _exact_ratios()
     yield from _leap_days_and_midnights()
     yield from _scores_of_zero()
+    yield from _many_members()
     yield from _broken_records()
 
 
@@ -135,6 +136,19 @@ def _at(now: datetime, user: Mapping[str, Any], product: Mapping[str, Any], poli
     }
     family = str(product.get("family", "FUND"))
     return _ask({**moved_user, **user}, {**moved_product, **product}, policy, family=family, now=now)
+
+
+def _many_members() -> Iterator[Asked]:
+    """Yields sets of more members than a word has bits, and holdings of every issuer."""
+    needs = [f"NEED {number}" for number in range(150)]
+    for number in range(0, 150, 7):
+        insured = {"needs_served": needs, "dup_group": f"group {number}"}
+        groups = {f"group {held}" for held in range(0, 150, 14)}
+        user = {"needs": {needs[number]}, "held_dup_groups": groups}
+        yield _ask(user, insured, family="INS_PAR_UL")
+    for over, bought in combine(range(5), range(5)):
+        held = {f"issuer {number}": 1 for number in range(5)} | {f"issuer {over}": 5_000_000}
+        yield _ask({"held_issuer": held}, {"issuer": f"issuer {bought}"})
 
 
 def _scores_of_zero() -> Iterator[Asked]:

@@ -5,12 +5,12 @@ import shutil
 import struct
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ PACKING_FILES: Final = ("server/columns.py", "server/set_bits.py", "server/user_
 HARNESS: Final = Path(__file__).with_name("gate_harness.cpp")
 COMPILE_TIMEOUT_S: Final = 50
 BATCH_CASE_COUNT: Final = 500
+OVERLAY_CASE_COUNT: Final = 60
 OVERLAY: Final = {
     "schema": "suitability-overlay/1",
     "sequence": 1,
@@ -124,22 +125,29 @@ def _counts_differ(gate: Any, user: Any, cases: Sequence[Case]) -> bool:
 
 def _overlay_differs(gate: Any, users: Sequence[Any], batch: Batch) -> bool:
     """Tells whether the gate under an overlay differs from the definition under the tightened policy."""
+    count = min(OVERLAY_CASE_COUNT, len(users))
+    rows = np.arange(count, dtype=np.int64)
+    expected = _put_under_overlay(gate, batch, count)
+    return not np.array_equal(gate.judge_many(users[:count], rows, rows), expected)
+
+
+def _put_under_overlay(gate: Any, batch: Batch, count: int) -> NDArray[np.uint64]:
+    """Puts an overlay into force; returns what the definition then says of the first cases, [count, 2]."""
     rules = importlib.import_module("suitability")
     cap = batch.policy["level_cap"]
-    overlay = OVERLAY | {
-        "policy_id": batch.policy["policy_id"],
-        "level_cap": 1 if cap is None else min(cap, 1),
-    }
-    gate.set_overlay(rules.load_overlay(overlay))
-    shown = batch.cases[:60]
-    rows = np.arange(len(shown), dtype=np.int64)
-    masks = gate.judge_many(users[: len(shown)], rows, rows)
-    policy = rules.tighten(rules.load_policy(batch.policy), rules.load_overlay(overlay))
-    expected = [
-        code_mask(rules.evaluate(case.user, case.product, policy, case.now, case.channel, case.limit))
-        for case in shown
-    ]
-    return [int(low) | int(high) << 64 for low, high in masks.tolist()] != expected
+    changes = {"policy_id": batch.policy["policy_id"], "level_cap": 1 if cap is None else min(cap, 1)}
+    overlay = rules.load_overlay({**OVERLAY, **changes})
+    gate.set_overlay(overlay)
+    policy = rules.tighten(rules.load_policy(batch.policy), overlay)
+    return _masks_of(
+        [
+            replace(
+                case,
+                codes=rules.evaluate(case.user, case.product, policy, case.now, case.channel, case.limit),
+            )
+            for case in batch.cases[:count]
+        ]
+    )
 
 
 def _open_gate(batch: Batch) -> tuple[Any, list[Any]]:
@@ -155,18 +163,22 @@ def write_dump(batches: Sequence[Batch], path: Path) -> None:
     with path.open("wb") as file:
         for batch in batches:
             gate, users = _open_gate(batch)
-            joined = join_users([user.arrays for user in users])
-            live = gate._live  # What the kernel is given; it has no other reader outside the gate.
-            rows = np.arange(len(users), dtype=np.int64)
-            blocks: Iterator[NDArray[Any]] = iter(
-                (
-                    *(gate.columns.records, gate.columns.sets.words.reshape(-1), gate.columns.sets.starts),
-                    *(joined.records, joined.sets.reshape(-1), joined.held_issuers, joined.held_groups),
-                    *(live.halted, np.array([live.level_cap], np.int64), rows, rows, batch.expected),
-                )
-            )
-            for block in blocks:
-                file.write(struct.pack("<Q", len(block)) + np.ascontiguousarray(block).tobytes())
+            arrays = join_users([user.arrays for user in users])
+            _write_batch(file, gate, arrays, batch.expected)
+            count = min(OVERLAY_CASE_COUNT, len(users))
+            _write_batch(file, gate, arrays, _put_under_overlay(gate, batch, count))
+
+
+def _write_batch(file: BinaryIO, gate: Any, arrays: Any, expected: NDArray[np.uint64]) -> None:
+    live = gate._live  # What the kernel is given; it has no other reader outside the gate.
+    rows = np.arange(len(expected), dtype=np.int64)
+    blocks = (
+        *(gate.columns.records, gate.columns.sets.words.reshape(-1), gate.columns.sets.starts),
+        *(arrays.records, arrays.sets.reshape(-1), arrays.held_issuers, arrays.held_groups),
+        *(live.halted, np.array([live.level_cap], np.int64), rows, rows, expected),
+    )
+    for block in blocks:
+        file.write(struct.pack("<Q", len(block)) + np.ascontiguousarray(block).tobytes())
 
 
 def native_notices(dump: Path, mutant: Mutant) -> bool:
