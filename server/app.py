@@ -1,8 +1,9 @@
 """The program: opens everything or says in one line why not, serves, and drains on SIGTERM."""
 
+import contextlib
+import queue
 import signal
 import socket
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,16 +13,19 @@ import grpc
 import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-from prudence.v1 import recommendation_pb2_grpc
+from prudence.v1 import admin_pb2_grpc, recommendation_pb2_grpc
 
-from server import native
+from server import admin, native
+from server.active_policy import ActivePolicy, live_policies
+from server.admin import AdminService
 from server.config import Settings
 from server.convert import RequestLimits
 from server.errors import PortError, SettingsError
 from server.interceptors import REJECTION_COUNT_MAX, CallPool, DoorInterceptor
 from server.pipeline import Pipeline
+from server.policy_start import open_control
 from server.services import SERVICE_NAME, RecommendationService, describe_source
-from server.snapshot import Snapshot, open_snapshot, warm_up
+from server.snapshot import load_fit_policy, open_snapshot, under_policy, warm_up
 from server.store import Store
 
 MESSAGE_BYTES_MAX = 1 << 20
@@ -45,6 +49,7 @@ class _Door:
     interceptor: DoorInterceptor
     health: health.HealthServicer
     service: RecommendationService
+    admin: AdminService
 
 
 def serve(settings: Settings) -> None:
@@ -53,20 +58,22 @@ def serve(settings: Settings) -> None:
     Raises:
         StartError: something that was asked for is not there; nothing is served then.
     """
-    stop = threading.Event()
-    restore = _catch_signals(stop)
+    with contextlib.ExitStack() as held:
+        _serve(settings, held)
+    _log.info("drained")
+
+
+def _serve(settings: Settings, held: contextlib.ExitStack) -> None:
+    """Serves; what must be given back at the end is pushed on `held`."""
+    # An Event's own lock is not reentrant: a signal that comes while `wait` holds it would never be heard.
+    stop: queue.SimpleQueue[int] = queue.SimpleQueue()
+    held.callback(_catch_signals(stop))
     _write_port(settings, None)
-    snapshot = open_snapshot(
-        settings.bundles,
-        settings.policy,
-        device=settings.device,
-        thread_count=settings.threads,
-        retriever=settings.retriever,
-        allow_assumed=settings.allow_assumed,
-    )
+    active = _open_active_policy(settings, held)
+    snapshot = active.pin()
     store = None
     if settings.store is not None:
-        store = Store(settings.store, allow_assumed=settings.allow_assumed)
+        store = held.enter_context(Store(settings.store, allow_assumed=settings.allow_assumed))
     assumed_data = snapshot.assumed_data or (store is not None and store.holds_assumed())
     door = _open_door(settings, assumed_data)
     pipeline: Pipeline | None = None
@@ -74,16 +81,17 @@ def serve(settings: Settings) -> None:
         door.server.start()
         warm_up(snapshot)
         pipeline = Pipeline(
-            snapshot,
+            active,
             store,
             clock=settings.decision_clock(),
             channel=settings.channel,
             queue_limit=settings.queue_limit,
         )
         door.service.open(pipeline)
+        door.admin.open(active)
         _set_health(door, _SERVING)
-        _announce(settings, snapshot, door, assumed_data)
-        stop.wait()
+        _announce(settings, active, door, assumed_data)
+        stop.get()
         _log.info("draining", drain_delay_s=settings.drain_delay_s, grace_s=settings.grace_s)
         door.health.enter_graceful_shutdown()
         time.sleep(settings.drain_delay_s)
@@ -91,15 +99,34 @@ def serve(settings: Settings) -> None:
         time.sleep(REFUSE_S)
     finally:
         _close(door, pipeline, settings.grace_s)
-        if store is not None:
-            store.close()
-        restore()
-    _log.info("drained")
+
+
+def _open_active_policy(settings: Settings, held: contextlib.ExitStack) -> ActivePolicy:
+    """Opens the bundle under every version of the policy that is or will be in force."""
+    clock, control = settings.decision_clock(), None
+    if settings.policy_keys is not None and settings.policy_state is not None:
+        control = open_control(
+            settings.policy_keys, settings.policy_state, settings.signature_days_max, settings.policy
+        )
+        held.callback(control.log.close)
+        first, *later = live_policies(control.history.policies, clock.now())
+    else:
+        first, later = load_fit_policy(settings.policy), []
+    snapshot = open_snapshot(
+        settings.bundles,
+        first,
+        device=settings.device,
+        thread_count=settings.threads,
+        retriever=settings.retriever,
+        allow_assumed=settings.allow_assumed,
+    )
+    snapshots = [snapshot, *(under_policy(snapshot, policy) for policy in later)]
+    return ActivePolicy(snapshots, clock, control)
 
 
 def _open_door(settings: Settings, assumed_data: bool) -> _Door:
     pool = CallPool(settings.rpc_thread_count, "rpc")
-    interceptor = DoorInterceptor(pool, settings.queue_limit)
+    interceptor = DoorInterceptor(pool, settings.queue_limit, admin.SERVICE_NAME)
     server = grpc.server(
         pool,
         interceptors=[interceptor],
@@ -114,12 +141,15 @@ def _open_door(settings: Settings, assumed_data: bool) -> _Door:
     )
     limits = RequestLimits(k_max=settings.k_max, allow_inline_profile=settings.allow_inline_profile)
     service = RecommendationService(limits, settings.batch_count_max, assumed_data)
+    admin_service = AdminService()
     checks = health.HealthServicer(experimental_non_blocking=True)
     recommendation_pb2_grpc.add_RecommendationServiceServicer_to_server(service, server)
+    admin_pb2_grpc.add_AdminServiceServicer_to_server(admin_service, server)
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
-    reflection.enable_server_reflection((SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+    names = (SERVICE_NAME, admin.SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
+    reflection.enable_server_reflection(names, server)
     port = _bind(server, settings.host, settings.port)
-    door = _Door(server, port, pool, interceptor, checks, service)
+    door = _Door(server, port, pool, interceptor, checks, service, admin_service)
     # The library starts "" as SERVING; nothing is ready yet.
     _set_health(door, _NOT_SERVING)
     return door
@@ -139,12 +169,13 @@ def _bind(server: grpc.Server, host: str, port: int) -> int:
 
 
 def _set_health(door: _Door, status: int) -> None:
-    for name in ("", SERVICE_NAME):
+    for name in ("", SERVICE_NAME, admin.SERVICE_NAME):
         door.health.set(name, status)
 
 
-def _announce(settings: Settings, snapshot: Snapshot, door: _Door, assumed_data: bool) -> None:
+def _announce(settings: Settings, active: ActivePolicy, door: _Door, assumed_data: bool) -> None:
     _write_port(settings, door.port)
+    snapshot, in_force = active.pin(), active.describe()
     _log.info(
         "serving",
         address=f"{settings.host}:{door.port}",
@@ -155,7 +186,10 @@ def _announce(settings: Settings, snapshot: Snapshot, door: _Door, assumed_data:
         bundle=snapshot.version,
         products=snapshot.bundle.products.count,
         policy=snapshot.policy.policy_id,
+        policy_version=snapshot.policy.version,
         policy_hash=snapshot.policy.sha256,
+        policy_signed=in_force.signature_required,
+        overlay_sequence=0 if in_force.overlay is None else in_force.overlay.sequence,
         clock=settings.decision_clock().describe(),
         assumed_data=assumed_data,
         data_source=describe_source(snapshot.bundle.manifest.source),
@@ -184,12 +218,12 @@ def _close(door: _Door, pipeline: Pipeline | None, grace_s: float) -> None:
     door.pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _catch_signals(stop: threading.Event) -> Callable[[], None]:
-    """Makes SIGTERM and SIGINT set the event; returns what puts the old handlers back."""
+def _catch_signals(stop: "queue.SimpleQueue[int]") -> Callable[[], None]:
+    """Makes SIGTERM and SIGINT enter the queue; returns what puts the old handlers back."""
 
     def request_stop(number: int, frame: FrameType | None) -> None:
-        del number, frame
-        stop.set()
+        del frame
+        stop.put(number)
 
     kept = {number: signal.signal(number, request_stop) for number in (signal.SIGTERM, signal.SIGINT)}
 

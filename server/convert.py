@@ -76,8 +76,9 @@ def read_recommend(
         include_product_ids=_read_filter("include_product_ids", request.include_product_ids),
         exclude_product_ids=_read_filter("exclude_product_ids", request.exclude_product_ids),
         allow_seen=request.allow_seen,
-        request_id=_read_context(request),
+        request_id=read_context(request),
         include_trace=request.include_trace,
+        count_whole_domain=request.count_whole_domain,
     )
 
 
@@ -93,7 +94,7 @@ def read_similar(
         domain=_read_domain(request.domain),
         k=_read_k(request.k, limits),
         risk_score_limit=_read_limit(request),
-        request_id=_read_context(request),
+        request_id=read_context(request),
     )
 
 
@@ -114,7 +115,7 @@ def read_named(
         product_ids=_read_named_ids(request.product_ids),
         user_initiated=user_initiated,
         risk_score_limit=_read_limit(request),
-        request_id=_read_context(request),
+        request_id=read_context(request),
     )
 
 
@@ -127,6 +128,17 @@ def read_profile(message: profile_pb2.UserProfile) -> dict[str, Any]:
         if converted is not None:
             profile[name] = converted
     return profile
+
+
+def read_context(request: Any) -> str:
+    """Checks the request's tags and returns its id, or makes one; raises as `read_recommend` does."""
+    if not request.HasField("context"):
+        return uuid.uuid4().hex
+    context = request.context
+    for name in ("request_id", "placement", "campaign"):
+        if len(getattr(context, name).encode()) > ID_BYTES_MAX:
+            raise InvalidArgumentError(f"context.{name}", f"expected at most {ID_BYTES_MAX} bytes")
+    return context.request_id or uuid.uuid4().hex
 
 
 def _read_user(request: Any, limits: RequestLimits, now: datetime) -> UserInput:
@@ -207,16 +219,6 @@ def _read_named_ids(product_ids: Any) -> tuple[str, ...]:
                 f"product_ids[{position}]", f"expected distinct ids, got that of product_ids[{first}] again"
             )
     return tuple(product_ids)
-
-
-def _read_context(request: Any) -> str:
-    if not request.HasField("context"):
-        return uuid.uuid4().hex
-    context = request.context
-    for name in ("request_id", "placement", "campaign"):
-        if len(getattr(context, name).encode()) > ID_BYTES_MAX:
-            raise InvalidArgumentError(f"context.{name}", f"expected at most {ID_BYTES_MAX} bytes")
-    return context.request_id or uuid.uuid4().hex
 
 
 def _check_tenant(tenant_id: str) -> None:

@@ -20,6 +20,7 @@ from server.status import describe, to_status
 
 REJECTION_COUNT_MAX = 4096
 STREAM_THREAD_COUNT = 4
+URGENT_THREAD_COUNT = 4
 MESSAGE_WAIT_S = 5.0
 """How long a call may hold a thread before its request message is there."""
 PRESSED_WAIT_S = 1.0
@@ -71,8 +72,17 @@ class _Guarded:
 class DoorInterceptor(Interceptor):
     """Wraps each method once, and refuses calls while too many wait."""
 
-    def __init__(self, pool: CallPool, waiting_limit: int) -> None:
+    def __init__(self, pool: CallPool, waiting_limit: int, urgent_service: str = "") -> None:
+        """Starts the threads beside the pool.
+
+        Args:
+            pool: the threads that take calls.
+            waiting_limit: calls that may wait for one of them.
+            urgent_service: the service whose calls never wait behind the others: a halt must get through.
+        """
         self._pool = pool
+        self._urgent = CallPool(URGENT_THREAD_COUNT, "urgent")
+        self._urgent_prefix = f"/{urgent_service}/"
         self._waiting_limit = waiting_limit
         self._guarded: dict[str, _Guarded] = {}
         self._rejections = CallPool(1, "reject")
@@ -93,7 +103,10 @@ class DoorInterceptor(Interceptor):
         guarded = self._guarded.get(method)
         if guarded is None:
             handler = continuation(handler_call_details)
-            guarded = None if handler is None else self._guard(handler)
+            urgent = method.startswith(self._urgent_prefix)
+            guarded = (
+                None if handler is None else self._guard(handler, self._urgent if urgent else self._pool)
+            )
             if guarded is None:
                 return handler
             self._guarded[method] = guarded
@@ -108,10 +121,11 @@ class DoorInterceptor(Interceptor):
         self._draining = True
 
     def close(self) -> None:
-        """Stops the threads that answer refused calls, serve streams and watch for silent callers."""
+        """Stops the threads beside the pool."""
         self._closed.set()
         self._rejections.shutdown(wait=False)
-        self._streams.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._streams, self._urgent):
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _reject(self, error: ServingError) -> Handler:
         def refuse(_: object, context: grpc.ServicerContext) -> None:
@@ -121,9 +135,9 @@ class DoorInterceptor(Interceptor):
         refuse.experimental_thread_pool = self._rejections  # type: ignore[attr-defined]
         return grpc.unary_unary_rpc_method_handler(refuse, request_deserializer=bytes)
 
-    def _guard(self, handler: Handler) -> _Guarded | None:
+    def _guard(self, handler: Handler, pool: CallPool) -> _Guarded | None:
         if handler.unary_unary is not None:
-            return _Guarded(self._guard_unary(handler), self._pool)
+            return _Guarded(self._guard_unary(handler, pool), pool)
         behave = handler.stream_stream or handler.unary_stream
         if behave is None or getattr(behave, "experimental_non_blocking", False):
             return None
@@ -138,7 +152,7 @@ class DoorInterceptor(Interceptor):
         made = make(stream, handler.request_deserializer, handler.response_serializer)
         return _Guarded(made, self._streams)
 
-    def _guard_unary(self, handler: Handler) -> Handler:
+    def _guard_unary(self, handler: Handler, pool: CallPool) -> Handler:
         parse, behave = handler.request_deserializer, handler.unary_unary
         assert parse is not None
         assert behave is not None
@@ -159,6 +173,7 @@ class DoorInterceptor(Interceptor):
                 # The last door: whatever it is, the caller gets a row of the table and none of its text.
                 return _abort(context, error)
 
+        answer.experimental_thread_pool = pool  # type: ignore[attr-defined]
         # A stream of one message is the same on the wire, and only it lets us watch for the message.
         return grpc.stream_unary_rpc_method_handler(answer, deserialize, handler.response_serializer)
 

@@ -1,35 +1,61 @@
 """The one place where response lists are made, and only from the gate's verdicts."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 import numpy as np
 
-from server.gate import GateUser, count_codes, holds_code, read_codes
-from server.messages import ListedProduct, Subject, Verdict, Withheld
+from server.gate import GateUser, Masks, count_codes, holds_code, read_codes
+from server.messages import UNAVAILABLE, ListedProduct, Subject, Verdict, Withheld
 from server.retrieval import Rows
-from server.search import Found, Scores
+from server.search import Found, Scores, Vector
 from server.snapshot import Snapshot
 from suitability.cautions import warnings
-from suitability.codes import CODES, waivable
+from suitability.codes import CODES, ReasonCode, waivable
+from suitability.overlay import Overlay
 
 HistoryLevels = frozenset[tuple[str, int]]
 
 _RISK_SCORE_CODE = "MAT_RISK_SCORE_OVER_LIMIT"
+_OVERLAY_READ_COUNT_MAX: Final = 3
+"""Should an overlay have come during each of them, the verdict is under that one and names the one before."""
+
+
+@dataclass(frozen=True, slots=True)
+class LastVerdict:
+    """The gate's last word on one user and some rows, and the overlay that it was read under."""
+
+    rows: Rows  # [n], distinct
+    masks: Masks  # [n, 2]
+    overlay: Overlay | None
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A response list, and the verdict that it was built from."""
+
+    products: tuple[ListedProduct, ...]
+    verdict: LastVerdict
 
 
 def build_list(
     snapshot: Snapshot, subject: Subject, found: Found, k: int, risk_score_limit: int | None
-) -> tuple[ListedProduct, ...]:
+) -> Listing:
     """Builds a response list: the eligible rows, score descending, then product id ascending.
+
+    Everything found is judged again, as the last thing: a halt may have come since the search.
 
     Args:
         snapshot: what the search ran over.
         subject: whom the list is for.
-        found: rows with scores and verdicts.
+        found: rows with scores; the verdicts of the search do not count.
         k: most products.
         risk_score_limit: the request's own limit.
     """
-    eligible = ~found.masks.any(axis=1)
+    verdict = judge_last(snapshot, found.user, found.rows)
+    eligible = ~verdict.masks.any(axis=1)
     rows, scores = found.rows[eligible], found.scores[eligible]
     best = snapshot.scorer.order(rows, scores, k)
     rows, scores = rows[best], scores[best]
@@ -51,23 +77,38 @@ def build_list(
                 assumed_fields=_assumed_fields(snapshot, subject, row),
             )
         )
-    return tuple(listed)
+    return Listing(tuple(listed), verdict)
 
 
-def count_withheld(snapshot: Snapshot, found: Found, *, with_examples: bool) -> tuple[Withheld, ...]:
-    """Counts what the search looked at and the gate removed, by disclosable code.
+def judge_last(snapshot: Snapshot, user: GateUser, rows: Rows) -> LastVerdict:
+    """Judges rows for an answer, and says under which overlay."""
+    gate = snapshot.gate
+    for _ in range(_OVERLAY_READ_COUNT_MAX):
+        overlay = gate.overlay
+        masks = gate.judge(user, rows)
+        # The gate reads the overlay itself, last; if none came meanwhile it read this one.
+        if gate.overlay is overlay:
+            break
+    return LastVerdict(rows, masks, overlay)
+
+
+def count_withheld(
+    snapshot: Snapshot, verdict: LastVerdict, vector: Vector, *, with_examples: bool
+) -> tuple[Withheld, ...]:
+    """Counts what a verdict removed, by disclosable code.
 
     Args:
-        snapshot: what the search ran over.
-        found: rows with scores and verdicts.
+        snapshot: what was judged.
+        verdict: the verdict on the rows to count.
+        vector: the query, int16 [dim]; examples are ranked by it.
         with_examples: whether to name the best-scored product of each code.
     """
-    removed = found.masks.any(axis=1)
-    masks = found.masks[removed]
+    removed = verdict.masks.any(axis=1)
+    rows, masks = verdict.rows[removed], verdict.masks[removed]
     disclosed = [(code, count) for code, count in count_codes(masks) if CODES[code].disclosable]
     if not with_examples:
         return tuple(Withheld(code, count, "", None) for code, count in disclosed)
-    rows, scores = found.rows[removed], found.scores[removed]
+    scores = snapshot.scorer.score(vector, rows)
     withheld = []
     for code, count in disclosed:
         held = holds_code(masks, code)
@@ -77,21 +118,30 @@ def count_withheld(snapshot: Snapshot, found: Found, *, with_examples: bool) -> 
     return tuple(withheld)
 
 
-def judge_named(
+def explain_named(
     snapshot: Snapshot,
     subject: Subject,
     user: GateUser,
-    product_ids: tuple[str, ...],
+    verdict: LastVerdict,
+    product_ids: Sequence[str],
     *,
     user_initiated: bool,
     risk_score_limit: int | None,
 ) -> tuple[Verdict, ...]:
-    """Returns the verdict on each named product, in the order given."""
-    rows = np.array([snapshot.row_of[name] for name in product_ids if name in snapshot.row_of], np.int64)
-    masks = snapshot.gate.judge(user, rows)
-    eligible_rows = rows[~masks.any(axis=1)]
+    """Puts a verdict into words for each named product, in the order given.
+
+    Args:
+        snapshot: what was judged.
+        subject: whom the verdict is on.
+        user: the same, as the gate took them.
+        verdict: the verdict on every named product that the bundle knows.
+        product_ids: the products.
+        user_initiated: whether the user asked for the products, so that a code may be waivable.
+        risk_score_limit: the request's own limit.
+    """
+    eligible_rows = verdict.rows[~verdict.masks.any(axis=1)]
     ends = dict(zip(eligible_rows.tolist(), snapshot.gate.find_valid_until(user, eligible_rows), strict=True))
-    by_row = dict(zip(rows.tolist(), masks, strict=True))
+    by_row = dict(zip(verdict.rows.tolist(), verdict.masks, strict=True))
     history_levels = _history_levels(snapshot, subject)
     verdicts = []
     for product_id in product_ids:
@@ -99,24 +149,30 @@ def judge_named(
         if row is None:
             verdicts.append(_UNKNOWN(product_id))
             continue
-        codes = tuple(code for code in read_codes(by_row[row]) if CODES[code].disclosable)
+        names = read_codes(by_row[row])
         verdicts.append(
             Verdict(
                 product_id=product_id,
                 known=True,
                 eligible=row in ends,
-                codes=codes,
+                codes=_disclose(names),
                 valid_until=ends.get(row),
                 warnings=_warn(snapshot, subject, user, row, risk_score_limit, history_levels)
                 if row in ends
                 else (),
                 assumed_fields=_assumed_fields(snapshot, subject, row),
                 waivable_codes=tuple(
-                    code for code in codes if user_initiated and waivable(code, subject.profile)
+                    name for name in names if user_initiated and waivable(name, subject.profile)
                 ),
             )
         )
     return tuple(verdicts)
+
+
+def _disclose(names: Sequence[str]) -> tuple[ReasonCode, ...]:
+    """Returns the codes as they may be told: one neutral code in place of those that may not."""
+    told = [CODES[name] if CODES[name].disclosable else UNAVAILABLE for name in names]
+    return tuple(dict.fromkeys(told))
 
 
 _UNKNOWN = partial(

@@ -10,6 +10,12 @@ from enum import IntEnum
 from typing import Any
 
 from index.features import Event
+from suitability.codes import ReasonCode, Remedy
+from suitability.overlay import Overlay
+from suitability.policy import Policy
+
+UNAVAILABLE = ReasonCode(0, "UNAVAILABLE", "product_unavailable", Remedy.NONE, "")
+"""Stands in an answer for every code that may not be disclosed; it is in no registry and in no mask."""
 
 
 class Domain(IntEnum):
@@ -27,6 +33,7 @@ class ResponseReason(IntEnum):
     FEWER_ELIGIBLE_THAN_K = 2
     USER_UNKNOWN = 3
     HISTORY_EMPTY = 4
+    RULES_CHANGED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +71,7 @@ class RecommendQuery:
     allow_seen: bool
     request_id: str
     include_trace: bool
+    count_whole_domain: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +166,7 @@ class DecisionStamp:
     system_clock: bool
     bundle_version: str
     policy_hash: str
+    overlay: Overlay | None
     request_id: str
 
 
@@ -174,12 +183,12 @@ class ListAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The verdict on one named product. `codes` holds the disclosable ones only, in predicate order."""
+    """The verdict on one named product. `codes` may be told to the caller, in predicate order."""
 
     product_id: str
     known: bool
     eligible: bool
-    codes: tuple[str, ...]
+    codes: tuple[ReasonCode, ...]
     valid_until: datetime | None
     warnings: tuple[str, ...]
     assumed_fields: tuple[str, ...]
@@ -202,3 +211,42 @@ class CheckAnswer:
 
     products: tuple[Verdict, ...]
     decision: DecisionStamp
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeQuery:
+    """Asks for a change of policy or overlay: the document and the signatures on it, as they were sent."""
+
+    document: bytes
+    signatures: bytes
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class OverlayAnswer:
+    """An answer of SetOverlay."""
+
+    overlay: Overlay
+    effective_time: datetime
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ActivateAnswer:
+    """An answer of ActivatePolicy; a scheduled version waits for its effective time."""
+
+    policy: Policy
+    effective_time: datetime
+    scheduled: bool
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyAnswer:
+    """An answer of GetPolicy."""
+
+    policy: Policy
+    overlay: Overlay | None
+    scheduled: tuple[Policy, ...]
+    signature_required: bool
+    decision_time: datetime

@@ -3,21 +3,26 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
 from server import messages
+from server.active_policy import ActivePolicy
 from server.batching import Batcher, Call, Ticket
 from server.clock import Clock
 from server.errors import OverloadError, ProductUnknownError, ServerError
 from server.gate import GateUser
-from server.lists import build_list, count_withheld, judge_named
+from server.lists import LastVerdict, Listing, build_list, count_withheld, explain_named, judge_last
 from server.messages import Domain, ResponseReason, Subject
 from server.profiles import apply_holds, derive_pseudonym
 from server.retrieval import Rows
 from server.search import Found, Job, Searcher
 from server.snapshot import Snapshot
 from server.store import Store
+
+SEARCH_AGAIN_COUNT_MAX: Final = 2
+"""How often a search is repeated because a halt took products out of its list."""
 
 _NO_ROWS: Rows = np.empty(0, np.int64)
 
@@ -27,7 +32,6 @@ class _Submitted:
     """A query on its way through the compute thread."""
 
     query: messages.RecommendQuery
-    subject: Subject
     ticket: Ticket[Job, Found]
 
 
@@ -35,18 +39,18 @@ class Pipeline:
     """Answers checked queries; called by many threads. Each request pins the snapshot once and keeps it."""
 
     def __init__(
-        self, snapshot: Snapshot, store: Store | None, *, clock: Clock, channel: str, queue_limit: int
+        self, active: ActivePolicy, store: Store | None, *, clock: Clock, channel: str, queue_limit: int
     ) -> None:
         """Starts the compute thread.
 
         Args:
-            snapshot: what is served.
+            active: gives each request the snapshot under the policy in force.
             store: the stored users, if any.
             clock: the decision clock.
             channel: the sales channel of every request.
             queue_limit: searches that may wait.
         """
-        self.snapshot = snapshot
+        self.active = active
         self.clock = clock
         self._store = store
         self._channel = channel
@@ -57,7 +61,7 @@ class Pipeline:
         self, queries: Sequence[messages.RecommendQuery | ServerError], call: Call
     ) -> list[messages.ListAnswer | Exception]:
         """Answers queries; each gets its own answer or error, in order. An error given is passed through."""
-        snapshot = self.snapshot
+        snapshot = self.active.pin()
         submitted = [
             query if isinstance(query, ServerError) else self._submit(snapshot, query, call)
             for query in queries
@@ -70,7 +74,7 @@ class Pipeline:
         Raises:
             ProductUnknownError: the bundle does not know the product.
         """
-        snapshot = self.snapshot
+        snapshot = self.active.pin()
         row = snapshot.row_of.get(query.product_id)
         if row is None:
             raise ProductUnknownError("product_id: the bundle does not know this product")
@@ -87,19 +91,18 @@ class Pipeline:
             k=query.k,
             risk_score_limit=query.risk_score_limit,
         )
-        found = self._run(job, call)
-        products = build_list(snapshot, subject, found, query.k, query.risk_score_limit)
+        found, listing = self._list(job, self._run(job, call), call)
         return messages.ListAnswer(
-            products=products,
-            reasons=_explain(subject, len(products), query.k),
-            withheld=count_withheld(snapshot, found, with_examples=False),
-            decision=self._stamp(snapshot, found.user, query.request_id),
+            products=listing.products,
+            reasons=_explain(job, found, listing),
+            withheld=count_withheld(snapshot, listing.verdict, found.vector, with_examples=False),
+            decision=self._stamp(snapshot, found.user, listing.verdict, query.request_id),
             trace=None,
         )
 
     def score(self, query: messages.NamedQuery, call: Call) -> messages.ScoreAnswer:
         """Answers ScoreProducts."""
-        snapshot = self.snapshot
+        snapshot = self.active.pin()
         subject = self._resolve(query.user)
         rows = _rows_of(snapshot, query.product_ids)
         job = Job(
@@ -114,38 +117,42 @@ class Pipeline:
             risk_score_limit=query.risk_score_limit,
         )
         found = self._run(job, call)
-        products = build_list(snapshot, subject, found, len(rows), query.risk_score_limit)
-        listed = {product.product_id for product in products}
+        listing = build_list(snapshot, subject, found, len(rows), query.risk_score_limit)
+        listed = {product.product_id for product in listing.products}
         known = tuple(name for name in query.product_ids if name in snapshot.row_of)
-        withheld = judge_named(
+        withheld = explain_named(
             snapshot,
             subject,
             found.user,
-            tuple(name for name in known if name not in listed),
+            listing.verdict,
+            [name for name in known if name not in listed],
             user_initiated=False,
             risk_score_limit=query.risk_score_limit,
         )
         return messages.ScoreAnswer(
-            products=products,
+            products=listing.products,
             withheld=withheld,
             unknown_product_ids=tuple(name for name in query.product_ids if name not in snapshot.row_of),
-            decision=self._stamp(snapshot, found.user, query.request_id),
+            decision=self._stamp(snapshot, found.user, listing.verdict, query.request_id),
         )
 
     def check(self, query: messages.NamedQuery) -> messages.CheckAnswer:
         """Answers CheckEligibility."""
-        snapshot = self.snapshot
+        snapshot = self.active.pin()
         subject = self._resolve(query.user)
         user = snapshot.gate.admit(subject.profile, self.clock.now(), self._channel, query.risk_score_limit)
-        verdicts = judge_named(
+        verdict = judge_last(snapshot, user, _rows_of(snapshot, query.product_ids))
+        verdicts = explain_named(
             snapshot,
             subject,
             user,
+            verdict,
             query.product_ids,
             user_initiated=query.user_initiated,
             risk_score_limit=query.risk_score_limit,
         )
-        return messages.CheckAnswer(products=verdicts, decision=self._stamp(snapshot, user, query.request_id))
+        decision = self._stamp(snapshot, user, verdict, query.request_id)
+        return messages.CheckAnswer(products=verdicts, decision=decision)
 
     def close(self) -> None:
         """Computes what waits and ends the compute thread."""
@@ -159,30 +166,45 @@ class Pipeline:
             ticket = self._batcher.submit([_plan(snapshot, query, subject)], call)[0]
         except Exception as error:  # noqa: BLE001 - in a batch each request has its own error.
             return error
-        return ticket if isinstance(ticket, OverloadError) else _Submitted(query, subject, ticket)
+        return ticket if isinstance(ticket, OverloadError) else _Submitted(query, ticket)
 
     def _answer(self, submitted: _Submitted) -> messages.ListAnswer | Exception:
         try:
-            return self._list(submitted)
+            return self._recommend(submitted)
         except Exception as error:  # noqa: BLE001 - in a batch each request has its own error.
             return error
 
-    def _list(self, submitted: _Submitted) -> messages.ListAnswer:
-        query, subject, snapshot = submitted.query, submitted.subject, submitted.ticket.job.snapshot
-        found = submitted.ticket.wait()
+    def _recommend(self, submitted: _Submitted) -> messages.ListAnswer:
+        query, ticket = submitted.query, submitted.ticket
+        job, snapshot = ticket.job, ticket.job.snapshot
+        found = ticket.wait()
         start_s = time.perf_counter()
-        products = build_list(snapshot, subject, found, query.k, query.risk_score_limit)
-        selected = messages.StageTime("select", time.perf_counter() - start_s, len(products))
-        reasons = _explain(subject, len(products), query.k)
-        if subject.known and found.history_event_count == 0:
+        found, listing = self._list(job, found, ticket.call)
+        selected = messages.StageTime("select", time.perf_counter() - start_s, len(listing.products))
+        reasons = _explain(job, found, listing)
+        if job.subject.known and found.history_event_count == 0:
             reasons = (*reasons, ResponseReason.HISTORY_EMPTY)
+        counted = listing.verdict
+        if query.count_whole_domain:
+            whole = np.arange(job.row_start, job.row_stop, dtype=np.int64)
+            counted = judge_last(snapshot, found.user, whole)
         return messages.ListAnswer(
-            products=products,
+            products=listing.products,
             reasons=reasons,
-            withheld=count_withheld(snapshot, found, with_examples=query.include_trace),
-            decision=self._stamp(snapshot, found.user, query.request_id),
-            trace=_trace(submitted.ticket, found, selected) if query.include_trace else None,
+            withheld=count_withheld(snapshot, counted, found.vector, with_examples=query.include_trace),
+            decision=self._stamp(snapshot, found.user, listing.verdict, query.request_id),
+            trace=_trace(ticket, found, selected) if query.include_trace else None,
         )
+
+    def _list(self, job: Job, found: Found, call: Call) -> tuple[Found, Listing]:
+        """Builds a list; searches again where a halt took products from a search that ended at k of them."""
+        listing = build_list(job.snapshot, job.subject, found, job.k, job.risk_score_limit)
+        for _ in range(SEARCH_AGAIN_COUNT_MAX):
+            if not _is_cut_short(job, found, listing):
+                break
+            found = self._run(job, call)
+            listing = build_list(job.snapshot, job.subject, found, job.k, job.risk_score_limit)
+        return found, listing
 
     def _run(self, job: Job, call: Call) -> Found:
         ticket = self._batcher.submit([job], call)[0]
@@ -205,12 +227,15 @@ class Pipeline:
             profile["assumed"] = found.assumed_fields
         return Subject(profile, found.history, found.assumed_fields, known=True)
 
-    def _stamp(self, snapshot: Snapshot, user: GateUser, request_id: str) -> messages.DecisionStamp:
+    def _stamp(
+        self, snapshot: Snapshot, user: GateUser, verdict: LastVerdict, request_id: str
+    ) -> messages.DecisionStamp:
         return messages.DecisionStamp(
             decision_time=user.now,
             system_clock=self.clock.system,
             bundle_version=snapshot.version,
             policy_hash=snapshot.policy.sha256,
+            overlay=verdict.overlay,
             request_id=request_id,
         )
 
@@ -263,12 +288,20 @@ def _trace(ticket: Ticket[Job, Found], found: Found, selected: messages.StageTim
     )
 
 
-def _explain(subject: Subject, listed_count: int, k: int) -> tuple[ResponseReason, ...]:
+def _is_cut_short(job: Job, found: Found, listing: Listing) -> bool:
+    """Tells whether the list is short although the search had found enough and looked no further."""
+    found_count = len(found.masks) - int(np.count_nonzero(found.masks.any(axis=1)))
+    return job.only_rows is None and len(listing.products) < job.k <= found_count
+
+
+def _explain(job: Job, found: Found, listing: Listing) -> tuple[ResponseReason, ...]:
     reasons = []
-    if listed_count == 0:
+    if _is_cut_short(job, found, listing):
+        reasons.append(ResponseReason.RULES_CHANGED)
+    elif not listing.products:
         reasons.append(ResponseReason.NOTHING_ELIGIBLE)
-    elif listed_count < k:
+    elif len(listing.products) < job.k:
         reasons.append(ResponseReason.FEWER_ELIGIBLE_THAN_K)
-    if not subject.known:
+    if not job.subject.known:
         reasons.append(ResponseReason.USER_UNKNOWN)
     return tuple(reasons)

@@ -189,13 +189,13 @@ def read_start_policy(path: Path, authority: Authority) -> PolicyChange:
     Age is left out: the file is the operator's own, and no older version can follow a newer one.
 
     Args:
-        path: the policy; its signatures lie beside it, in POLICY.sig.json for POLICY.json.
+        path: the policy; its signatures lie beside it, where `python -m suitability sign` puts them.
         authority: whose signatures count.
 
     Raises:
         PolicyStateError: one of the files cannot be used.
     """
-    signatures = path.with_suffix(".sig.json")
+    signatures = path.with_name(f"{path.name}.sig.json")
     try:
         change = read_policy_change(read_bytes(path), read_bytes(signatures))
         check_policy_change(change, History(), authority, None)

@@ -9,7 +9,6 @@ from prudence.v1 import recommendation_pb2
 from server import messages
 from server.columns import to_microseconds
 from server.status import describe
-from suitability.codes import CODES
 
 # The generated stubs type enum values as a class that does not exist at run time.
 _FAMILIES: dict[str, Any] = {
@@ -114,20 +113,18 @@ def _withheld(withheld: messages.Withheld) -> recommendation_pb2.WithheldCount:
 
 
 def _verdict(verdict: messages.Verdict) -> recommendation_pb2.ProductEligibility:
-    reasons = []
-    for name in verdict.codes:
-        code = CODES[name]
-        reasons.append(
-            recommendation_pb2.EligibilityReason(
-                code=name,
-                number=code.number,
-                remedy=code.remedy.value,
-                text=code.text,
-                text_zh=code.text_zh,
-                basis=code.basis,
-                waivable=name in verdict.waivable_codes,
-            )
+    reasons = [
+        recommendation_pb2.EligibilityReason(
+            code=code.name,
+            number=code.number,
+            remedy=code.remedy.value,
+            text=code.text,
+            text_zh=code.text_zh,
+            basis=code.basis,
+            waivable=code.name in verdict.waivable_codes,
         )
+        for code in verdict.codes
+    ]
     return recommendation_pb2.ProductEligibility(
         product_id=verdict.product_id,
         known=verdict.known,
@@ -146,6 +143,8 @@ def _decision(decision: messages.DecisionStamp) -> recommendation_pb2.Decision:
         bundle_version=decision.bundle_version,
         policy_hash=decision.policy_hash,
         request_id=decision.request_id,
+        overlay_hash="" if decision.overlay is None else decision.overlay.sha256,
+        overlay_sequence=0 if decision.overlay is None else decision.overlay.sequence,
     )
 
 

@@ -108,7 +108,7 @@ class RecommendationService(recommendation_pb2_grpc.RecommendationServiceService
     ) -> recommendation_pb2.GetServingInfoResponse:
         """Answers GetServingInfo."""
         pipeline = self._ready()
-        snapshot = pipeline.snapshot
+        snapshot = pipeline.active.pin()
         manifest = snapshot.bundle.manifest
         return recommendation_pb2.GetServingInfoResponse(
             bundle_version=manifest.bundle_version,

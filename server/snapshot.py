@@ -1,7 +1,7 @@
 """Everything that one answer is made with, opened together and never changed: bundle, policy and stages."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -47,7 +47,7 @@ class Snapshot:
 
 def open_snapshot(
     bundles: Path,
-    policy_path: Path | None,
+    policy: Policy,
     *,
     device: Literal["cpu", "cuda"],
     thread_count: int,
@@ -58,18 +58,17 @@ def open_snapshot(
 
     Args:
         bundles: folder of bundles.
-        policy_path: the policy in force; None for the one shipped with suitability.
+        policy: the policy in force.
         device: where tower and index run.
         thread_count: threads of each.
         retriever: how rows are searched.
         allow_assumed: whether a catalogue with assumed values may be served.
 
     Raises:
-        SnapshotError: the bundle fails verification (the message names the file), or the policy is unfit.
+        SnapshotError: the bundle fails verification; the message names the file.
         DeviceError: the device did not load.
         AssumedDataError: the catalogue holds assumed values, and that is not allowed.
     """
-    policy = _load_policy(policy_path)
     bundle, index = _open_bundle(bundles, device, thread_count)
     assumed_data = any(row.get("assumed") for row in bundle.products.rows)
     if assumed_data and not allow_assumed:
@@ -102,6 +101,35 @@ def open_snapshot(
         facts=tuple(_read_facts(row) for row in bundle.products.rows),
         assumed_data=assumed_data,
     )
+
+
+def under_policy(snapshot: Snapshot, policy: Policy) -> Snapshot:
+    """Returns the same bundle and stages under another policy, which takes seconds for a large catalogue."""
+    return replace(
+        snapshot,
+        policy=policy,
+        gate=Gate(snapshot.bundle.products.rows, policy),
+        filter=Filter(snapshot.bundle.products.rows, policy),
+    )
+
+
+def load_fit_policy(path: Path | None) -> Policy:
+    """Loads a policy as it is, without signatures.
+
+    Args:
+        path: the file; None for the policy shipped with suitability.
+
+    Raises:
+        SnapshotError: it cannot be read or fails lint.
+    """
+    try:
+        policy = load_policy(path or default_policy_path())
+    except PolicyError as error:
+        raise SnapshotError(f"policy: {error}") from error
+    findings = lint(policy)
+    if findings:
+        raise SnapshotError(f"policy: unfit: {'; '.join(findings)}")
+    return policy
 
 
 def warm_up(snapshot: Snapshot) -> None:
@@ -147,17 +175,6 @@ def _open_bundle(
         raise DeviceError(str(error)) from error
     except IndexPackageError as error:
         raise SnapshotError(f"bundle: {error}") from error
-
-
-def _load_policy(path: Path | None) -> Policy:
-    try:
-        policy = load_policy(path or default_policy_path())
-    except PolicyError as error:
-        raise SnapshotError(f"policy: {error}") from error
-    findings = lint(policy)
-    if findings:
-        raise SnapshotError(f"policy: unfit: {'; '.join(findings)}")
-    return policy
 
 
 def _read_facts(row: Mapping[str, Any]) -> ProductFacts:

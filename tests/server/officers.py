@@ -95,7 +95,7 @@ def write_office(folder: Path, policy: bytes | None = None) -> tuple[str, ...]:
     policy = make_policy() if policy is None else policy
     (folder / "keys.json").write_bytes(keys_document())
     (folder / "policy.json").write_bytes(policy)
-    (folder / "policy.sig.json").write_bytes(sign_policy(policy))
+    (folder / "policy.json.sig.json").write_bytes(sign_policy(policy))
     return (
         *("--policy-keys", str(folder / "keys.json")),
         *("--policy-state", str(state)),

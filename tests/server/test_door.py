@@ -15,7 +15,7 @@ from server.interceptors import CallPool, DoorInterceptor
 from server.status import TABLE, describe, to_status
 
 WAIT_S = 10.0
-METHOD = "/test.Service/Echo"
+METHOD, URGENT_METHOD = "/test.Service/Echo", "/test.Urgent/Echo"
 
 
 class Echo:
@@ -44,32 +44,42 @@ def echo() -> Echo:
 
 @pytest.fixture
 def door() -> Iterator[DoorInterceptor]:
-    made = DoorInterceptor(CallPool(1, "test"), 1)
+    made = DoorInterceptor(CallPool(1, "test"), 1, "test.Urgent")
     yield made
     made.close()
 
 
 @pytest.fixture
-def call(echo: Echo, door: DoorInterceptor) -> Iterator[grpc.UnaryUnaryMultiCallable]:
-    """A server with one thread, where one call may wait."""
+def channel(echo: Echo, door: DoorInterceptor) -> Iterator[grpc.Channel]:
+    """A server with one thread, where one call may wait, and threads for an urgent service."""
     server = grpc.server(door._pool, interceptors=[door])
     handler = grpc.unary_unary_rpc_method_handler(
         echo.answer,
         request_deserializer=wrappers_pb2.StringValue.FromString,
         response_serializer=wrappers_pb2.StringValue.SerializeToString,
     )
-    methods = grpc.method_handlers_generic_handler("test.Service", {"Echo": handler})
-    server.add_generic_rpc_handlers((methods,))
+    services = ("test.Service", "test.Urgent")
+    methods = [grpc.method_handlers_generic_handler(service, {"Echo": handler}) for service in services]
+    server.add_generic_rpc_handlers(methods)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
-    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-        yield channel.unary_unary(
-            METHOD,
-            request_serializer=wrappers_pb2.StringValue.SerializeToString,
-            response_deserializer=wrappers_pb2.StringValue.FromString,
-        )
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as opened:
+        yield opened
     echo.may_answer.set()
     server.stop(0).wait()
+
+
+def method(channel: grpc.Channel, name: str) -> grpc.UnaryUnaryMultiCallable:
+    return channel.unary_unary(
+        name,
+        request_serializer=wrappers_pb2.StringValue.SerializeToString,
+        response_deserializer=wrappers_pb2.StringValue.FromString,
+    )
+
+
+@pytest.fixture
+def call(channel: grpc.Channel) -> grpc.UnaryUnaryMultiCallable:
+    return method(channel, METHOD)
 
 
 def text(value: str) -> wrappers_pb2.StringValue:
@@ -105,6 +115,20 @@ def test_a_call_too_many_is_refused_at_once_and_may_be_retried(
     status = rpc_status.from_call(caught.value)
     assert status is not None
     assert any(detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR) for detail in status.details)
+    echo.may_answer.set()
+    assert (first.result(WAIT_S), second.result(WAIT_S)) == (text("wait"), text("patient"))
+
+
+def test_an_urgent_call_is_answered_while_all_others_wait(
+    call: grpc.UnaryUnaryMultiCallable, channel: grpc.Channel, echo: Echo, door: DoorInterceptor
+) -> None:
+    first = call.future(text("wait"))
+    assert echo.waiting.wait(WAIT_S)
+    second = call.future(text("patient"))
+    while door._pool.waiting_count == 0:
+        threading.Event().wait(0.005)
+    assert method(channel, URGENT_METHOD)(text("halt")) == text("halt")
+    assert not first.done()
     echo.may_answer.set()
     assert (first.result(WAIT_S), second.result(WAIT_S)) == (text("wait"), text("patient"))
 

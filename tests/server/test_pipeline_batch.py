@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from server import pipeline as pipeline_module
+from server.active_policy import ActivePolicy
 from server.batching import Call
 from server.clock import Clock
 from server.messages import Domain, ListAnswer, RecommendQuery, UserInput
 from server.pipeline import Pipeline
-from server.snapshot import open_snapshot
+from server.snapshot import load_fit_policy, open_snapshot
 from tests.server.cases import CHANNEL, NOW, eligible_user
 
 BAD_K = 3
@@ -21,9 +22,15 @@ BAD_K = 3
 @pytest.fixture
 def pipeline(tiny_bundles: Path) -> Iterator[Pipeline]:
     snapshot = open_snapshot(
-        tiny_bundles, None, device="cpu", thread_count=1, retriever="faiss", allow_assumed=False
+        tiny_bundles,
+        load_fit_policy(None),
+        device="cpu",
+        thread_count=1,
+        retriever="faiss",
+        allow_assumed=False,
     )
-    made = Pipeline(snapshot, None, clock=Clock(NOW), channel=CHANNEL, queue_limit=8)
+    clock = Clock(NOW)
+    made = Pipeline(ActivePolicy([snapshot], clock), None, clock=clock, channel=CHANNEL, queue_limit=8)
     yield made
     made.close()
 
@@ -39,6 +46,7 @@ def make_query(k: int) -> RecommendQuery:
         allow_seen=False,
         request_id=f"request {k}",
         include_trace=False,
+        count_whole_domain=False,
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 import structlog
 
 from server.errors import PolicyLogError, PolicyStateError
-from server.policy_log import FILE_NAME, ChangeKind, PolicyLog
+from server.policy_log import FILE_NAME, ChangeKind, PolicyLog, Record, _write_line
 
 TIME = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 TEXTS = ('{"a":1}', '{"b":"二"}', '{"c":[]}')
@@ -76,6 +76,22 @@ def test_a_missing_a_doubled_and_a_moved_line_stop_the_server(tmp_path: Path) ->
         (tmp_path / FILE_NAME).write_bytes(b"".join(lines))
         with pytest.raises(PolicyStateError, match=r"line \d: expected"):
             PolicyLog(tmp_path)
+
+
+def test_a_line_of_another_log_and_a_wrong_number_stop_the_server(tmp_path: Path) -> None:
+    first, _, _ = write_log(tmp_path).splitlines(keepends=True)
+    (tmp_path / FILE_NAME).unlink()
+    with PolicyLog(tmp_path) as log:
+        for text in reversed(TEXTS):
+            log.append(TIME, ChangeKind.OVERLAY, text.encode(), b"{}")
+    _, second, third = (tmp_path / FILE_NAME).read_bytes().splitlines(keepends=True)
+    (tmp_path / FILE_NAME).write_bytes(first + second + third)
+    with pytest.raises(PolicyStateError, match="line 2: expected the line before it"):
+        PolicyLog(tmp_path)
+    line = _write_line(Record(5, TIME.isoformat(), ChangeKind.OVERLAY, TEXTS[0], "{}"), "0" * 64)
+    (tmp_path / FILE_NAME).write_bytes(line)
+    with pytest.raises(PolicyStateError, match="line 1: expected sequence 1, got 5"):
+        PolicyLog(tmp_path)
 
 
 def test_a_folder_belongs_to_one_server(tmp_path: Path) -> None:

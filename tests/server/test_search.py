@@ -22,7 +22,7 @@ from server.messages import Subject
 from server.retrieval import Retriever
 from server.scoring import Scorer
 from server.search import Found, Job, Searcher
-from server.snapshot import Snapshot, open_snapshot, warm_up
+from server.snapshot import Snapshot, load_fit_policy, open_snapshot, warm_up
 from suitability import evaluate, load_policy
 from suitability.policy import default_policy_path
 from tests.server.cases import (
@@ -46,7 +46,7 @@ NO_ROWS = np.empty(0, np.int64)
 def snapshot(tiny_bundles: Path) -> Snapshot:
     return open_snapshot(
         tiny_bundles,
-        None,
+        load_fit_policy(None),
         device="cpu",
         thread_count=1,
         retriever="faiss",

@@ -1,0 +1,234 @@
+"""Policy and overlay in force: which snapshot a request is answered with, and how that changes while serving.
+
+Every version that is or will be in force is compiled for the catalogue beforehand. A request takes its
+snapshot without waiting for anyone: versions are replaced as a whole by one assignment, and a scheduled one
+takes over by the decision clock. An overlay is handed to every gate that some request may still hold; no
+compilation and no other change delays a halt.
+"""
+
+import threading
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import structlog
+
+from server.clock import Clock
+from server.errors import OverlayLooserError, PolicyKeysMissingError, PolicyUnfitError, ServerError
+from server.gate import Gate
+from server.messages import ActivateAnswer, ChangeQuery, OverlayAnswer, PolicyAnswer
+from server.policy_changes import (
+    Authority,
+    History,
+    OverlayChange,
+    PolicyChange,
+    check_overlay_change,
+    check_policy_change,
+    follow,
+    read_overlay_change,
+    read_policy_change,
+    signature_bytes,
+)
+from server.policy_log import ChangeKind, PolicyLog
+from server.snapshot import Snapshot, under_policy
+from suitability.errors import OverlayError
+from suitability.overlay import tighten
+from suitability.policy import Policy
+from suitability.policy_schema import parse_instant
+
+SCHEDULED_COUNT_MAX: Final = 8
+"""Each scheduled version holds a compiled catalogue."""
+
+_log = structlog.get_logger("server")
+
+
+@dataclass(slots=True)
+class Control:
+    """What changes are checked against and written to; `history` is what has been accepted so far."""
+
+    authority: Authority
+    log: PolicyLog
+    history: History
+
+
+class ActivePolicy:
+    """Holds the versions that are or will be in force, compiled, and the overlay on all of them."""
+
+    def __init__(
+        self,
+        snapshots: Sequence[Snapshot],
+        clock: Clock,
+        control: Control | None = None,
+        system_clock: Clock | None = None,
+    ) -> None:
+        """Puts the overlay of the history in force.
+
+        Args:
+            snapshots: one bundle under each of `live_policies`, in their order.
+            clock: the decision clock; scheduled versions take over by it.
+            control: what authorises changes; None refuses every change.
+            system_clock: judges the age of signatures, also under an evaluation clock.
+        """
+        self._snapshots = tuple(snapshots)
+        self._clock = clock
+        self._control = control
+        self._system_clock = system_clock or Clock()
+        self._change_lock = threading.Lock()
+        self._activation_lock = threading.Lock()
+        # A request may hold a version that was replaced meanwhile, and a halt must reach it there.
+        self._gates: weakref.WeakSet[Gate] = weakref.WeakSet(each.gate for each in self._snapshots)
+        if control is not None:
+            for snapshot in self._snapshots:
+                snapshot.gate.set_overlay(control.history.overlay)
+
+    @property
+    def signed(self) -> bool:
+        """Whether policy and overlay are authorised by signatures."""
+        return self._control is not None
+
+    def pin(self) -> Snapshot:
+        """Returns what a request that comes now is answered with."""
+        return self._in_force(self._clock.now())
+
+    def describe(self) -> PolicyAnswer:
+        """Says what is in force and what is scheduled."""
+        with self._change_lock:
+            now = self._clock.now()
+            in_force = self._in_force(now)
+            later = tuple(each.policy for each in self._snapshots if effective_from(each.policy) > now)
+            return PolicyAnswer(
+                policy=in_force.policy,
+                overlay=None if self._control is None else self._control.history.overlay,
+                scheduled=tuple(policy for policy in later if policy is not in_force.policy),
+                signature_required=self.signed,
+                decision_time=now,
+            )
+
+    def set_overlay(self, query: ChangeQuery) -> OverlayAnswer:
+        """Puts an overlay in force for every request that begins after this returns.
+
+        Raises:
+            InvalidArgumentError: overlay or signatures are malformed.
+            ChangeRefusedError: the change is not authorised; nothing changed.
+            PolicyLogError: the change could not be stored; nothing changed.
+        """
+        with _refusals_logged(ChangeKind.OVERLAY, query.request_id):
+            control = self._require_control()
+            change = read_overlay_change(query.document, query.signatures)
+            with self._change_lock:
+                check_overlay_change(change, control.history, control.authority, self._system_clock.now())
+                _check_tightens(self.pin().policy, change)
+                self._accept(control, ChangeKind.OVERLAY, change, query.request_id)
+                for gate in self._gates:
+                    gate.set_overlay(change.overlay)
+            return OverlayAnswer(change.overlay, self._clock.now(), query.request_id)
+
+    def activate(self, query: ChangeQuery) -> ActivateAnswer:
+        """Activates a version of the policy, at once or from its effective_from; raises as `set_overlay`."""
+        # Two locks: compiling takes seconds for a large catalogue, and a halt must not wait for it.
+        with _refusals_logged(ChangeKind.ACTIVATE, query.request_id), self._activation_lock:
+            control = self._require_control()
+            change = read_policy_change(query.document, query.signatures)
+            check_policy_change(change, control.history, control.authority, self._system_clock.now())
+            now = self._clock.now()
+            self._check_future(change.policy, now)
+            snapshot = under_policy(self._snapshots[0], change.policy)
+            with self._change_lock:
+                snapshot.gate.set_overlay(control.history.overlay)
+                self._gates.add(snapshot.gate)
+                self._accept(control, ChangeKind.ACTIVATE, change, query.request_id)
+                self._snapshots = (*self._live_before(change.policy, now), snapshot)
+            start = effective_from(change.policy)
+            return ActivateAnswer(change.policy, max(start, now), start > now, query.request_id)
+
+    def _in_force(self, now: datetime) -> Snapshot:
+        snapshots = self._snapshots
+        for snapshot in reversed(snapshots):
+            if effective_from(snapshot.policy) <= now:
+                return snapshot
+        return snapshots[0]
+
+    def _require_control(self) -> Control:
+        if self._control is None:
+            raise PolicyKeysMissingError(
+                "this server was started without policy_keys: nothing can authorise a change"
+            )
+        return self._control
+
+    def _check_future(self, policy: Policy, now: datetime) -> None:
+        end = policy.values["effective_to"]
+        if end is not None and parse_instant(end) <= now:
+            raise PolicyUnfitError(f"effective_to: expected an instant to come, got {end}")
+        waiting_count = sum(effective_from(each.policy) > now for each in self._live_before(policy, now))
+        if waiting_count >= SCHEDULED_COUNT_MAX:
+            raise PolicyUnfitError(f"expected at most {SCHEDULED_COUNT_MAX} scheduled versions, got one more")
+
+    def _live_before(self, policy: Policy, now: datetime) -> tuple[Snapshot, ...]:
+        """Returns the snapshots that stay beside a newer version."""
+        live = live_policies([*(each.policy for each in self._snapshots), policy], now)
+        return tuple(each for each in self._snapshots if each.policy in live)
+
+    def _accept(
+        self, control: Control, kind: ChangeKind, change: OverlayChange | PolicyChange, request_id: str
+    ) -> None:
+        """Stores a change that was checked; only then may it take effect."""
+        document = change.overlay if isinstance(change, OverlayChange) else change.policy
+        control.log.append(
+            self._system_clock.now(), kind, document.canonical, signature_bytes(change.signatures)
+        )
+        control.history = follow(control.history, change)
+        _log.info(
+            "change accepted",
+            kind=kind.value,
+            hash=document.sha256,
+            signers=[each.key_id for each in change.signatures.signatures],
+            request_id=request_id,
+        )
+
+
+def live_policies(policies: Sequence[Policy], now: datetime) -> tuple[Policy, ...]:
+    """Returns the version in force and those still to come, soonest first.
+
+    A version gives way to any activated later, from the instant on at which that one takes effect.
+
+    Args:
+        policies: versions in the order of activation, at least one.
+        now: the instant in question.
+    """
+    live: list[Policy] = []
+    for policy in policies:
+        start = max(effective_from(policy), now)
+        # A version stays only for the time before this one; the very first one stays even if nothing is due.
+        live = [each for each in live if max(effective_from(each), now) < start]
+        live.append(policy)
+    return tuple(live)
+
+
+def effective_from(policy: Policy) -> datetime:
+    """Returns the instant from which a policy can be in force."""
+    return parse_instant(policy.values["effective_from"])
+
+
+def _check_tightens(policy: Policy, change: OverlayChange) -> None:
+    try:
+        tighten(policy, change.overlay)
+    except OverlayError as error:
+        raise OverlayLooserError(str(error)) from error
+
+
+@contextmanager
+def _refusals_logged(kind: ChangeKind, request_id: str) -> Iterator[None]:
+    try:
+        yield
+    except ServerError as error:
+        _log.warning(
+            "change refused",
+            kind=kind.value,
+            reason=type(error).__name__,
+            problem=str(error),
+            request_id=request_id,
+        )
+        raise

@@ -1,0 +1,90 @@
+"""The gRPC service through which officers change policy and overlay. Signatures decide; this only carries."""
+
+import grpc
+from prudence.v1 import admin_pb2, admin_pb2_grpc
+
+from server.active_policy import ActivePolicy, effective_from
+from server.convert import read_context
+from server.errors import NotReadyError
+from server.messages import ChangeQuery
+from server.render import render_instant
+from suitability.policy import Policy
+
+SERVICE_NAME = admin_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name
+
+
+class AdminService(admin_pb2_grpc.AdminServiceServicer):
+    """Serves the policy in force, once it is there."""
+
+    def __init__(self) -> None:
+        """Answers NOT_READY until `open`."""
+        self._active: ActivePolicy | None = None
+
+    def open(self, active: ActivePolicy) -> None:
+        """Starts answering."""
+        self._active = active
+
+    def SetOverlay(
+        self, request: admin_pb2.SetOverlayRequest, context: grpc.ServicerContext
+    ) -> admin_pb2.SetOverlayResponse:
+        """Answers SetOverlay."""
+        active = self._ready()
+        answer = active.set_overlay(
+            ChangeQuery(request.overlay_document, request.signature_document, read_context(request))
+        )
+        return admin_pb2.SetOverlayResponse(
+            overlay_hash=answer.overlay.sha256,
+            overlay_sequence=answer.overlay.sequence,
+            effective_time=render_instant(answer.effective_time),
+            request_id=answer.request_id,
+        )
+
+    def GetPolicy(
+        self, request: admin_pb2.GetPolicyRequest, context: grpc.ServicerContext
+    ) -> admin_pb2.GetPolicyResponse:
+        """Answers GetPolicy."""
+        answer = self._ready().describe()
+        overlay = None
+        if answer.overlay is not None:
+            overlay = admin_pb2.PolicyOverlay(
+                overlay_hash=answer.overlay.sha256,
+                overlay_sequence=answer.overlay.sequence,
+                overlay_document=answer.overlay.canonical,
+            )
+        return admin_pb2.GetPolicyResponse(
+            policy=_version(answer.policy),
+            overlay=overlay,
+            scheduled_policies=[_version(policy) for policy in answer.scheduled],
+            signature_required=answer.signature_required,
+            decision_time=render_instant(answer.decision_time),
+        )
+
+    def ActivatePolicy(
+        self, request: admin_pb2.ActivatePolicyRequest, context: grpc.ServicerContext
+    ) -> admin_pb2.ActivatePolicyResponse:
+        """Answers ActivatePolicy."""
+        active = self._ready()
+        answer = active.activate(
+            ChangeQuery(request.policy_document, request.signature_document, read_context(request))
+        )
+        return admin_pb2.ActivatePolicyResponse(
+            policy_hash=answer.policy.sha256,
+            effective_time=render_instant(answer.effective_time),
+            scheduled=answer.scheduled,
+            request_id=answer.request_id,
+        )
+
+    def _ready(self) -> ActivePolicy:
+        if self._active is None:
+            raise NotReadyError("the server is starting")
+        return self._active
+
+
+def _version(policy: Policy) -> admin_pb2.PolicyVersion:
+    return admin_pb2.PolicyVersion(
+        policy_id=policy.policy_id,
+        version=policy.version,
+        policy_hash=policy.sha256,
+        policy_document=policy.canonical,
+        effective_time=render_instant(effective_from(policy)),
+    )
