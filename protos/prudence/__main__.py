@@ -17,6 +17,8 @@ from prudence import render, requests
 from prudence.client import DEFAULT_TIMEOUT_S, RECOMMENDATION_SERVICE, Client
 from prudence.errors import CallError, InputFileError
 
+ACTIVATE_TIMEOUT_S = 300.0
+
 
 @dataclass(frozen=True)
 class Output:
@@ -106,6 +108,8 @@ def _add_policy_commands(commands: "argparse._SubParsersAction[argparse.Argument
     actions = policy.add_subparsers(dest="action", required=True, metavar="ACTION")
     _add_command(actions, "show", _show_policy, "policy and overlay in force, versions to come")
     activate = _add_command(actions, "activate", _activate, "activate a newer version of the policy")
+    # Compiling a large catalogue under another policy takes the server longer than any other call.
+    activate.set_defaults(timeout=ACTIVATE_TIMEOUT_S)
     overlay = _add_command(actions, "overlay", _overlay, "put an overlay in place of the one in force")
     for change in (activate, overlay):
         change.add_argument("file", type=Path, metavar="FILE", help="the document, JSON")
