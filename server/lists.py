@@ -12,7 +12,6 @@ from server.messages import UNAVAILABLE, ListedProduct, Subject, Verdict, Withhe
 from server.retrieval import Rows
 from server.search import Found, Scores, Vector
 from server.snapshot import Snapshot
-from suitability.cautions import warnings
 from suitability.codes import CODES, ReasonCode, waivable
 from suitability.overlay import Overlay
 
@@ -40,9 +39,7 @@ class Listing:
     verdict: LastVerdict
 
 
-def build_list(
-    snapshot: Snapshot, subject: Subject, found: Found, k: int, risk_score_limit: int | None
-) -> Listing:
+def build_list(snapshot: Snapshot, subject: Subject, found: Found, k: int) -> Listing:
     """Builds a response list: the eligible rows, score descending, then product id ascending.
 
     Everything found is judged again, as the last thing: a halt may have come since the search.
@@ -52,7 +49,6 @@ def build_list(
         subject: whom the list is for.
         found: rows with scores; the verdicts of the search do not count.
         k: most products.
-        risk_score_limit: the request's own limit.
     """
     verdict = judge_last(snapshot, found.user, found.rows)
     eligible = ~verdict.masks.any(axis=1)
@@ -60,10 +56,10 @@ def build_list(
     best = snapshot.scorer.order(rows, scores, k)
     rows, scores = rows[best], scores[best]
     ends = snapshot.gate.find_valid_until(found.user, rows)
-    history_levels = _history_levels(snapshot, subject)
+    warned = snapshot.gate.find_warnings(found.user, rows, _history_levels(snapshot, subject))
     columns = snapshot.gate.columns
     listed = []
-    for row, score, end in zip(rows.tolist(), scores.tolist(), ends, strict=True):
+    for row, score, end, warnings in zip(rows.tolist(), scores.tolist(), ends, warned, strict=True):
         listed.append(
             ListedProduct(
                 product_id=snapshot.bundle.product_ids[row],
@@ -72,7 +68,7 @@ def build_list(
                 effective_level=columns.levels[row],
                 risk_score=columns.risk_scores[row],
                 risk_score_limit=found.user.risk_score_limit if columns.rated[row] else None,
-                warnings=_warn(snapshot, subject, found.user, row, risk_score_limit, history_levels),
+                warnings=warnings,
                 valid_until=end,
                 assumed_fields=_assumed_fields(snapshot, subject, row),
             )
@@ -126,7 +122,6 @@ def explain_named(
     product_ids: Sequence[str],
     *,
     user_initiated: bool,
-    risk_score_limit: int | None,
 ) -> tuple[Verdict, ...]:
     """Puts a verdict into words for each named product, in the order given.
 
@@ -137,12 +132,12 @@ def explain_named(
         verdict: the verdict on every named product that the bundle knows.
         product_ids: the products.
         user_initiated: whether the user asked for the products, so that a code may be waivable.
-        risk_score_limit: the request's own limit.
     """
     eligible_rows = verdict.rows[~verdict.masks.any(axis=1)]
     ends = dict(zip(eligible_rows.tolist(), snapshot.gate.find_valid_until(user, eligible_rows), strict=True))
+    warned = snapshot.gate.find_warnings(user, eligible_rows, _history_levels(snapshot, subject))
+    warnings = dict(zip(eligible_rows.tolist(), warned, strict=True))
     by_row = dict(zip(verdict.rows.tolist(), verdict.masks, strict=True))
-    history_levels = _history_levels(snapshot, subject)
     verdicts = []
     for product_id in product_ids:
         row = snapshot.row_of.get(product_id)
@@ -157,9 +152,7 @@ def explain_named(
                 eligible=row in ends,
                 codes=_disclose(names),
                 valid_until=ends.get(row),
-                warnings=_warn(snapshot, subject, user, row, risk_score_limit, history_levels)
-                if row in ends
-                else (),
+                warnings=warnings.get(row, ()),
                 assumed_fields=_assumed_fields(snapshot, subject, row),
                 waivable_codes=tuple(
                     name for name in names if user_initiated and waivable(name, subject.profile)
@@ -185,24 +178,6 @@ _UNKNOWN = partial(
     assumed_fields=(),
     waivable_codes=(),
 )
-
-
-def _warn(
-    snapshot: Snapshot,
-    subject: Subject,
-    user: GateUser,
-    row: int,
-    risk_score_limit: int | None,
-    history_levels: HistoryLevels,
-) -> tuple[str, ...]:
-    return warnings(
-        subject.profile,
-        snapshot.bundle.products.rows[row],
-        snapshot.policy,
-        user.now,
-        risk_score_limit=risk_score_limit,
-        history_levels=history_levels,
-    )
 
 
 def _best_row(snapshot: Snapshot, rows: Rows, scores: Scores) -> np.int64:

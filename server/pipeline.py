@@ -117,7 +117,7 @@ class Pipeline:
             risk_score_limit=query.risk_score_limit,
         )
         found = self._run(job, call)
-        listing = build_list(snapshot, subject, found, len(rows), query.risk_score_limit)
+        listing = build_list(snapshot, subject, found, len(rows))
         listed = {product.product_id for product in listing.products}
         known = tuple(name for name in query.product_ids if name in snapshot.row_of)
         withheld = explain_named(
@@ -127,7 +127,6 @@ class Pipeline:
             listing.verdict,
             [name for name in known if name not in listed],
             user_initiated=False,
-            risk_score_limit=query.risk_score_limit,
         )
         return messages.ScoreAnswer(
             products=listing.products,
@@ -149,7 +148,6 @@ class Pipeline:
             verdict,
             query.product_ids,
             user_initiated=query.user_initiated,
-            risk_score_limit=query.risk_score_limit,
         )
         decision = self._stamp(snapshot, user, verdict, query.request_id)
         return messages.CheckAnswer(products=verdicts, decision=decision)
@@ -198,12 +196,12 @@ class Pipeline:
 
     def _list(self, job: Job, found: Found, call: Call) -> tuple[Found, Listing]:
         """Builds a list; searches again where a halt took products from a search that ended at k of them."""
-        listing = build_list(job.snapshot, job.subject, found, job.k, job.risk_score_limit)
+        listing = build_list(job.snapshot, job.subject, found, job.k)
         for _ in range(SEARCH_AGAIN_COUNT_MAX):
             if not _is_cut_short(job, found, listing):
                 break
             found = self._run(job, call)
-            listing = build_list(job.snapshot, job.subject, found, job.k, job.risk_score_limit)
+            listing = build_list(job.snapshot, job.subject, found, job.k)
         return found, listing
 
     def _run(self, job: Job, call: Call) -> Found:
