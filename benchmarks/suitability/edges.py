@@ -115,6 +115,10 @@ def _leap_days_and_midnights() -> Iterator[Asked]:
         now = day - before
         for policy in (AS_IT_IS, "long response"):
             yield _at(now, {"birth_date": birth}, age, policy)
+    # In the last year of the calendar no assessment has an expiry, which raises.
+    for policy in (AS_IT_IS, "ended"):
+        yield _at(datetime(9999, 6, 1, tzinfo=UTC), {}, {}, policy)
+        yield _at(datetime(9999, 6, 1, tzinfo=UTC), {}, {"family": "INS_PAR_UL"}, policy)
     for name, months in combine(("assessed_on", "needs_on"), (0, 1)):
         for now in (datetime(2026, 11, 21, 15, 58, tzinfo=UTC), datetime(2026, 11, 21, 16, tzinfo=UTC)):
             dates = {name: date(2025, 11 + months, 22)}

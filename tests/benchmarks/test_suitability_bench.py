@@ -135,13 +135,13 @@ def test_edges_name_policies_that_exist_and_load() -> None:
         load_policy(policy)
 
 
-def test_batches_hold_what_a_server_can_meet_with_the_codes_as_masks() -> None:
+def test_batches_hold_what_the_gate_takes_with_the_codes_as_masks() -> None:
     good = Case(eligible_user(), eligible_product("x"), AS_IT_IS, NOW, CHANNEL, None)
     cases = (
         good,
         replace(good, codes=frozenset({"SYS_POLICY_NOT_EFFECTIVE", "MAT_RISK_SCORE_OVER_LIMIT"})),
         replace(good, user=None),
-        replace(good, now=NOW.replace(tzinfo=None)),
+        replace(good, now=None),
         replace(good, policy="malformed"),
     )
     batches = make_batches(Battery({AS_IT_IS: POLICY.values, "malformed": {}}, cases))
