@@ -16,7 +16,6 @@ from suitability.ratings import (
     applied_risk_score_limit,
     effective_level,
     effective_risk_score,
-    is_learning,
     is_rated,
 )
 from suitability.records import PRODUCT_FIELDS, USER_FIELDS, day, integer, raw
@@ -61,15 +60,13 @@ def warnings(
     Returns:
         Names such as W_NEAR_LIMIT; none for learning content.
     """
-    if is_learning(product):
-        return ()
     shown = Shown(Pair(user, product, policy, now, None, risk_score_limit), history_levels)
     return tuple(name for name, applies in WARNINGS if _holds(applies, shown))
 
 
 def _holds(applies: Callable[[Shown], bool], shown: Shown) -> bool:
     try:
-        return applies(shown)
+        return not shown.pair.learning and applies(shown)
     except Exception:  # noqa: BLE001 - a warning that cannot be decided is given.
         return True
 

@@ -183,19 +183,22 @@ def instant(record: object, field: Field) -> datetime | None:
 
 
 def utc_instant(value: object) -> datetime | None:
-    """Returns the instant in UTC, or None where the value has no zone or lies outside what UTC can hold."""
-    if not isinstance(value, datetime) or value.utcoffset() is None:
+    """Returns the instant in UTC, or None where the value has no zone or lies outside what UTC can hold.
+
+    Of a subclass nothing is known: it may count nanoseconds, or be "not a time", which no comparison denies.
+    """
+    if type(value) is not datetime:
         return None
     try:
-        return value.astimezone(UTC)
-    except OverflowError:
+        return None if value.utcoffset() is None else value.astimezone(UTC)
+    except Exception:  # noqa: BLE001 - a zone is anybody's code; an instant that it cannot place is malformed.
         return None
 
 
 def day(record: object, field: Field) -> date | None:
-    """Reads a date; a datetime is missing because its day depends on a zone."""
+    """Reads a date; a datetime, which is a subclass, is missing because its day depends on a zone."""
     value = raw(record, field.name)
-    return value if isinstance(value, date) and not isinstance(value, datetime) else None
+    return value if type(value) is date else None
 
 
 def texts(record: object, field: Field) -> frozenset[str] | None:
@@ -203,7 +206,10 @@ def texts(record: object, field: Field) -> frozenset[str] | None:
     value = raw(record, field.name)
     if not isinstance(value, Collection) or isinstance(value, (str, bytes, bytearray, Mapping)):
         return None
-    members = list(value)
+    try:
+        members = list(value)
+    except Exception:  # noqa: BLE001 - a collection that cannot be read is malformed, whatever it raises.
+        return None
     for member in members:
         if not isinstance(member, str) or not _is_sound(member, field):
             return None
@@ -215,7 +221,10 @@ def counts(record: object, field: Field) -> Mapping[str, int] | None:
     value = raw(record, field.name)
     if not isinstance(value, Mapping):
         return None
-    entries = dict(value)
+    try:
+        entries = dict(value)
+    except Exception:  # noqa: BLE001 - as of a collection.
+        return None
     sound = all(
         isinstance(key, str) and true_integer(entry, field.low, field.high) is not None
         for key, entry in entries.items()

@@ -1,5 +1,6 @@
 """Fixtures of the suitability tests: one eligible pair, from which every test changes as little as it can."""
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 
 import pytest
@@ -93,6 +94,24 @@ INSURANCE = {
     "pay_years": 10,
     "annual_premium": 200_000,
 }
+
+
+class Unreadable(Mapping[str, object]):
+    """Is a mapping of one key that raises when anybody reads it."""
+
+    def __getitem__(self, key: str) -> object:
+        raise RuntimeError(key)
+
+    def __iter__(self):
+        return iter(["FUND"])
+
+    def __len__(self) -> int:
+        return 1
+
+
+@pytest.fixture(scope="session")
+def unreadable() -> Mapping[str, object]:
+    return Unreadable()
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from datetime import date
 import pytest
 
 from suitability import warnings
+from suitability.cautions import WARNINGS
 
 
 def names(user, product, policy, now, **options):
@@ -80,3 +81,9 @@ def test_a_warning_that_cannot_be_decided_is_given_and_order_is_fixed(policy, no
         "W_ILLIQUID",
     )
     assert len(warnings(None, {"family": "FUND"}, {}, now)) == 6
+
+
+def test_a_record_that_cannot_be_read_warns_of_everything(unreadable, user, product, policy, now):
+    everything = warnings(user, unreadable, policy, now)
+    assert len(everything) == len(WARNINGS)
+    assert set(everything) > set(warnings(unreadable, product, policy, now)) > {"W_ELDER", "W_ASSUMED_DATA"}

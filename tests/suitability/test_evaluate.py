@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
 
-from suitability import PREDICATES, evaluate
+from suitability import PREDICATES, evaluate, valid_until
 from suitability.predicates.table import Predicate
 from tests.suitability.bases import policy_with, without
 
@@ -229,3 +229,11 @@ def test_a_predicate_that_raises_denies(user, product, policy, now, monkeypatch)
     table = (*PREDICATES, Predicate(26, "fail", fail))
     monkeypatch.setitem(evaluate.__globals__, "PREDICATES", table)
     assert evaluate(user, product, policy, now, "app") == {"SYS_PREDICATE_ERROR"}
+
+
+def test_a_record_or_policy_that_cannot_be_read_denies(unreadable, user, product, course, policy, now):
+    assert "SYS_PREDICATE_ERROR" in evaluate(unreadable, product, policy, now, "app")
+    for record in (product, course):
+        assert "SYS_POLICY_NOT_EFFECTIVE" in evaluate(user, record, unreadable, now, "app")
+    assert evaluate(user, unreadable, policy, now, "app") == {"SYS_PREDICATE_ERROR"}
+    assert valid_until(user, unreadable, policy, now, "app") == now

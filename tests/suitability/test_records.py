@@ -1,13 +1,38 @@
 """Tests of reading fields: what is not exactly right is missing."""
 
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 
+import numpy as np
 import pytest
 
 from suitability.records import PRODUCT_FIELDS, USER_FIELDS, read
+from tests.suitability.conftest import Unreadable
 
 NAIVE = datetime(2026, 11, 22)  # noqa: DTZ001 - naive on purpose.
 AWARE = datetime(2026, 11, 22, 12, tzinfo=timezone(timedelta(hours=8)))
+
+
+class OtherDay(date):
+    """Is a date by inheritance only."""
+
+
+class NotATime(datetime):
+    """Is an instant by inheritance, and neither before nor after any other, as NaT of pandas is."""
+
+    def astimezone(self, tz=None):
+        return self
+
+    def __lt__(self, other):
+        return False
+
+    __le__ = __gt__ = __ge__ = __lt__
+
+
+class LongWay(tzinfo):
+    """Is a zone that is days away, which no zone is."""
+
+    def utcoffset(self, moment):
+        return timedelta(days=3)
 
 
 @pytest.mark.parametrize(
@@ -52,6 +77,12 @@ def test_a_right_value_is_read(name, value, expected):
         ("profile_as_of", NAIVE),
         ("profile_as_of", date(2026, 11, 22)),
         ("profile_as_of", datetime.min.replace(tzinfo=timezone(timedelta(hours=8)))),
+        ("birth_date", OtherDay(1980, 1, 1)),
+        ("profile_as_of", NotATime(2026, 11, 22, tzinfo=UTC)),
+        ("profile_as_of", AWARE.replace(tzinfo=LongWay())),
+        ("profile_as_of", AWARE.replace(tzinfo=tzinfo())),
+        ("objectives", np.array("GROWTH")),
+        ("knowledge", Unreadable()),
         ("objectives", "GROWTH"),
         ("objectives", b"GROWTH"),
         ("objectives", {"GROWTH": 1}),
