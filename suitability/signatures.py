@@ -36,6 +36,8 @@ SIGNATURES_SCHEMA_NAME = "suitability-signatures/1"
 KEYS_SCHEMA_NAME = "suitability-keys/1"
 SIGNATURE_COUNT_MAX = 16
 KEY_COUNT_MAX = 1000
+CLOCK_SKEW_MAX = timedelta(minutes=5)
+"""How far ahead the clock of the computer that signs may be: nobody can wait for clocks in an emergency."""
 _PRIVATE_KEY_BYTES_MAX = 4096
 
 
@@ -210,7 +212,7 @@ def verify(
         purpose: what is about to be done with it.
         keys: the public keys of those who may sign.
         now: the instant at which signatures are judged for age; None where they were judged when first used.
-        age_max: how old a signature may be.
+        age_max: how old a signature may be. It may lie in the future by CLOCK_SKEW_MAX.
         signer_count: how many different people, with as many different keys, are needed.
 
     Returns:
@@ -314,8 +316,11 @@ def _check_signature(
 def _check_age(signature: Signature, now: datetime, age_max: timedelta, path: str) -> None:
     age = now - signature.signed_at
     signed = _instant_text(signature.signed_at)
-    if age < timedelta(0):
-        raise SignatureError(f"{signed} is in the future, now is {_instant_text(now)}", f"{path}.signed_at")
+    if age < -CLOCK_SKEW_MAX:
+        raise SignatureError(
+            f"expected at most {CLOCK_SKEW_MAX} in the future, got {signed}, now is {_instant_text(now)}",
+            f"{path}.signed_at",
+        )
     if age > age_max:
         raise SignatureError(
             f"expected at most {age_max} ago, got {signed}: the signature is stale", f"{path}.signed_at"
