@@ -1,5 +1,6 @@
 """Finds what makes a well-formed policy unfit: a policy with findings must never become active."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -18,6 +19,8 @@ _LAW: Mapping[str, int] = MappingProxyType(
         "assessments_per_12m_max": 8,
     }
 )
+# Versions are compared number by number; nine digits are more than a date needs.
+_VERSION = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})*")
 
 
 def lint(policy: Policy | Mapping[str, Any]) -> list[str]:
@@ -25,14 +28,24 @@ def lint(policy: Policy | Mapping[str, Any]) -> list[str]:
 
     Matrices rise with the risk level; level 0 sees only level 1, by level and by score; CN5 is never above
     max(tolerance, 1); nothing is looser than legal_floor, nor that than the law; fail-closed switches are
-    fixed; the policy ends after it starts. A policy of the wrong shape gives that one finding.
+    fixed; the policy ends after it starts; its version can be compared with another. A policy of the wrong
+    shape gives that one finding.
     """
     try:
         check_schema(policy_values(policy))
     except PolicyError as error:
         return [str(error)]
     rules = policy_values(policy)
-    return [*_matrices(rules), *_scores(rules), *_floors(rules), *_switches(rules), *_period(rules)]
+    findings = (_version, _matrices, _scores, _floors, _switches, _period)
+    return [finding for find in findings for finding in find(rules)]
+
+
+def _version(rules: Mapping[str, Any]) -> Iterator[str]:
+    if not _VERSION.fullmatch(rules["version"]):
+        yield (
+            "version: expected numbers with dots between, for example 2026.11.0, "
+            f"got {rules['version']!r:.80}"
+        )
 
 
 def _matrices(rules: Mapping[str, Any]) -> Iterator[str]:

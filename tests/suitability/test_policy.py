@@ -230,6 +230,14 @@ def test_every_refusal_is_a_policy_error():
         ("on_unknown", "ALLOW", "on_unknown"),
         ("assessment.require_reconfirm_on_change", False, "require_reconfirm_on_change"),
         ("effective_to", "2026-02-01T00:00:00Z", "effective_to"),
+        ("version", "next", "version: expected numbers with dots between, for example 2026.11.0, got 'next'"),
+        ("version", "2026.11.", "version: expected numbers"),
+        ("version", "2026..11", "version: expected numbers"),
+        ("version", "v2026.11", "version: expected numbers"),
+        ("version", "2026.11.0-draft", "version: expected numbers"),
+        ("version", "2026.11\n", "version: expected numbers"),
+        ("version", "\uff12026.11", "version: expected numbers"),
+        ("version", "2026.1234567890", "version: expected numbers"),
     ],
 )
 def test_lint_finds_one_fault_and_names_it(path, value, named):
@@ -249,9 +257,11 @@ def test_lint_finds_one_fault_and_names_it(path, value, named):
         ("risk_score.derive_from_level.CN5", [1000, 2001, 5000, 7000, 9000]),
         ("elder.max_level", 5),
         ("target_market.client_type_neutral", "ALLOW"),
+        ("version", "7"),
+        ("version", "2026.12.01.123456789"),
     ],
 )
-def test_lint_accepts_what_is_tighter(path, value):
+def test_lint_accepts_what_no_law_forbids(path, value):
     assert lint(altered(path, value)) == []
 
 
