@@ -158,18 +158,34 @@ inline void judge_pairs(const Catalogue& catalogue, const Users& users, const Li
     }
 }
 
+// Adds one to the count of each bit that is set; a pair holds few codes, so only those are visited.
+inline void count_bits(std::uint64_t word, std::int64_t* const counts) {
+    for (; word != 0; word &= word - 1) {
+#if defined(__GNUC__)
+        ++counts[__builtin_ctzll(word)];
+#else
+        std::size_t bit = 0;
+        while ((word >> bit & 1) == 0) {
+            ++bit;
+        }
+        ++counts[bit];
+#endif
+    }
+}
+
 // Counts over every row, for the only user, the pairs that hold each code: counts[number]. counts[0] counts the
 // eligible ones.
 inline void count_codes(const Catalogue& catalogue, const Users& users, const Live& live,
                         std::array<std::int64_t, code_max + 1>& counts) {
-    counts.fill(0);
+    std::array<std::int64_t, 128> of_bit{};
     for (std::size_t row = 0; row < catalogue.products.size(); ++row) {
         const Mask mask = judge_row(catalogue, users, live, 0, row);
-        counts[0] += (mask.low | mask.high) == 0;
-        for (std::size_t number = 1; number <= code_max; ++number) {
-            counts[number] += static_cast<std::int64_t>((number < 64 ? mask.low : mask.high) >> (number % 64) & 1);
-        }
+        of_bit[0] += (mask.low | mask.high) == 0;
+        count_bits(mask.low, of_bit.data());
+        count_bits(mask.high, of_bit.data() + 64);
     }
+    // Bit 0 names no code and no mask has a bit above the last code's.
+    std::copy_n(of_bit.begin(), counts.size(), counts.begin());
 }
 
 }  // namespace prudence
