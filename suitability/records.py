@@ -206,10 +206,7 @@ def texts(record: object, field: Field) -> frozenset[str] | None:
     value = raw(record, field.name)
     if not isinstance(value, Collection) or isinstance(value, (str, bytes, bytearray, Mapping)):
         return None
-    try:
-        members = list(value)
-    except Exception:  # noqa: BLE001 - a collection that cannot be read is malformed, whatever it raises.
-        return None
+    members = list(value)
     for member in members:
         if not isinstance(member, str) or not _is_sound(member, field):
             return None
@@ -221,10 +218,7 @@ def counts(record: object, field: Field) -> Mapping[str, int] | None:
     value = raw(record, field.name)
     if not isinstance(value, Mapping):
         return None
-    try:
-        entries = dict(value)
-    except Exception:  # noqa: BLE001 - as of a collection.
-        return None
+    entries = dict(value)
     sound = all(
         isinstance(key, str) and true_integer(entry, field.low, field.high) is not None
         for key, entry in entries.items()

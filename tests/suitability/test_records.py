@@ -2,11 +2,9 @@
 
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 
-import numpy as np
 import pytest
 
 from suitability.records import PRODUCT_FIELDS, USER_FIELDS, read
-from tests.suitability.conftest import Unreadable
 
 NAIVE = datetime(2026, 11, 22)  # noqa: DTZ001 - naive on purpose.
 AWARE = datetime(2026, 11, 22, 12, tzinfo=timezone(timedelta(hours=8)))
@@ -81,8 +79,6 @@ def test_a_right_value_is_read(name, value, expected):
         ("profile_as_of", NotATime(2026, 11, 22, tzinfo=UTC)),
         ("profile_as_of", AWARE.replace(tzinfo=LongWay())),
         ("profile_as_of", AWARE.replace(tzinfo=tzinfo())),
-        ("objectives", np.array("GROWTH")),
-        ("knowledge", Unreadable()),
         ("objectives", "GROWTH"),
         ("objectives", b"GROWTH"),
         ("objectives", {"GROWTH": 1}),
