@@ -10,7 +10,7 @@ A product's missing value needs no rule here: such a row is in no bitmap, and no
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -19,10 +19,12 @@ from numpy.typing import NDArray
 
 from server.columns import NEVER_US, to_microseconds
 from server.thresholds import find_brought, find_least, find_min_amount
+from server.user_record import SERVES_NOTHING
 from suitability import records
-from suitability.calendar_days import add_months, age_rounded_up
+from suitability.calendar_days import age_rounded_up
 from suitability.policy import Policy
 from suitability.policy_schema import parse_instant
+from suitability.predicates.insurance import check_needs
 from suitability.predicates.pair import Pair
 from suitability.predicates.product import check_offering, check_quota, check_status
 from suitability.predicates.user import check_capacity, check_staleness, check_user
@@ -266,12 +268,8 @@ class Filter:
 
 def _read_needs(pair: Pair) -> frozenset[str]:
     """Returns the user's needs; none where they are missing or were stated too long ago."""
-    needs = records.texts(pair.user, USER_FIELDS["needs"])
-    stated_on = records.day(pair.user, USER_FIELDS["needs_on"])
-    if needs is None or stated_on is None or stated_on > pair.today:
-        return frozenset()
-    end = add_months(stated_on, pair.rules["assessment"]["needs_validity_months"])
-    return needs if pair.today < end else frozenset()
+    current = check_needs(replace(pair, product=SERVES_NOTHING)) == "MAT_NEEDS"
+    return (records.texts(pair.user, USER_FIELDS["needs"]) if current else None) or frozenset()
 
 
 def _read_instants(products: Sequence[Product], name: str, missing_us: int) -> NDArray[np.int64]:

@@ -7,7 +7,7 @@ decides it.
 
 import struct
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -23,10 +23,11 @@ from server.columns import (
     to_microseconds,
 )
 from suitability import records
-from suitability.calendar_days import add_months, age_rounded_down, age_rounded_up
+from suitability.calendar_days import age_rounded_down, age_rounded_up
 from suitability.evaluate import PREDICATE_ERROR
 from suitability.policy import Policy
 from suitability.predicates.assessment import check_assessment
+from suitability.predicates.insurance import check_needs
 from suitability.predicates.pair import Pair
 from suitability.predicates.product import check_system
 from suitability.predicates.risk import check_elder, check_vulnerable
@@ -67,6 +68,8 @@ _DENYING: Final = (
 )
 # An investment of unknown level: no rule that protects a user lets it pass.
 _WORST: Final = {"family": "FUND"}
+SERVES_NOTHING: Final = {"family": "INS_PROTECTION", "needs_served": ()}
+"""An insurance for no need: any code of predicate 23 but MAT_NEEDS is said of the user's statement."""
 # Above every amount; the room for a purchase may exceed what 64 bits hold.
 _ROOM_MAX: Final = 2**62
 _WHOLE_BPS: Final = 10_000
@@ -167,6 +170,7 @@ def _decide(pair: Pair) -> _Values:
     """Decides predicates 0, 6, 7, 8, 9 and 17, and what the others say of the user alone."""
     capacity = _code(check_capacity, pair)
     limited = capacity == code_number("MAT_LIMITED_CAPACITY_LEVEL")
+    needs = _code(check_needs, replace(pair, product=SERVES_NOTHING))
     no_risk_level = records.integer(pair.user, USER_FIELDS["risk_level"]) is None
     return {
         "system_code": _code(check_system, pair),
@@ -179,18 +183,8 @@ def _decide(pair: Pair) -> _Values:
         "vulnerable": check_vulnerable(pair) is not None,
         "professional": records.text(pair.user, USER_FIELDS["client_type"]) == "PROFESSIONAL",
         "us_person": records.flag(pair.user, USER_FIELDS["us_person"]) is not False,
-        "needs_code": _code(_check_needs, pair),
+        "needs_code": 0 if needs == code_number("MAT_NEEDS") else needs,
     }
-
-
-def _check_needs(pair: Pair) -> str | None:
-    """Checks the part of predicate 23 that comes between the product's needs and the user's holdings."""
-    needs_on = records.day(pair.user, USER_FIELDS["needs_on"])
-    if needs_on is None or records.texts(pair.user, USER_FIELDS["needs"]) is None:
-        return "USR_NEEDS_MISSING"
-    months = pair.rules["assessment"]["needs_validity_months"]
-    expired = needs_on > pair.today or pair.today >= add_months(needs_on, months)
-    return "USR_NEEDS_EXPIRED" if expired else None
 
 
 def _read_age(pair: Pair) -> _Values:
