@@ -1,8 +1,10 @@
-"""The plain definition of quantise, score and select, in NumPy.
+"""The plain definition of quantise, score, select and scan, in NumPy.
 
 The native kernel and every faster path must agree with these functions bit for bit. Scores are integers:
 int16 vectors, int64 accumulation, no rounding after the tower. The order of a list is total: score
 descending, then `id_rank` ascending (the position of a product_id in ascending UTF-8 byte order).
+
+A scan finds candidates: it scores int8 vectors and breaks ties by row, which the list's order then overrules.
 """
 
 from __future__ import annotations
@@ -14,10 +16,14 @@ from numpy.typing import NDArray
 
 from index.errors import VectorValueError
 
+UInt8Array = NDArray[np.uint8]
+Int8Array = NDArray[np.int8]
 Int16Array = NDArray[np.int16]
 Int64Array = NDArray[np.int64]
 Float32Array = NDArray[np.float32]
 
+INT8_LIMIT = 127
+"""Largest magnitude after narrowing."""
 INT16_LIMIT = 32767
 """Largest magnitude after quantising; -32768 is never produced, so negating a vector is exact."""
 
@@ -70,6 +76,58 @@ def select(scores: Int64Array, id_rank: Int64Array, k: int) -> Int64Array:
     """
     order = np.lexsort((id_rank, -scores))  # [n]
     return order[:k].astype(np.int64)
+
+
+def narrow(query: Int16Array) -> Int8Array:
+    """Turns a quantised user vector into int8: its largest component becomes 127, halves round to even.
+
+    The scale differs by vector, which leaves the order within one user's list as it is.
+
+    Args:
+        query: int16 [dim] or [batch, dim].
+
+    Returns:
+        int8, same shape; zeros stay zeros.
+    """
+    wide = query.astype(np.float64)
+    largest = np.max(np.abs(wide), axis=-1, initial=0.0, keepdims=True)
+    # The products are exact, and a quotient that is no half is further from one than its rounding error.
+    return np.rint(wide * INT8_LIMIT / np.where(largest > 0, largest, 1.0)).astype(np.int8)
+
+
+def scan(
+    users: Int8Array,
+    items: Int8Array,
+    row_starts: Int64Array,
+    row_stops: Int64Array,
+    bitmaps: Sequence[UInt8Array | None] | UInt8Array | None,
+    count: int,
+) -> tuple[Int64Array, Int64Array]:
+    """Finds the best rows of a range for each user: score descending, row ascending.
+
+    Args:
+        users: int8 [b, dim].
+        items: int8 [n, dim].
+        row_starts: first row of each user's range, int64 [b].
+        row_stops: one past its last row, int64 [b].
+        bitmaps: one per user, uint8 [ceil(n / 8)] with row r at bit r % 8 of byte r // 8; None is all rows.
+        count: number of rows wanted, at least 0.
+
+    Returns:
+        Rows int64 [b, count] and their scores int64 [b, count]; a place without a row has row -1 and score 0.
+    """
+    best_rows = np.full((len(users), count), -1, np.int64)
+    best_scores = np.zeros((len(users), count), np.int64)
+    for place, user in enumerate(users):
+        rows = np.arange(row_starts[place], row_stops[place], dtype=np.int64)
+        bitmap = None if bitmaps is None else bitmaps[place]
+        if bitmap is not None:
+            rows = rows[np.unpackbits(bitmap, bitorder="little")[rows] == 1]
+        scores = items[rows].astype(np.int64) @ user.astype(np.int64)  # [rows]
+        order = np.lexsort((rows, -scores))[:count]
+        best_rows[place, : len(order)] = rows[order]
+        best_scores[place, : len(order)] = scores[order]
+    return best_rows, best_scores
 
 
 def rank_ids(product_ids: Sequence[str]) -> Int64Array:

@@ -1,11 +1,17 @@
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
+AVAILABLE_SCAN_PATHS: tuple[str, ...]
 CODES: tuple[tuple[int, str], ...]
 K_MAX: int
 LEVEL_CAP_NONE: int
 PREDICATES: tuple[int, ...]
 PRODUCT_LAYOUT: tuple[tuple[str, int, int], ...]
+SCAN_COUNT_MAX: int
+SCAN_DIM_MAX: int
+SCAN_PATHS: tuple[str, ...]
 USER_LAYOUT: tuple[tuple[str, int, int], ...]
 
 class KernelInputError(ValueError): ...
@@ -39,4 +45,14 @@ def count_codes(
     halted: NDArray[np.uint8],
     level_cap: int,
 ) -> NDArray[np.int64]: ...
+def scan(
+    users: NDArray[np.int8],
+    items: NDArray[np.int8],
+    row_starts: NDArray[np.int64],
+    row_stops: NDArray[np.int64],
+    bitmaps: Sequence[NDArray[np.uint8] | None],
+    count: int,
+    path: str,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]: ...
+def scan_path(name: str) -> str: ...
 def path() -> str: ...

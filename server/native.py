@@ -6,6 +6,9 @@ compare the kernel with them bit for bit.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Final
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,14 +21,20 @@ __all__ = [
     "LEVEL_CAP_NONE",
     "PREDICATES",
     "PRODUCT_LAYOUT",
+    "SCAN_COUNT_MAX",
+    "SCAN_DIM_MAX",
+    "SCAN_PATHS",
     "USER_LAYOUT",
     "Catalogue",
     "KernelInputError",
     "UserArguments",
+    "available_paths",
     "count_codes",
     "gate",
     "kernel_path",
     "rescore",
+    "scan",
+    "scan_path",
     "select",
 ]
 
@@ -39,8 +48,17 @@ PRODUCT_LAYOUT = _kernel.PRODUCT_LAYOUT
 """Name, offset and size of each field of a product's record."""
 USER_LAYOUT = _kernel.USER_LAYOUT
 """Name, offset and size of each field of a user's record."""
+SCAN_PATHS = _kernel.SCAN_PATHS
+"""Names of the compiled paths of the scan, the fastest first; not every machine has all of them."""
+SCAN_COUNT_MAX = _kernel.SCAN_COUNT_MAX
+"""Largest count that the scan takes."""
+SCAN_DIM_MAX = _kernel.SCAN_DIM_MAX
+"""Longest vectors that the scan takes."""
 LEVEL_CAP_NONE = _kernel.LEVEL_CAP_NONE
 """The level cap that no level exceeds."""
+
+AUTO: Final = "auto"
+"""Stands for the fastest path of the scan that this machine has."""
 
 UserArguments = tuple[NDArray[np.uint8], NDArray[np.uint64], NDArray[np.int64], NDArray[np.int64]]
 """Users as the kernel takes them: records uint8 [u, size], sets uint64 [u, words], issuers held int64 [h, 2]
@@ -50,6 +68,57 @@ with number and room, and groups held int64 [g]."""
 def kernel_path() -> str:
     """Returns which code path of the kernel runs on this machine, for the start-up line."""
     return _kernel.path()
+
+
+def available_paths() -> tuple[str, ...]:
+    """Returns the paths of the scan that this machine has, the fastest first."""
+    return _kernel.AVAILABLE_SCAN_PATHS
+
+
+def scan_path(name: str = AUTO) -> str:
+    """Returns the path of the scan that runs under this name: the same, or for "auto" the fastest available.
+
+    Raises:
+        KernelInputError: no path has this name, or this machine lacks it.
+    """
+    return _kernel.scan_path(name)
+
+
+def scan(
+    users: NDArray[np.int8],
+    items: NDArray[np.int8],
+    row_starts: NDArray[np.int64],
+    row_stops: NDArray[np.int64],
+    bitmaps: Sequence[NDArray[np.uint8] | None] | NDArray[np.uint8] | None = None,
+    *,
+    count: int,
+    path: str = AUTO,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Finds the best rows of a range for each user of a batch: score descending, row ascending.
+
+    Releases the GIL. A user's result depends neither on the path nor on the rest of the batch.
+
+    Args:
+        users: int8 [b, dim].
+        items: int8 [n, dim], C-contiguous.
+        row_starts: first row of each user's range, int64 [b].
+        row_stops: one past its last row, int64 [b].
+        bitmaps: one per user, uint8 [ceil(n / 8)] with row r at bit r % 8 of byte r // 8; None is all rows.
+        count: number of rows wanted, 0 to SCAN_COUNT_MAX.
+        path: one of `available_paths`, or "auto".
+
+    Returns:
+        Rows int64 [b, count] and their scores int64 [b, count]; a place without a row has row -1 and score 0.
+
+    Raises:
+        KernelInputError: an argument, which the message names, is not as it should be.
+    """
+    try:
+        checked = [None] * len(users) if bitmaps is None else list(bitmaps)
+        return _kernel.scan(users, items, row_starts, row_stops, checked, count, path)
+    except TypeError as error:
+        ranges = {"row_starts": row_starts, "row_stops": row_stops, "bitmaps": bitmaps}
+        raise _not_arrays(users=users, items=items, **ranges, count=count, path=path) from error
 
 
 def rescore(user: NDArray[np.int16], items: NDArray[np.int16], rows: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -144,4 +213,4 @@ def _not_arrays(**arguments: object) -> KernelInputError:
     kinds = ", ".join(
         f"{name}: {getattr(value, 'dtype', type(value).__name__)}" for name, value in arguments.items()
     )
-    return KernelInputError(f"expected plain NumPy arrays, and an int k or level_cap, got {kinds}")
+    return KernelInputError(f"expected plain NumPy arrays, and an int k, count or level_cap, got {kinds}")

@@ -9,6 +9,7 @@
 
 #include "arrays.hpp"
 #include "bindings_gate.hpp"
+#include "bindings_scan.hpp"
 #include "kernel.hpp"
 
 namespace nb = nanobind;
@@ -62,5 +63,6 @@ NB_MODULE(_kernel, module) {
     module.def("rescore", &rescore, nb::arg("user"), nb::arg("items"), nb::arg("rows"));
     module.def("select", &select_best, nb::arg("scores"), nb::arg("id_rank"), nb::arg("k"));
     prudence::bind_gate(module);
+    prudence::bind_scan(module);
     module.def("path", [] { return "scalar"; });
 }

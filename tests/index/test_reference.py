@@ -1,4 +1,4 @@
-"""The definition of quantise, score and select."""
+"""The definition of quantise, score, select and scan."""
 
 from __future__ import annotations
 
@@ -64,3 +64,44 @@ def test_user_scale_leaves_headroom_unless_vectors_have_unit_length() -> None:
     vectors = np.array([[2.0, 0.0]], np.float32)
     assert reference.user_scale_for(vectors, unit_length=False) == 32767 / 8
     assert reference.user_scale_for(vectors, unit_length=True) == 32767.0
+
+
+def test_narrow_uses_the_whole_range_of_each_query() -> None:
+    queries = np.array([[100, -50, 0], [-32767, 1, 129], [-32768, 32767, 0], [0, 0, 0]], np.int16)
+    expected = [[127, -64, 0], [-127, 0, 0], [-127, 127, 0], [0, 0, 0]]
+    assert reference.narrow(queries).tolist() == expected
+    assert [reference.narrow(query).tolist() for query in queries] == expected
+    assert reference.narrow(queries).dtype == np.int8
+
+
+def test_narrow_rounds_half_to_even() -> None:
+    # The largest component is twice 127, so an odd one ends in a half.
+    assert reference.narrow(np.array([254, 1, 3, 5, -1, -3], np.int16)).tolist() == [127, 0, 2, 2, 0, -2]
+
+
+@pytest.mark.parametrize("dim", [0, 1])
+def test_narrow_takes_the_shortest_queries(dim: int) -> None:
+    assert reference.narrow(np.full(dim, -7, np.int16)).tolist() == [-127] * dim
+    assert reference.narrow(np.zeros((0, dim), np.int16)).shape == (0, dim)
+
+
+def test_scan_orders_by_score_then_row_within_each_range() -> None:
+    items = np.array([[1], [3], [2], [3], [1]], np.int8)
+    users = np.array([[1], [-1], [1]], np.int8)
+    rows, scores = reference.scan(users, items, np.array([0, 1, 2]), np.array([5, 5, 2]), None, 3)
+    assert rows.tolist() == [[1, 3, 2], [4, 2, 1], [-1, -1, -1]]
+    assert scores.tolist() == [[3, 3, 2], [-1, -2, -3], [0, 0, 0]]
+
+
+def test_scan_sees_only_the_rows_of_a_bitmap() -> None:
+    items = np.arange(10, dtype=np.int8)[:, None]
+    users = np.ones((2, 1), np.int8)
+    bitmap = np.packbits([0, 1, 0, 0, 1, 0, 0, 0, 1, 0], bitorder="little")
+    rows, scores = reference.scan(users, items, np.zeros(2, int), np.array([10, 8]), [None, bitmap], 3)
+    assert rows.tolist() == [[9, 8, 7], [4, 1, -1]]
+    assert scores.tolist() == [[9, 8, 7], [4, 1, 0]]
+
+
+def test_scan_does_not_overflow() -> None:
+    items = np.full((1, 1000), -128, np.int8)
+    assert reference.scan(items, items, np.array([0]), np.array([1]), None, 1)[1].tolist() == [[1000 * 2**14]]

@@ -1,0 +1,77 @@
+// The best rows seen so far: score descending, row ascending.
+//
+// Rows are added in ascending order, so one whose score only equals the threshold comes too late. A row and its
+// score are one number, the larger the better; when the buffer is full, the best are kept and the last of them
+// sets the threshold.
+
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+namespace prudence {
+
+// A row takes 32 bits of its number.
+inline constexpr std::size_t scan_row_count_max = std::size_t{1} << 32;
+
+// How many more rows than wanted the buffer takes: fewer cost more rounds, more a threshold that lags.
+inline constexpr std::size_t buffer_factor = 3;
+inline constexpr std::size_t buffer_count_min = 64;
+
+class BestRows {
+  public:
+    explicit BestRows(const std::int64_t wanted)
+        : wanted_(static_cast<std::size_t>(wanted)),
+          numbers_(wanted == 0 ? 0 : std::max(buffer_factor * wanted_, buffer_count_min)) {}
+
+    std::size_t wanted() const { return wanted_; }
+
+    // Adds a row that is above the threshold, and returns the threshold from now on.
+    std::int32_t add(const std::int64_t row, const std::int32_t score, const std::int32_t threshold) {
+        numbers_[size_++] = (static_cast<std::uint64_t>(static_cast<std::uint32_t>(score) ^ sign_bit) << 32) |
+                            (row_mask - static_cast<std::uint64_t>(row));
+        return size_ < numbers_.size() ? threshold : keep_best();
+    }
+
+    // Writes rows and scores [count], best first; a place without a row gets row -1 and score 0.
+    void write(const std::int64_t count, std::int64_t* const rows, std::int64_t* const scores) {
+        const auto found = static_cast<std::int64_t>(std::min(size_, wanted_));
+        if (size_ > wanted_) {
+            keep_best();
+        }
+        const auto end = numbers_.begin() + found;
+        std::sort(numbers_.begin(), end, std::greater<std::uint64_t>());
+        for (std::int64_t place = 0; place < found; ++place) {
+            const std::uint64_t number = numbers_[static_cast<std::size_t>(place)];
+            rows[place] = static_cast<std::int64_t>(row_mask - (number & row_mask));
+            scores[place] = score_of(number);
+        }
+        std::fill(rows + found, rows + count, std::int64_t{-1});
+        std::fill(scores + found, scores + count, std::int64_t{0});
+    }
+
+  private:
+    static constexpr std::uint32_t sign_bit = 0x80000000U;
+    static constexpr std::uint64_t row_mask = 0xFFFFFFFFU;
+
+    static std::int32_t score_of(const std::uint64_t number) {
+        return static_cast<std::int32_t>(static_cast<std::uint32_t>(number >> 32) ^ sign_bit);
+    }
+
+    std::int32_t keep_best() {
+        const auto last = numbers_.begin() + static_cast<std::ptrdiff_t>(wanted_ - 1);
+        std::nth_element(numbers_.begin(), last, numbers_.begin() + static_cast<std::ptrdiff_t>(size_),
+                         std::greater<std::uint64_t>());
+        size_ = wanted_;
+        return score_of(*last);
+    }
+
+    std::size_t wanted_;
+    std::size_t size_ = 0;
+    std::vector<std::uint64_t> numbers_;
+};
+
+}  // namespace prudence

@@ -1,0 +1,122 @@
+// The scan with AVX2: bytes are widened to int16 when a tile is packed, then multiplied in pairs.
+//
+// vpmaddubsw would multiply bytes, but saturates at -128 * -128 twice; a sum of two int16 products of bytes
+// always fits its 32-bit lane.
+
+#pragma once
+
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "scan_tile.hpp"
+
+#define PRUDENCE_AVX2 __attribute__((target("avx2")))
+
+namespace prudence {
+
+// Returns 16 bytes of two rows, one row per 128-bit lane.
+PRUDENCE_AVX2 inline __m256i gather_avx2(const std::int8_t* const* const rows, const std::size_t position) {
+    const __m128i low = _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[0] + position));
+    const __m128i high = _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[4] + position));
+    return _mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1);
+}
+
+// Writes four dims of eight rows as int16: the first and third of them, then, a half further, the other two.
+PRUDENCE_AVX2 inline void widen_avx2(const __m256i bytes, std::int8_t* const to) {
+    const __m256i even = _mm256_srai_epi16(_mm256_slli_epi16(bytes, 8), 8);
+    const __m256i odd = _mm256_srai_epi16(bytes, 8);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), even);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + 4 * tile_rows), odd);
+}
+
+// Layout: [padded_dim / 4][2][tile_rows][2 dims as int16].
+PRUDENCE_AVX2 inline void pack_avx2(const std::int8_t* const* const rows, const std::size_t padded_dim,
+                                    std::int8_t* const packed) {
+    constexpr std::size_t stride = 8 * tile_rows;
+    for (std::size_t first = 0; first < tile_rows; first += 8) {
+        for (std::size_t position = 0; position < padded_dim; position += dim_step) {
+            const __m256i row0 = gather_avx2(rows + first, position);
+            const __m256i row1 = gather_avx2(rows + first + 1, position);
+            const __m256i row2 = gather_avx2(rows + first + 2, position);
+            const __m256i row3 = gather_avx2(rows + first + 3, position);
+            const __m256i low01 = _mm256_unpacklo_epi32(row0, row1);
+            const __m256i low23 = _mm256_unpacklo_epi32(row2, row3);
+            const __m256i high01 = _mm256_unpackhi_epi32(row0, row1);
+            const __m256i high23 = _mm256_unpackhi_epi32(row2, row3);
+            std::int8_t* const to = packed + 2 * position * tile_rows + 4 * first;
+            widen_avx2(_mm256_unpacklo_epi64(low01, low23), to);
+            widen_avx2(_mm256_unpackhi_epi64(low01, low23), to + stride);
+            widen_avx2(_mm256_unpacklo_epi64(high01, high23), to + 2 * stride);
+            widen_avx2(_mm256_unpackhi_epi64(high01, high23), to + 3 * stride);
+        }
+    }
+}
+
+// Scores 8 * part_count rows of the tile, from the row `first`.
+template <std::size_t user_count, std::size_t part_count>
+PRUDENCE_AVX2 inline void score_rows_avx2(const std::int8_t* const packed, const std::size_t padded_dim,
+                                          const ScanUser* const* const users, TileScores* const scores,
+                                          const std::size_t first) {
+    __m256i sums[user_count][part_count];
+    for (std::size_t user = 0; user < user_count; ++user) {
+        for (std::size_t part = 0; part < part_count; ++part) {
+            sums[user][part] = _mm256_setzero_si256();
+        }
+    }
+    for (std::size_t position = 0; position < padded_dim; position += 2) {
+        __m256i items[part_count];
+        for (std::size_t part = 0; part < part_count; ++part) {
+            const std::int8_t* const from = packed + 2 * position * tile_rows + 4 * first + 32 * part;
+            items[part] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+        }
+        for (std::size_t user = 0; user < user_count; ++user) {
+            const __m256i query = _mm256_set1_epi32(load_word(users[user]->pairs + position));
+            for (std::size_t part = 0; part < part_count; ++part) {
+                sums[user][part] = _mm256_add_epi32(sums[user][part], _mm256_madd_epi16(items[part], query));
+            }
+        }
+    }
+    for (std::size_t user = 0; user < user_count; ++user) {
+        const __m256i threshold = _mm256_set1_epi32(users[user]->threshold);
+        for (std::size_t part = 0; part < part_count; ++part) {
+            const std::size_t row = first + 8 * part;
+            const __m256i exceeds = _mm256_cmpgt_epi32(sums[user][part], threshold);
+            const auto above = static_cast<std::uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(exceeds)));
+            scores[user].above |= static_cast<std::uint64_t>(above) << row;
+            _mm256_storeu_si256(reinterpret_cast<__m256i*>(scores[user].values + row), sums[user][part]);
+        }
+    }
+}
+
+template <std::size_t user_count, std::size_t part_count>
+PRUDENCE_AVX2 inline void score_group_avx2(const std::int8_t* const packed, const std::size_t padded_dim,
+                                           const ScanUser* const* const users, TileScores* const scores) {
+    for (std::size_t user = 0; user < user_count; ++user) {
+        scores[user].above = 0;
+    }
+    for (std::size_t first = 0; first < tile_rows; first += 8 * part_count) {
+        score_rows_avx2<user_count, part_count>(packed, padded_dim, users, scores, first);
+    }
+}
+
+PRUDENCE_AVX2 inline void score_avx2(const std::int8_t* const packed, const std::size_t padded_dim,
+                                     const ScanUser* const* const users, const std::size_t user_count,
+                                     TileScores* const scores) {
+    std::size_t user = 0;
+    for (; user + 4 <= user_count; user += 4) {
+        score_group_avx2<4, 2>(packed, padded_dim, users + user, scores + user);
+    }
+    for (; user < user_count; ++user) {
+        score_group_avx2<1, 4>(packed, padded_dim, users + user, scores + user);
+    }
+}
+
+}  // namespace prudence
+
+#undef PRUDENCE_AVX2
+
+#endif

@@ -1,0 +1,111 @@
+// The scan with SSE2, which every x86-64 machine has: as scan_avx2.hpp, half as wide.
+
+#pragma once
+
+#if defined(__x86_64__)
+
+#include <emmintrin.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "scan_tile.hpp"
+
+namespace prudence {
+
+inline __m128i load_sse2(const std::int8_t* const from) {
+    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+}
+
+// Writes four dims of four rows as int16: the first and third of them, then, a half further, the other two.
+inline void widen_sse2(const __m128i bytes, std::int8_t* const to) {
+    const __m128i even = _mm_srai_epi16(_mm_slli_epi16(bytes, 8), 8);
+    const __m128i odd = _mm_srai_epi16(bytes, 8);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), even);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to + 4 * tile_rows), odd);
+}
+
+// Layout: [padded_dim / 4][2][tile_rows][2 dims as int16].
+inline void pack_sse2(const std::int8_t* const* const rows, const std::size_t padded_dim,
+                      std::int8_t* const packed) {
+    constexpr std::size_t stride = 8 * tile_rows;
+    for (std::size_t first = 0; first < tile_rows; first += 4) {
+        for (std::size_t position = 0; position < padded_dim; position += dim_step) {
+            const __m128i row0 = load_sse2(rows[first] + position);
+            const __m128i row1 = load_sse2(rows[first + 1] + position);
+            const __m128i row2 = load_sse2(rows[first + 2] + position);
+            const __m128i row3 = load_sse2(rows[first + 3] + position);
+            const __m128i low01 = _mm_unpacklo_epi32(row0, row1);
+            const __m128i low23 = _mm_unpacklo_epi32(row2, row3);
+            const __m128i high01 = _mm_unpackhi_epi32(row0, row1);
+            const __m128i high23 = _mm_unpackhi_epi32(row2, row3);
+            std::int8_t* const to = packed + 2 * position * tile_rows + 4 * first;
+            widen_sse2(_mm_unpacklo_epi64(low01, low23), to);
+            widen_sse2(_mm_unpackhi_epi64(low01, low23), to + stride);
+            widen_sse2(_mm_unpacklo_epi64(high01, high23), to + 2 * stride);
+            widen_sse2(_mm_unpackhi_epi64(high01, high23), to + 3 * stride);
+        }
+    }
+}
+
+// Scores 4 * part_count rows of the tile, from the row `first`.
+template <std::size_t user_count, std::size_t part_count>
+inline void score_rows_sse2(const std::int8_t* const packed, const std::size_t padded_dim,
+                            const ScanUser* const* const users, TileScores* const scores,
+                            const std::size_t first) {
+    __m128i sums[user_count][part_count];
+    for (std::size_t user = 0; user < user_count; ++user) {
+        for (std::size_t part = 0; part < part_count; ++part) {
+            sums[user][part] = _mm_setzero_si128();
+        }
+    }
+    for (std::size_t position = 0; position < padded_dim; position += 2) {
+        __m128i items[part_count];
+        for (std::size_t part = 0; part < part_count; ++part) {
+            items[part] = load_sse2(packed + 2 * position * tile_rows + 4 * first + 16 * part);
+        }
+        for (std::size_t user = 0; user < user_count; ++user) {
+            const __m128i query = _mm_set1_epi32(load_word(users[user]->pairs + position));
+            for (std::size_t part = 0; part < part_count; ++part) {
+                sums[user][part] = _mm_add_epi32(sums[user][part], _mm_madd_epi16(items[part], query));
+            }
+        }
+    }
+    for (std::size_t user = 0; user < user_count; ++user) {
+        const __m128i threshold = _mm_set1_epi32(users[user]->threshold);
+        for (std::size_t part = 0; part < part_count; ++part) {
+            const std::size_t row = first + 4 * part;
+            const __m128i exceeds = _mm_cmpgt_epi32(sums[user][part], threshold);
+            const auto above = static_cast<std::uint32_t>(_mm_movemask_ps(_mm_castsi128_ps(exceeds)));
+            scores[user].above |= static_cast<std::uint64_t>(above) << row;
+            _mm_storeu_si128(reinterpret_cast<__m128i*>(scores[user].values + row), sums[user][part]);
+        }
+    }
+}
+
+template <std::size_t user_count, std::size_t part_count>
+inline void score_group_sse2(const std::int8_t* const packed, const std::size_t padded_dim,
+                             const ScanUser* const* const users, TileScores* const scores) {
+    for (std::size_t user = 0; user < user_count; ++user) {
+        scores[user].above = 0;
+    }
+    for (std::size_t first = 0; first < tile_rows; first += 4 * part_count) {
+        score_rows_sse2<user_count, part_count>(packed, padded_dim, users, scores, first);
+    }
+}
+
+inline void score_sse2(const std::int8_t* const packed, const std::size_t padded_dim,
+                       const ScanUser* const* const users, const std::size_t user_count,
+                       TileScores* const scores) {
+    std::size_t user = 0;
+    for (; user + 4 <= user_count; user += 4) {
+        score_group_sse2<4, 2>(packed, padded_dim, users + user, scores + user);
+    }
+    for (; user < user_count; ++user) {
+        score_group_sse2<1, 4>(packed, padded_dim, users + user, scores + user);
+    }
+}
+
+}  // namespace prudence
+
+#endif
