@@ -143,7 +143,7 @@ def compile_user(
 def join_users(users: Sequence[UserArrays]) -> UserArrays:
     """Puts users that were compiled one by one into one table, in order; at least one."""
     # Bytes are joined forty times as fast as records, whose fields numpy compares one by one.
-    table = np.frombuffer(bytearray().join([user.records for user in users]), USER_DTYPE)  # [users]
+    table = np.frombuffer(bytearray().join([user.records.tobytes() for user in users]), USER_DTYPE)  # [users]
     for name in ("held_issuer", "held_group"):
         ends = np.cumsum(table[f"{name}_stop"])
         table[f"{name}_start"] = ends - table[f"{name}_stop"]
