@@ -2,8 +2,8 @@
 
 Every version that is or will be in force is compiled for the catalogue beforehand. A request takes its
 snapshot without waiting for anyone: versions are replaced as a whole by one assignment, and a scheduled one
-takes over by the decision clock. An overlay is handed to every gate that some request may still hold; no
-compilation and no other change delays a halt.
+takes over by the decision clock, also from requests that wait to be decided. An overlay is handed to every
+gate that some request may still hold; no compilation and no other change delays a halt.
 """
 
 import threading
@@ -90,8 +90,17 @@ class ActivePolicy:
         return self._control is not None
 
     def pin(self) -> Snapshot:
-        """Returns what a request that comes now is answered with."""
+        """Returns what a request that comes now is planned with."""
         return self._in_force(self._clock.now())
+
+    def renew(self, snapshot: Snapshot, now: datetime) -> Snapshot:
+        """Returns a pinned snapshot's bundle under the version in force at the instant of decision.
+
+        The request may have waited, and another version may have taken over meanwhile.
+        """
+        in_force = self._in_force(now)
+        assert in_force.bundle is snapshot.bundle, "every version is compiled for the one bundle"
+        return in_force
 
     def describe(self) -> PolicyAnswer:
         """Says what is in force and what is scheduled."""

@@ -10,16 +10,14 @@ import numpy as np
 from server.gate import GateUser, Masks, count_codes, holds_code, read_codes
 from server.messages import UNAVAILABLE, ListedProduct, Subject, Verdict, Withheld
 from server.retrieval import Rows
-from server.search import Found, Scores, Vector
+from server.search import Found, Scores
 from server.snapshot import Snapshot
 from suitability.codes import CODES, ReasonCode, waivable
 from suitability.overlay import Overlay
 
 HistoryLevels = frozenset[tuple[str, int]]
 
-_RISK_SCORE_CODE = "MAT_RISK_SCORE_OVER_LIMIT"
-_OVERLAY_READ_COUNT_MAX: Final = 3
-"""Should an overlay have come during each of them, the verdict is under that one and names the one before."""
+_RISK_SCORE_CODE: Final = "MAT_RISK_SCORE_OVER_LIMIT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +37,17 @@ class Listing:
     verdict: LastVerdict
 
 
-def build_list(snapshot: Snapshot, subject: Subject, found: Found, k: int) -> Listing:
+def build_list(subject: Subject, found: Found, k: int) -> Listing:
     """Builds a response list: the eligible rows, score descending, then product id ascending.
 
     Everything found is judged again, as the last thing: a halt may have come since the search.
 
     Args:
-        snapshot: what the search ran over.
         subject: whom the list is for.
         found: rows with scores; the verdicts of the search do not count.
         k: most products.
     """
+    snapshot = found.snapshot
     verdict = judge_last(snapshot, found.user, found.rows)
     eligible = ~verdict.masks.any(axis=1)
     rows, scores = found.rows[eligible], found.scores[eligible]
@@ -78,40 +76,45 @@ def build_list(snapshot: Snapshot, subject: Subject, found: Found, k: int) -> Li
 
 def judge_last(snapshot: Snapshot, user: GateUser, rows: Rows) -> LastVerdict:
     """Judges rows for an answer, and says under which overlay."""
-    gate = snapshot.gate
-    for _ in range(_OVERLAY_READ_COUNT_MAX):
-        overlay = gate.overlay
-        masks = gate.judge(user, rows)
-        # The gate reads the overlay itself, last; if none came meanwhile it read this one.
-        if gate.overlay is overlay:
-            break
+    masks, overlay = snapshot.gate.judge_live(user, rows)
     return LastVerdict(rows, masks, overlay)
 
 
-def count_withheld(
-    snapshot: Snapshot, verdict: LastVerdict, vector: Vector, *, with_examples: bool
-) -> tuple[Withheld, ...]:
+def count_withheld(found: Found, verdict: LastVerdict, *, with_examples: bool) -> tuple[Withheld, ...]:
     """Counts what a verdict removed, by disclosable code.
 
     Args:
-        snapshot: what was judged.
+        found: the search; examples are ranked by its query.
         verdict: the verdict on the rows to count.
-        vector: the query, int16 [dim]; examples are ranked by it.
         with_examples: whether to name the best-scored product of each code.
     """
+    if not with_examples:
+        return _without_examples(count_codes(verdict.masks))
+    snapshot = found.snapshot
     removed = verdict.masks.any(axis=1)
     rows, masks = verdict.rows[removed], verdict.masks[removed]
-    disclosed = [(code, count) for code, count in count_codes(masks) if CODES[code].disclosable]
-    if not with_examples:
-        return tuple(Withheld(code, count, "", None) for code, count in disclosed)
-    scores = snapshot.scorer.score(vector, rows)
+    scores = snapshot.scorer.score(found.vector, rows)
     withheld = []
-    for code, count in disclosed:
+    for code, count in count_codes(masks):
+        if not CODES[code].disclosable:
+            continue
         held = holds_code(masks, code)
         example = int(_best_row(snapshot, rows[held], scores[held]))
         score = snapshot.gate.columns.risk_scores[example] if code == _RISK_SCORE_CODE else None
         withheld.append(Withheld(code, count, snapshot.bundle.product_ids[example], score))
     return tuple(withheld)
+
+
+def count_withheld_in(
+    found: Found, row_start: int, row_stop: int, *, with_examples: bool
+) -> tuple[Withheld, ...]:
+    """Counts what the rules remove from the rows [row_start, row_stop), looked at or not."""
+    gate, row_count = found.snapshot.gate, found.snapshot.bundle.products.count
+    if not with_examples and row_stop - row_start == row_count:
+        # Counting in the kernel writes no masks, which for a large catalogue is most of the work.
+        return _without_examples(gate.count_codes(found.user))
+    verdict = judge_last(found.snapshot, found.user, np.arange(row_start, row_stop, dtype=np.int64))
+    return count_withheld(found, verdict, with_examples=with_examples)
 
 
 def explain_named(
@@ -160,6 +163,10 @@ def explain_named(
             )
         )
     return tuple(verdicts)
+
+
+def _without_examples(counts: Sequence[tuple[str, int]]) -> tuple[Withheld, ...]:
+    return tuple(Withheld(code, count, "", None) for code, count in counts if CODES[code].disclosable)
 
 
 def _disclose(names: Sequence[str]) -> tuple[ReasonCode, ...]:

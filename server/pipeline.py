@@ -13,7 +13,15 @@ from server.batching import Batcher, Call, Ticket
 from server.clock import Clock
 from server.errors import OverloadError, ProductUnknownError, ServerError
 from server.gate import GateUser
-from server.lists import LastVerdict, Listing, build_list, count_withheld, explain_named, judge_last
+from server.lists import (
+    LastVerdict,
+    Listing,
+    build_list,
+    count_withheld,
+    count_withheld_in,
+    explain_named,
+    judge_last,
+)
 from server.messages import Domain, ResponseReason, Subject
 from server.profiles import apply_holds, derive_pseudonym
 from server.retrieval import Rows
@@ -36,7 +44,7 @@ class _Submitted:
 
 
 class Pipeline:
-    """Answers checked queries; called by many threads. Each request pins the snapshot once and keeps it."""
+    """Answers checked queries; called by many threads. Each request has one snapshot, that of its instant."""
 
     def __init__(
         self, active: ActivePolicy, store: Store | None, *, clock: Clock, channel: str, queue_limit: int
@@ -54,7 +62,7 @@ class Pipeline:
         self.clock = clock
         self._store = store
         self._channel = channel
-        searcher = Searcher(clock, channel)
+        searcher = Searcher(clock, channel, active.renew)
         self._batcher: Batcher[Job, Found] = Batcher(searcher.run, queue_limit=queue_limit)
 
     def recommend(
@@ -95,8 +103,8 @@ class Pipeline:
         return messages.ListAnswer(
             products=listing.products,
             reasons=_explain(job, found, listing),
-            withheld=count_withheld(snapshot, listing.verdict, found.vector, with_examples=False),
-            decision=self._stamp(snapshot, found.user, listing.verdict, query.request_id),
+            withheld=count_withheld(found, listing.verdict, with_examples=False),
+            decision=self._stamp(found.snapshot, found.user, listing.verdict, query.request_id),
             trace=None,
         )
 
@@ -117,7 +125,8 @@ class Pipeline:
             risk_score_limit=query.risk_score_limit,
         )
         found = self._run(job, call)
-        listing = build_list(snapshot, subject, found, len(rows))
+        snapshot = found.snapshot
+        listing = build_list(subject, found, len(rows))
         listed = {product.product_id for product in listing.products}
         known = tuple(name for name in query.product_ids if name in snapshot.row_of)
         withheld = explain_named(
@@ -137,9 +146,11 @@ class Pipeline:
 
     def check(self, query: messages.NamedQuery) -> messages.CheckAnswer:
         """Answers CheckEligibility."""
-        snapshot = self.active.pin()
+        pinned = self.active.pin()
         subject = self._resolve(query.user)
-        user = snapshot.gate.admit(subject.profile, self.clock.now(), self._channel, query.risk_score_limit)
+        now = self.clock.now()
+        snapshot = self.active.renew(pinned, now)
+        user = snapshot.gate.admit(subject.profile, now, self._channel, query.risk_score_limit)
         verdict = judge_last(snapshot, user, _rows_of(snapshot, query.product_ids))
         verdicts = explain_named(
             snapshot,
@@ -174,34 +185,35 @@ class Pipeline:
 
     def _recommend(self, submitted: _Submitted) -> messages.ListAnswer:
         query, ticket = submitted.query, submitted.ticket
-        job, snapshot = ticket.job, ticket.job.snapshot
-        found = ticket.wait()
+        job, found = ticket.job, ticket.wait()
         start_s = time.perf_counter()
         found, listing = self._list(job, found, ticket.call)
         selected = messages.StageTime("select", time.perf_counter() - start_s, len(listing.products))
         reasons = _explain(job, found, listing)
         if job.subject.known and found.history_event_count == 0:
             reasons = (*reasons, ResponseReason.HISTORY_EMPTY)
-        counted = listing.verdict
         if query.count_whole_domain:
-            whole = np.arange(job.row_start, job.row_stop, dtype=np.int64)
-            counted = judge_last(snapshot, found.user, whole)
+            withheld = count_withheld_in(
+                found, job.row_start, job.row_stop, with_examples=query.include_trace
+            )
+        else:
+            withheld = count_withheld(found, listing.verdict, with_examples=query.include_trace)
         return messages.ListAnswer(
             products=listing.products,
             reasons=reasons,
-            withheld=count_withheld(snapshot, counted, found.vector, with_examples=query.include_trace),
-            decision=self._stamp(snapshot, found.user, listing.verdict, query.request_id),
+            withheld=withheld,
+            decision=self._stamp(found.snapshot, found.user, listing.verdict, query.request_id),
             trace=_trace(ticket, found, selected) if query.include_trace else None,
         )
 
     def _list(self, job: Job, found: Found, call: Call) -> tuple[Found, Listing]:
         """Builds a list; searches again where a halt took products from a search that ended at k of them."""
-        listing = build_list(job.snapshot, job.subject, found, job.k)
+        listing = build_list(job.subject, found, job.k)
         for _ in range(SEARCH_AGAIN_COUNT_MAX):
             if not _is_cut_short(job, found, listing):
                 break
             found = self._run(job, call)
-            listing = build_list(job.snapshot, job.subject, found, job.k)
+            listing = build_list(job.subject, found, job.k)
         return found, listing
 
     def _run(self, job: Job, call: Call) -> Found:
@@ -281,8 +293,8 @@ def _trace(ticket: Ticket[Job, Found], found: Found, selected: messages.StageTim
         removed_count=int(np.count_nonzero(found.masks.any(axis=1))),
         history_event_count=found.history_event_count,
         history_unknown_count=found.history_unknown_count,
-        retriever=ticket.job.snapshot.retriever.name,
-        provider=ticket.job.snapshot.encoder.provider,
+        retriever=found.snapshot.retriever.name,
+        provider=found.snapshot.encoder.provider,
     )
 
 

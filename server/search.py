@@ -1,7 +1,7 @@
 """What the compute thread does with a batch: features, tower, then rounds of retrieve, score and gate."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -25,7 +25,7 @@ class Job:
     """One search.
 
     Attributes:
-        snapshot: what the whole request is answered with.
+        snapshot: what the request was planned with; its bundle is what the answer is from.
         subject: whom it is for.
         row_start: first row of the part of the catalogue asked for.
         row_stop: one past its last row.
@@ -49,8 +49,12 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Everything one search looked at, with a score and a verdict for each row."""
+    """Everything one search looked at, with a score and a verdict for each row.
 
+    `snapshot` holds the version of the policy in force at the decision time, and is all that the answer uses.
+    """
+
+    snapshot: Snapshot
     user: GateUser
     rows: Rows  # [n], distinct
     scores: Scores  # [n]
@@ -96,11 +100,19 @@ class _Embedded:
 
 
 class Searcher:
-    """Answers batches, each job over its own snapshot. One thread calls it."""
+    """Answers batches, each job over its own bundle. One thread calls it."""
 
-    def __init__(self, clock: Clock, channel: str) -> None:
+    def __init__(self, clock: Clock, channel: str, renew: Callable[[Snapshot, datetime], Snapshot]) -> None:
+        """Keeps what every batch needs.
+
+        Args:
+            clock: the decision clock.
+            channel: the sales channel of every request.
+            renew: gives a snapshot's bundle under the policy in force at an instant.
+        """
         self._clock = clock
         self._channel = channel
+        self._renew = renew
 
     def run(self, jobs: Sequence[Job]) -> list[Found | Exception]:
         """Searches for every job; all of them are decided for one instant.
@@ -109,19 +121,19 @@ class Searcher:
             per job, in order, what was found, or the error of that job alone.
         """
         now = self._clock.now()
+        # A version that took over while a request waited decides it: the instant is later than the plan.
+        snapshots = [self._renew(job.snapshot, now) for job in jobs]
         positions: dict[int, list[int]] = {}
-        # While a new snapshot takes over, requests pinned to the old one may wait beside those of the new.
-        for position, job in enumerate(jobs):
-            positions.setdefault(id(job.snapshot), []).append(position)
+        for position, snapshot in enumerate(snapshots):
+            positions.setdefault(id(snapshot), []).append(position)
         outcomes: dict[int, Found | Exception] = {}
         for group in positions.values():
-            answers = self._run_group([jobs[position] for position in group], now)
+            answers = self._run_group(snapshots[group[0]], [jobs[position] for position in group], now)
             outcomes.update(zip(group, answers, strict=True))
         return [outcomes[position] for position in range(len(jobs))]
 
-    def _run_group(self, jobs: Sequence[Job], now: datetime) -> list[Found | Exception]:
-        """Searches for jobs of one snapshot."""
-        snapshot = jobs[0].snapshot
+    def _run_group(self, snapshot: Snapshot, jobs: Sequence[Job], now: datetime) -> list[Found | Exception]:
+        """Searches for jobs over one snapshot."""
         embedded = _embed(snapshot, jobs, now)
         searches: dict[int, _Progress] = {}
         for position, (job, query) in enumerate(zip(jobs, embedded.queries, strict=True)):
@@ -135,7 +147,7 @@ class Searcher:
         return [
             query
             if isinstance(query, ModelOutputError)
-            else _finish(searches[position], embedded, position, len(jobs))
+            else _finish(snapshot, searches[position], embedded, position, len(jobs))
             for position, query in enumerate(embedded.queries)
         ]
 
@@ -231,9 +243,12 @@ def _look(snapshot: Snapshot, search: _Progress, rows: Rows) -> None:
     search.eligible_count += len(fresh) - int(np.count_nonzero(masks.any(axis=1)))
 
 
-def _finish(search: _Progress, embedded: _Embedded, position: int, batch_count: int) -> Found:
+def _finish(
+    snapshot: Snapshot, search: _Progress, embedded: _Embedded, position: int, batch_count: int
+) -> Found:
     rows = _join(search.rows)
     return Found(
+        snapshot=snapshot,
         user=search.user,
         rows=rows,
         scores=_join(search.scores),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from server import native
 from server import pipeline as pipeline_module
 from server.active_policy import ActivePolicy
 from server.batching import Call
@@ -24,7 +25,7 @@ from server.messages import (
 )
 from server.pipeline import Pipeline
 from server.snapshot import load_fit_policy, open_snapshot
-from suitability.overlay import load_overlay
+from suitability.overlay import Overlay, load_overlay
 from tests.server.cases import CHANNEL, NOW, eligible_user
 from tests.server.officers import make_overlay
 
@@ -142,24 +143,31 @@ def test_a_list_that_halts_keep_cutting_short_says_so(
     assert built == [0, 0, 0]
 
 
-def test_an_overlay_that_comes_while_the_gate_judges_is_the_one_that_is_named(
+def test_however_many_overlays_come_while_the_gate_judges_the_one_it_read_is_named(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = pipeline.active.pin().gate
-    overlay = load_overlay(make_overlay(9, halted_products=["f000"]))
-    judge = gate.judge
+    overlays = [
+        load_overlay(make_overlay(sequence, halted_products=["f000"] if sequence % 2 else []))
+        for sequence in range(1, 10)
+    ]
+    judge = native.gate
+    read: list[Overlay | None] = []
 
-    def judge_while_a_halt_comes(*arguments: Any) -> Any:
-        monkeypatch.setattr(gate, "judge", judge)
-        masks = judge(*arguments)
-        gate.set_overlay(overlay)
-        return masks
+    def judge_between_two_overlays(*arguments: Any, **more: Any) -> Any:
+        # Whatever comes from here on is too late for this verdict, which has read what is halted.
+        read.append(gate.overlay)
+        gate.set_overlay(overlays[len(read)])
+        return judge(*arguments, **more)
 
-    monkeypatch.setattr(gate, "judge", judge_while_a_halt_comes)
+    gate.set_overlay(overlays[0])
+    monkeypatch.setattr(native, "gate", judge_between_two_overlays)
     query = NamedQuery(UserInput("ana", eligible_user(), ()), ("f000",), False, None, "test")
-    answer = pipeline.check(query)
-    assert answer.decision.overlay is overlay
-    assert [code.name for code in answer.products[0].codes] == ["PRD_HALTED"]
+    for _ in range(4):
+        answer = pipeline.check(query)
+        assert answer.decision.overlay is read[-1]
+        halted = answer.decision.overlay.sequence % 2 == 1
+        assert [code.name for code in answer.products[0].codes] == ["PRD_HALTED"] * halted
 
 
 def test_a_hold_is_told_by_one_neutral_code_only(pipeline: Pipeline) -> None:

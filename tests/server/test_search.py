@@ -56,7 +56,7 @@ def snapshot(tiny_bundles: Path) -> Snapshot:
 
 @pytest.fixture
 def searcher() -> Searcher:
-    return Searcher(Clock(NOW), CHANNEL)
+    return Searcher(Clock(NOW), CHANNEL, lambda pinned, now: pinned)
 
 
 class ConstantScorer(Scorer):
