@@ -18,6 +18,7 @@ from suitability.signatures import (
     public_key_of,
     sign,
 )
+from suitability.tools.signed_documents import signatures_path
 
 NAMES = ("first officer", "second officer")
 
@@ -94,5 +95,5 @@ def appoint_officers(policy: Path, directory: Path) -> Officers:
     log.mkdir()
     officers = Officers(copy, keys, log, loaded.policy_id, private_keys)
     signatures = officers._sign(loaded.sha256, Purpose.ACTIVATE, len(NAMES))
-    copy.with_suffix(".sig.json").write_bytes(signatures)
+    signatures_path(copy).write_bytes(signatures)
     return officers

@@ -17,6 +17,7 @@ from benchmarks.pipeline import DEFAULT_POLICY
 from benchmarks.serving import ServerPlan, open_admin_stub, open_stub, run_server
 from index.build import build_bundle
 from suitability.signatures import Purpose, load_keys, load_signatures
+from suitability.tools.signed_documents import signatures_path
 
 CLOCK = "2026-11-22T09:00:00Z"
 
@@ -35,7 +36,7 @@ class OnePerson:
 def test_officers_are_two_people_and_sign_for_one_purpose_at_a_time(tmp_path: Path) -> None:
     officers = appoint_officers(DEFAULT_POLICY, tmp_path)
     assert len({key.name for key in load_keys(officers.keys).keys.values()}) == 2
-    signed = load_signatures(officers.policy.with_suffix(".sig.json"))
+    signed = load_signatures(signatures_path(officers.policy))
     assert (signed.purpose, len(signed.signatures)) == (Purpose.ACTIVATE, 2)
     halt = officers.make_overlay(sequence=1, halted_products=["f1"], signer_count=1)
     assert load_signatures(halt.signatures).purpose is Purpose.TIGHTEN
