@@ -17,6 +17,9 @@ from server import errors
 
 DOMAIN = "prudence"
 RETRY_DELAY_MS = 100
+TEXT_BYTES_MAX = 1000
+"""A status travels in trailers: each byte may take three there, and its details repeat it. A client that gets
+more than 8 KiB of them sees that in place of the error."""
 
 _log = structlog.get_logger("server")
 
@@ -70,7 +73,7 @@ def describe(error: BaseException) -> Failure:
     if row.shows_text:
         field = error.field if isinstance(error, errors.InvalidArgumentError) else ""
         problem = error.problem if isinstance(error, errors.InvalidArgumentError) else str(error)
-        return Failure(row=row, field=field, problem=problem, message=str(error))
+        return Failure(row=row, field=field, problem=_cut(problem), message=_cut(str(error)))
     error_id = secrets.token_hex(8)
     _log.error("request failed", error_id=error_id, reason=row.reason, exc_info=error)
     text = f"internal error {error_id}"
@@ -96,3 +99,10 @@ def to_status(failure: Failure) -> grpc.Status:
     return rpc_status.to_status(
         status_pb2.Status(code=failure.row.code.value[0], message=failure.message, details=packed)
     )
+
+
+def _cut(text: str) -> str:
+    encoded = text.encode("utf-8", "replace")
+    if len(encoded) <= TEXT_BYTES_MAX:
+        return text
+    return encoded[: TEXT_BYTES_MAX - 4].decode("utf-8", "ignore") + " ..."

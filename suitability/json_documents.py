@@ -104,7 +104,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     seen: dict[str, Any] = {}
     for name, value in pairs:
         if name in seen:
-            raise PolicyKeyError("expected each key once, got it twice", name)
+            raise PolicyKeyError("expected each key once, got it twice", f"{name:.80}")
         seen[name] = value
     return seen
 

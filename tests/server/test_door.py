@@ -159,6 +159,19 @@ def test_resource_exhausted_stays_with_grpc() -> None:
     assert grpc.StatusCode.RESOURCE_EXHAUSTED not in {row.code for row in TABLE.values()}
 
 
+@pytest.mark.parametrize("letter", ["a", "二", "\U0001f600"])
+def test_a_long_message_is_cut_to_what_a_client_takes(letter: str) -> None:
+    failure = describe(errors.InvalidArgumentError("overlay_document", letter * 400_000))
+    status = to_status(failure)
+    sent = sum(len(value) * 4 / 3 for _, value in status.trailing_metadata) + 3 * len(
+        failure.message.encode()
+    )
+    assert sent < 8192
+    assert failure.message.startswith(f"overlay_document: {letter * 9}")
+    assert failure.message.endswith(" ...")
+    assert failure.problem.startswith(letter * 9)
+
+
 def test_a_status_names_reason_domain_and_field() -> None:
     status = to_status(describe(errors.InvalidArgumentError("user.history[3].event_type", "expected 1 to 9")))
     assert status.code is grpc.StatusCode.INVALID_ARGUMENT
