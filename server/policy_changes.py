@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final
 
 from server.errors import (
     ChangeRefusedError,
@@ -26,11 +25,15 @@ from suitability.json_documents import canonical_bytes, read_bytes
 from suitability.overlay import Overlay, is_tighter, load_overlay
 from suitability.policy import Policy, load_policy
 from suitability.policy_lint import lint
-from suitability.signatures import KeyRing, Purpose, SignatureSet, load_keys, load_signatures, verify
-
-ACTIVATE_SIGNER_COUNT: Final = 2
-LOOSEN_SIGNER_COUNT: Final = 2
-TIGHTEN_SIGNER_COUNT: Final = 1
+from suitability.signatures import (
+    SIGNER_COUNT,
+    KeyRing,
+    Purpose,
+    SignatureSet,
+    load_keys,
+    load_signatures,
+    verify,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +116,7 @@ def check_overlay_change(
     policy_id = history.policies[-1].policy_id
     if overlay.policy_id != policy_id:
         raise PolicyUnfitError(
-            f"the overlay is for another policy: expected {policy_id!r}, got {overlay.policy_id!r}"
+            f"the overlay is for another policy: expected {policy_id!r:.80}, got {overlay.policy_id!r:.80}"
         )
     if in_force is not None and overlay.sequence <= in_force.sequence:
         raise OverlaySequenceOldError(
@@ -123,12 +126,12 @@ def check_overlay_change(
     tighter = in_force is None or is_tighter(overlay, in_force)
     if not tighter and change.signatures.purpose is not Purpose.LOOSEN:
         raise OverlayLooserError(
-            f"the overlay lifts something that the one in force holds: expected {LOOSEN_SIGNER_COUNT} "
-            f"signatures to {Purpose.LOOSEN}, got signatures to {change.signatures.purpose}"
+            "the overlay lifts something that the one in force holds: "
+            f"expected {SIGNER_COUNT[Purpose.LOOSEN]} signatures to {Purpose.LOOSEN}, "
+            f"got signatures to {change.signatures.purpose}"
         )
     purpose = Purpose.TIGHTEN if tighter else Purpose.LOOSEN
-    signer_count = TIGHTEN_SIGNER_COUNT if tighter else LOOSEN_SIGNER_COUNT
-    _verify(change.signatures, overlay.sha256, purpose, signer_count, authority, now)
+    _verify(change.signatures, overlay.sha256, purpose, authority, now)
 
 
 def check_policy_change(
@@ -143,12 +146,14 @@ def check_policy_change(
     if history.policies:
         latest = history.policies[-1]
         if policy.policy_id != latest.policy_id:
-            raise PolicyUnfitError(f"policy_id: expected {latest.policy_id!r}, got {policy.policy_id!r}")
+            raise PolicyUnfitError(
+                f"policy_id: expected {latest.policy_id!r:.80}, got {policy.policy_id!r:.80}"
+            )
         if version <= _read_version(latest):
             raise PolicyVersionOldError(
                 f"expected a version above {latest.version}, the latest activated, got {policy.version}"
             )
-    _verify(change.signatures, policy.sha256, Purpose.ACTIVATE, ACTIVATE_SIGNER_COUNT, authority, now)
+    _verify(change.signatures, policy.sha256, Purpose.ACTIVATE, authority, now)
 
 
 def follow(history: History, change: OverlayChange | PolicyChange) -> History:
@@ -201,7 +206,8 @@ def read_start_policy(path: Path, authority: Authority) -> PolicyChange:
         check_policy_change(change, History(), authority, None)
     except (DocumentError, ChangeRefusedError, InvalidArgumentError) as error:
         raise PolicyStateError(
-            f"policy: {path} needs its {ACTIVATE_SIGNER_COUNT} signatures in {signatures.name}: {error}"
+            f"policy: {path} needs its {SIGNER_COUNT[Purpose.ACTIVATE]} signatures in {signatures.name}: "
+            f"{error}"
         ) from error
     return change
 
@@ -228,13 +234,10 @@ def _read_version(policy: Policy) -> tuple[int, ...]:
 
 
 def _verify(
-    signatures: SignatureSet,
-    sha256: str,
-    purpose: Purpose,
-    signer_count: int,
-    authority: Authority,
-    now: datetime | None,
+    signatures: SignatureSet, sha256: str, purpose: Purpose, authority: Authority, now: datetime | None
 ) -> None:
+    if now is not None:
+        _check_none_retired(signatures, authority, now)
     try:
         verify(
             signatures,
@@ -243,7 +246,17 @@ def _verify(
             authority.keys,
             now=now,
             age_max=authority.signature_age_max,
-            signer_count=signer_count,
+            signer_count=SIGNER_COUNT[purpose],
         )
     except SignatureError as error:
         raise SignatureInvalidError(str(error)) from error
+
+
+def _check_none_retired(signatures: SignatureSet, authority: Authority, now: datetime) -> None:
+    """Refuses keys that are retired by now: whoever stole one would sign with a date before that."""
+    for signature in signatures.signatures:
+        key = authority.keys.keys.get(signature.key_id)
+        if key is not None and key.retired_at is not None and key.retired_at <= now:
+            raise SignatureInvalidError(
+                f"key {key.key_id!r:.80} was retired at {key.retired_at.isoformat()}: it signs no new change"
+            )

@@ -66,4 +66,10 @@ def _accept_start_policy(path: Path, authority: Authority, log: PolicyLog) -> Hi
         )
     except PolicyLogError as error:
         raise PolicyStateError(f"policy_state: {error}") from error
+    # Somebody has to know that this is the first start: a log that was lost looks the same.
+    _log.warning(
+        "a new policy log begins with the policy file; no halt and no version came before it",
+        file=str(path),
+        version=change.policy.version,
+    )
     return follow(History(), change)
