@@ -85,6 +85,7 @@ class PolicyLog:
         """
         if self._broken:
             raise PolicyLogError("the policy log failed before; it takes no change until the server restarts")
+        self._check_place()
         record = Record(
             len(self.records) + 1,
             time.isoformat(),
@@ -137,6 +138,16 @@ class PolicyLog:
             link = hashlib.sha256(line + b"\n").hexdigest()
         return tuple(records), link, len(data)
 
+    def _check_place(self) -> None:
+        """Refuses to write what no restart would read: the file was moved, removed or changed meanwhile."""
+        held = os.fstat(self._descriptor)
+        try:
+            found = self._path.stat()
+        except OSError as error:
+            raise PolicyLogError(f"the policy log is gone: {error.strerror}") from error
+        if (found.st_dev, found.st_ino, found.st_size) != (held.st_dev, held.st_ino, self._size):
+            raise PolicyLogError("the policy log was replaced or changed by another program")
+
     def _cut(self, size: int) -> None:
         """Takes a line that nobody was told of off the end; if even that fails, no further one is written."""
         try:
@@ -150,6 +161,9 @@ def _open(folder: Path, path: Path) -> int:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # A server that died before its own fsync may have left a line that is in memory only, and what is
+        # read here is in force from now on.
+        os.fsync(descriptor)
         entry = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             # A new file is only there after a crash if its folder says so.

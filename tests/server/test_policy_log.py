@@ -105,6 +105,37 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
         PolicyLog(tmp_path / "none")
 
 
+def test_what_a_server_left_in_memory_is_on_disk_before_it_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_log(tmp_path)
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
+    with PolicyLog(tmp_path) as log:
+        assert len(log.records) == 3
+    assert (tmp_path / FILE_NAME).stat().st_ino in synced
+
+
+@pytest.mark.parametrize("harm", ["removed", "replaced", "moved", "longer", "shorter"])
+def test_nothing_is_accepted_into_a_file_that_no_restart_would_read(tmp_path: Path, harm: str) -> None:
+    path = tmp_path / FILE_NAME
+    whole = write_log(tmp_path, 2)
+    with PolicyLog(tmp_path) as log:
+        if harm in ("removed", "replaced"):
+            path.unlink()
+        if harm == "replaced":
+            path.write_bytes(whole)
+        if harm == "moved":
+            path.rename(tmp_path / "policy-log.jsonl.1")
+        if harm in ("longer", "shorter"):
+            os.truncate(path, len(whole) + (7 if harm == "longer" else -7))
+        before = path.read_bytes() if path.exists() else None
+        with pytest.raises(PolicyLogError, match=r"gone|replaced or changed"):
+            log.append(TIME, ChangeKind.OVERLAY, TEXTS[2].encode(), b"{}")
+        assert (path.read_bytes() if path.exists() else None) == before
+        assert len(log.records) == 2
+
+
 def test_a_line_that_cannot_be_written_leaves_no_trace(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
