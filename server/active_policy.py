@@ -17,7 +17,13 @@ from typing import Final
 import structlog
 
 from server.clock import Clock
-from server.errors import OverlayLooserError, PolicyKeysMissingError, PolicyUnfitError, ServerError
+from server.errors import (
+    OverlayLooserError,
+    OverloadError,
+    PolicyKeysMissingError,
+    PolicyUnfitError,
+    ServerError,
+)
 from server.gate import Gate
 from server.messages import ActivateAnswer, ChangeQuery, OverlayAnswer, PolicyAnswer
 from server.policy_changes import (
@@ -136,22 +142,37 @@ class ActivePolicy:
             return OverlayAnswer(change.overlay, self._clock.now(), query.request_id)
 
     def activate(self, query: ChangeQuery) -> ActivateAnswer:
-        """Activates a version of the policy, at once or from its effective_from; raises as `set_overlay`."""
-        # Two locks: compiling takes seconds for a large catalogue, and a halt must not wait for it.
-        with _refusals_logged(ChangeKind.ACTIVATE, query.request_id), self._activation_lock:
+        """Activates a version of the policy, at once or from its effective_from.
+
+        Raises:
+            OverloadError: another version is being activated.
+            ServerError: as `set_overlay`.
+        """
+        with _refusals_logged(ChangeKind.ACTIVATE, query.request_id):
             control = self._require_control()
             change = read_policy_change(query.document, query.signatures)
-            check_policy_change(change, control.history, control.authority, self._system_clock.now())
-            now = self._clock.now()
-            self._check_future(change.policy, now)
-            snapshot = under_policy(self._snapshots[0], change.policy)
-            with self._change_lock:
-                snapshot.gate.set_overlay(control.history.overlay)
-                self._gates.add(snapshot.gate)
-                self._accept(control, ChangeKind.ACTIVATE, change, query.request_id)
-                self._snapshots = (*self._live_before(change.policy, now), snapshot)
-            start = effective_from(change.policy)
-            return ActivateAnswer(change.policy, max(start, now), start > now, query.request_id)
+            # Compiling takes seconds for a large catalogue. Calls that waited for it here would hold the few
+            # threads that changes come in by, and a halt would wait behind them.
+            if not self._activation_lock.acquire(blocking=False):
+                raise OverloadError("another version is being activated; retry later")
+            try:
+                return self._activate(control, change, query.request_id)
+            finally:
+                self._activation_lock.release()
+
+    def _activate(self, control: Control, change: PolicyChange, request_id: str) -> ActivateAnswer:
+        check_policy_change(change, control.history, control.authority, self._system_clock.now())
+        now = self._clock.now()
+        self._check_future(change.policy, now)
+        snapshot = under_policy(self._snapshots[0], change.policy)
+        # Only now the lock that an overlay takes.
+        with self._change_lock:
+            snapshot.gate.set_overlay(control.history.overlay)
+            self._gates.add(snapshot.gate)
+            self._accept(control, ChangeKind.ACTIVATE, change, request_id)
+            self._snapshots = (*self._live_before(change.policy, now), snapshot)
+        start = effective_from(change.policy)
+        return ActivateAnswer(change.policy, max(start, now), start > now, request_id)
 
     def _in_force(self, now: datetime) -> Snapshot:
         snapshots = self._snapshots

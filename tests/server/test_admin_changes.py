@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import structlog
 
-from server import errors
+from server import active_policy, errors
 from server.active_policy import ActivePolicy, live_policies
 from server.messages import ChangeQuery
-from server.snapshot import Snapshot
+from server.snapshot import Snapshot, under_policy
 from suitability.policy import Policy, load_policy
 from suitability.signatures import Purpose
 from tests.server.cases import CHANNEL, NOW, eligible_user
@@ -137,6 +137,7 @@ def test_a_signature_of_another_document_or_of_a_year_ago_authorises_nothing(des
     [
         (b"", b"{}", "overlay_document"),
         (b"sequence: 1", b"{}", "overlay_document"),
+        (b'{"%s":1,"%s":2}' % (b"k" * 400_000, b"k" * 400_000), b"{}", "overlay_document"),
         (make_overlay(1)[:-1] + b',"sequence":2}', b"{}", "overlay_document"),
         (make_overlay(1)[:-1] + b',"loosen":true}', b"{}", "overlay_document"),
         (make_overlay(1), b"", "signature_document"),
@@ -150,6 +151,7 @@ def test_a_malformed_document_is_refused_by_the_name_of_its_field(
     with pytest.raises(errors.InvalidArgumentError) as caught:
         desk.active.set_overlay(ChangeQuery(document, signatures, "test"))
     assert caught.value.field == named
+    assert len(str(caught.value)) < 400
     assert desk.state() == before
 
 
@@ -166,6 +168,26 @@ def test_a_change_that_cannot_be_stored_does_not_take_effect(
     with pytest.raises(errors.PolicyLogError):
         desk.activate(version="2027.1")
     assert desk.state() == before
+
+
+def test_a_version_that_comes_while_another_is_compiled_is_sent_away_and_a_halt_is_not(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    def compile_slowly(snapshot: Snapshot, policy: Policy) -> Snapshot:
+        # Waiting here would hold one of the few threads that a halt can come in by.
+        with pytest.raises(errors.OverloadError, match="being activated"):
+            desk.activate(version="2027.2")
+        desk.overlay(1, halted_products=["f000"])
+        seen.append(policy.version)
+        return under_policy(snapshot, policy)
+
+    monkeypatch.setattr(active_policy, "under_policy", compile_slowly)
+    desk.activate(version="2027.1")
+    assert seen == ["2027.1"]
+    assert desk.active.pin().gate.overlay == desk.active.describe().overlay is not None
+    assert "f000" not in desk.shown()
 
 
 def test_a_server_without_keys_refuses_every_change(snapshot: Snapshot) -> None:
