@@ -52,11 +52,14 @@ def load_profile(text: str) -> dict[str, Any]:
 
 
 def apply_holds(inline: Mapping[str, Any], stored: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the inline profile with the stored block and withdrawn consent put over it."""
+    """Returns the inline profile with the stored block and withdrawn consent put over it.
+
+    What is stored there and is neither True nor False holds, too: a hold that was written wrongly is one.
+    """
     profile = dict(inline)
-    if stored.get("blocked") is True:
+    if stored.get("blocked", False) is not False:
         profile["blocked"] = True
-    if stored.get("consent_sensitive") is False:
+    if stored.get("consent_sensitive", True) is not True:
         profile["consent_sensitive"] = False
     return profile
 

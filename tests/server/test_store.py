@@ -277,6 +277,13 @@ def test_holds_tighten_and_never_loosen() -> None:
     assert apply_holds({"blocked": True}, {"blocked": False}) == {"blocked": True}
 
 
+@pytest.mark.parametrize("written", [1, 0, "true", "", [], None])
+def test_a_stored_hold_that_was_written_wrongly_still_holds(written: Any) -> None:
+    inline = {"blocked": False, "consent_sensitive": True}
+    held = apply_holds(inline, {"blocked": written, "consent_sensitive": written})
+    assert held == {"blocked": True, "consent_sensitive": False}
+
+
 def test_pseudonyms_differ_by_user_and_do_not_hold_the_id() -> None:
     names = {derive_pseudonym(user_id) for user_id in ("ana", "bo", "")}
     assert len(names) == 3
