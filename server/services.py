@@ -16,6 +16,8 @@ from server.pipeline import Pipeline
 
 BATCH_K_FACTOR = 10
 """A batch may want this many times k_max products in all."""
+BATCH_WHOLE_DOMAIN_COUNT_MAX = 16
+"""So many requests of a batch may count over the whole domain: each judges every product of it."""
 
 SERVICE_NAME = recommendation_pb2.DESCRIPTOR.services_by_name["RecommendationService"].full_name
 
@@ -56,18 +58,7 @@ class RecommendationService(recommendation_pb2_grpc.RecommendationServiceService
     ) -> recommendation_pb2.BatchRecommendResponse:
         """Answers BatchRecommend."""
         pipeline = self._ready()
-        count = len(request.requests)
-        if not 1 <= count <= self._batch_count_max:
-            raise InvalidArgumentError(
-                "requests", f"expected 1 to {self._batch_count_max} requests, got {count}"
-            )
-        # One small message must not ask for hours of work: 256 lists of 1,000 took 13 s of a core.
-        wanted_max = BATCH_K_FACTOR * self._limits.k_max
-        wanted = sum(max(single.k, 0) for single in request.requests)
-        if wanted > wanted_max:
-            raise InvalidArgumentError(
-                "requests", f"expected at most {wanted_max} products wanted (the sum of k), got {wanted}"
-            )
+        self._check_batch(request)
         queries: list[RecommendQuery | ServerError] = []
         for single in request.requests:
             try:
@@ -133,6 +124,27 @@ class RecommendationService(recommendation_pb2_grpc.RecommendationServiceService
             server_version=importlib.metadata.version("prudence"),
             cpu_time=render.render_duration(time.process_time()),
         )
+
+    def _check_batch(self, request: recommendation_pb2.BatchRecommendRequest) -> None:
+        """Bounds the work that one small message can ask for."""
+        count = len(request.requests)
+        if not 1 <= count <= self._batch_count_max:
+            raise InvalidArgumentError(
+                "requests", f"expected 1 to {self._batch_count_max} requests, got {count}"
+            )
+        # 256 lists of 1,000 took 13 s of a core.
+        wanted_max = BATCH_K_FACTOR * self._limits.k_max
+        wanted = sum(max(single.k, 0) for single in request.requests)
+        if wanted > wanted_max:
+            raise InvalidArgumentError(
+                "requests", f"expected at most {wanted_max} products wanted (the sum of k), got {wanted}"
+            )
+        counting = sum(single.count_whole_domain for single in request.requests)
+        if counting > BATCH_WHOLE_DOMAIN_COUNT_MAX:
+            raise InvalidArgumentError(
+                "requests",
+                f"expected at most {BATCH_WHOLE_DOMAIN_COUNT_MAX} with count_whole_domain, got {counting}",
+            )
 
     def _ready(self) -> Pipeline:
         if self._pipeline is None:

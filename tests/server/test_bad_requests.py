@@ -130,6 +130,16 @@ def test_a_batch_that_wants_too_much_in_all_is_refused(stub: Stub) -> None:
     assert_field(caught.value, "requests")
 
 
+def test_a_batch_that_counts_the_whole_domain_too_often_is_refused(stub: Stub) -> None:
+    requests = [recommend(to_user("a"), 1, count_whole_domain=True)] * 16
+    requests += [recommend(to_user("a"), 1)] * 16
+    stub.BatchRecommend(recommendation_pb2.BatchRecommendRequest(requests=requests))
+    requests.append(requests[0])
+    with pytest.raises(grpc.RpcError, match="count_whole_domain") as caught:
+        stub.BatchRecommend(recommendation_pb2.BatchRecommendRequest(requests=requests))
+    assert_field(caught.value, "requests")
+
+
 def test_a_product_to_start_from_that_is_unknown_is_not_found(stub: Stub) -> None:
     request = recommendation_pb2.SimilarProductsRequest(user=USER, product_id="nothing", k=3)
     with pytest.raises(grpc.RpcError) as caught:
