@@ -55,13 +55,13 @@ def _build(options: argparse.Namespace, out: Console) -> int:
             on_step=on_step,
         )
     out.print(f"sealed {bundle.path}", markup=False, soft_wrap=True)
-    out.print(_summary(bundle.manifest))
+    _print_manifest(bundle.manifest, out)
     return 0
 
 
 def _inspect(options: argparse.Namespace, out: Console) -> int:
     manifest = verify_bundle(_bundle_path(options.bundle))
-    out.print(_summary(manifest))
+    _print_manifest(manifest, out)
     files = Table("file", "bytes", "SHA-256", box=None)
     for name, entry in sorted(manifest.files.items()):
         files.add_row(name, f"{entry.size:,}", entry.sha256[:16])
@@ -90,8 +90,21 @@ def _bundle_path(path: Path) -> Path:
     return read_current(path) if (path / CURRENT).exists() else path
 
 
+def _print_manifest(manifest: Manifest, out: Console) -> None:
+    out.print(_summary(manifest))
+    parts = Table("index", "rows", "lists", "effort", "bytes", box=None)
+    for part in manifest.index:
+        rows = f"[{part.row_start}, {part.row_stop})"
+        parts.add_row(part.kind, rows, str(part.list_count), str(part.effort), f"{part.size:,}")
+    out.print(parts, markup=False)
+    recall = Table("domain", "rows", f"recall@{manifest.recall.get('k')}", box=None)
+    for found in manifest.recall.get("ranges", ()):
+        rows = f"[{found['row_start']}, {found['row_stop']})"
+        recall.add_row(found["domain"], rows, f"{found['recall']:.4f}")
+    out.print(recall)
+
+
 def _summary(manifest: Manifest) -> Table:
-    recall = manifest.recall.get("by_domain", {})
     assumed = manifest.source.get("assumed") or {}
     rows = {
         "bundle_version": manifest.bundle_version,
@@ -101,8 +114,6 @@ def _summary(manifest: Manifest) -> Table:
         "assumed values": sum(count for table in assumed.values() for count in table.values()),
         "model": f"{manifest.model}, embedding_dim {manifest.embedding_dim}, opset {manifest.opset}",
         "products": f"{manifest.product_count} ({manifest.learning_count} learning)",
-        "index": f"{manifest.index.kind}, {manifest.index.probe_count} of {manifest.index.list_count} lists",
-        "ANN recall@20": ", ".join(f"{domain} {value:.4f}" for domain, value in recall.items()),
         "score_scale": f"{manifest.score_scale:.6g}",
         "policy_hash": manifest.policy_hash[:16],
     }
@@ -120,7 +131,12 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("--products", type=Path, required=True, help="clean catalogue, Parquet")
     build.add_argument("--policy", type=Path, required=True, help="policy under which rows are ordered")
     build.add_argument("--out", type=Path, required=True, help="directory of all bundles")
-    build.add_argument("--index", choices=INDEX_KINDS, default="auto", help="FAISS index to build")
+    build.add_argument(
+        "--index",
+        choices=INDEX_KINDS,
+        default="auto",
+        help="FAISS index to build; nested has one part for each risk limit",
+    )
     build.add_argument("--version", help="bundle_version; by default time and content hash")
     for name, text in (("inspect", "print what a bundle holds"), ("verify", "prove every byte")):
         command = commands.add_parser(name, help=text)

@@ -8,7 +8,7 @@ are applied afterwards and the search grows. Whatever is found is a candidate on
 from __future__ import annotations
 
 import math
-import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -16,43 +16,62 @@ import faiss as faiss_module
 import numpy as np
 from numpy.typing import NDArray
 
-from index.errors import AnnDeviceError, AnnError, AnnFormatError, AnnQueryError
+from index.ann_index import AnnIndex, Part, require_finite
+from index.errors import AnnDeviceError, AnnFormatError, AnnQueryError
+from index.post_filter import Found, Marks, search_and_filter
+from index.tiers import IndexFile, IndexPart, divide_rows, is_small, is_whole
 
 faiss: Any = faiss_module  # Its type stubs lag the library and know no GPU.
 
 FAISS_VERSION = str(faiss_module.__version__)
 
-IndexKind = Literal["auto", "flat", "ivf_flat"]
+IndexKind = Literal["auto", "flat", "ivf_flat", "nested", "hnsw"]
 Device = Literal["cpu", "cuda"]
 
 INDEX_KINDS: tuple[str, ...] = get_args(IndexKind)
-IVF_ROW_COUNT_MIN = 256
-"""Fewest rows for which `auto` builds an inverted file."""
 
-GPU_K_MAX = 2048
-"""Most neighbours that faiss returns per query on a GPU (its own limit)."""
-
-_GPU_GROWTH = 4
 _ROWS_PER_LIST_MIN = 39  # faiss warns about fewer training points per centroid.
+_HNSW_NEIGHBOURS = 32
+_HNSW_BUILD_QUEUE = 80
+_HNSW_QUEUE_MAX = 1024
+
+_FLOAT_BYTES = 4
 
 
 @dataclass(frozen=True)
-class IndexShape:
-    """What an index holds: its faiss class, rows, dim, lists and lists probed per query (1 and 1 if flat)."""
+class DeviceMatrix:
+    """A float32 matrix in the memory of the GPU, its rows one after the other.
 
-    kind: str
+    Attributes:
+        pointer: address of the first value on the device.
+        count: rows.
+        dim: values of each.
+        owner: what frees the memory when it goes.
+    """
+
+    pointer: int
     count: int
     dim: int
-    list_count: int
-    probe_count: int
+    owner: object
 
 
-def build_index(vectors: NDArray[np.float32], kind: IndexKind = "auto") -> bytes:
+def build_index(
+    vectors: NDArray[np.float32],
+    kind: IndexKind = "auto",
+    *,
+    learning_count: int = 0,
+    tier_stops: Sequence[int] = (),
+) -> IndexFile:
     """Builds an inner-product index over vectors in row order.
+
+    Its efforts are the largest of use (all lists, or a queue of HNSW) until `index.tuning` lowers them.
 
     Args:
         vectors: float32 [n, dim], finite, n >= 1.
-        kind: "flat", "ivf_flat", or "auto": ivf_flat from IVF_ROW_COUNT_MIN rows up.
+        kind: "flat", "ivf_flat" and "hnsw" are one index over all rows; "nested" is one for each tier, an
+            inverted file or, if it is small, flat; "auto" is flat if all of it is small, else nested.
+        learning_count: rows of learning content, which come first.
+        tier_stops: one past the last row that each risk limit admits.
 
     Returns:
         the serialised index; the same input gives the same bytes.
@@ -62,208 +81,44 @@ def build_index(vectors: NDArray[np.float32], kind: IndexKind = "auto") -> bytes
     """
     if vectors.ndim != 2 or vectors.shape[0] == 0 or vectors.shape[1] == 0:
         raise AnnQueryError(f"vectors: shape {vectors.shape}; expected [n >= 1, dim >= 1]")
-    _require_finite(vectors, "vectors")
-    row_count, dim = vectors.shape
+    require_finite(vectors, "vectors")
+    count = len(vectors)
+    if kind == "auto":
+        kind = "flat" if is_small(count) else "nested"
+    ranges = divide_rows(count, learning_count, tier_stops) if kind == "nested" else [(0, count)]
+    built = [_build_part(vectors[start:stop], kind) for start, stop in ranges]
+    parts = tuple(
+        IndexPart(
+            kind=type(index).__name__,
+            row_start=start,
+            row_stop=stop,
+            list_count=_list_count_of(index),
+            effort=min(_effort_max(index), _HNSW_QUEUE_MAX) if kind == "hnsw" else _effort_max(index),
+            size=len(content),
+        )
+        for (start, stop), (index, content) in zip(ranges, built, strict=True)
+    )
+    return IndexFile(b"".join(content for _, content in built), parts)
+
+
+def _build_part(vectors: NDArray[np.float32], kind: IndexKind) -> tuple[Any, bytes]:
     content = np.ascontiguousarray(vectors, dtype=np.float32)
+    count, dim = content.shape
     # One thread, so that sums in the clustering are made in one order.
     faiss.omp_set_num_threads(1)
-    if kind == "ivf_flat" or (kind == "auto" and row_count >= IVF_ROW_COUNT_MIN):
+    if kind == "ivf_flat" or (kind == "nested" and not is_small(count)):
         index = faiss.IndexIVFFlat(
-            faiss.IndexFlatIP(dim), dim, _list_count_for(row_count), faiss.METRIC_INNER_PRODUCT
+            faiss.IndexFlatIP(dim), dim, _list_count_for(count), faiss.METRIC_INNER_PRODUCT
         )
         index.cp.min_points_per_centroid = 1
         index.train(content)
+    elif kind == "hnsw":
+        index = faiss.IndexHNSWFlat(dim, _HNSW_NEIGHBOURS, faiss.METRIC_INNER_PRODUCT)
+        index.hnsw.efConstruction = _HNSW_BUILD_QUEUE
     else:
         index = faiss.IndexFlatIP(dim)
     index.add(content)
-    return bytes(faiss.serialize_index(index).tobytes())
-
-
-def with_probe_count(content: bytes, probe_count: int) -> bytes:
-    """Returns an inverted file that probes `probe_count` lists per query; a flat index unchanged."""
-    index = _deserialise(content)
-    if not isinstance(index, faiss.IndexIVF):
-        return content
-    index.nprobe = probe_count
-    return bytes(faiss.serialize_index(index).tobytes())
-
-
-def describe_index(content: bytes) -> IndexShape:
-    """Describes a serialised index.
-
-    Raises:
-        AnnFormatError: it is not an inner-product index of faiss.
-    """
-    return _shape_of(_deserialise(content))
-
-
-def load_index(content: bytes, *, device: Device = "cpu", thread_count: int = 1) -> AnnIndex:
-    """Loads a serialised index on a device.
-
-    Raises:
-        AnnFormatError: it is not an inner-product index of faiss.
-        AnnDeviceError: the device is not there.
-    """
-    if device not in get_args(Device):
-        raise AnnDeviceError(f"device is {device!r}; expected one of {get_args(Device)}")
-    index = _deserialise(content)
-    shape = _shape_of(index)
-    if device == "cuda":
-        resources = _gpu_resources()
-        try:
-            on_gpu = faiss.index_cpu_to_gpu(resources, 0, index)
-        except RuntimeError as error:
-            raise AnnDeviceError(f"device cuda: faiss cannot move the index to the GPU: {error}") from error
-        return AnnIndex(on_gpu, shape, on_gpu=True, owner=resources, thread_count=thread_count)
-    return AnnIndex(index, shape, on_gpu=False, thread_count=thread_count)
-
-
-class AnnIndex:
-    """Searches some of the rows. One search runs at a time: a GPU index is not thread-safe."""
-
-    def __init__(
-        self,
-        index: Any,
-        shape: IndexShape,
-        *,
-        on_gpu: bool,
-        owner: object = None,
-        thread_count: int = 1,
-    ) -> None:
-        self._index = index
-        self._thread_count = thread_count
-        self._on_gpu = on_gpu
-        self._owner = owner  # GPU resources must outlive the index.
-        self._lock = threading.Lock()
-        self.kind: str = type(index).__name__
-        self.count = shape.count
-        self.dim = shape.dim
-        self.list_count = shape.list_count
-        self.probe_count = shape.probe_count
-
-    def search(
-        self,
-        queries: NDArray[np.float32],
-        candidate_count: int,
-        row_start: int,
-        row_stop: int,
-        bitmap: bytes | None = None,
-    ) -> NDArray[np.int64]:
-        """Finds candidates among the rows [row_start, row_stop), or those of them in a bitmap.
-
-        A range with no more than candidate_count rows is returned whole, in row order. Otherwise rows come
-        best first and may be fewer than asked for; the rest is -1.
-
-        Args:
-            queries: float32 [batch, dim], finite.
-            candidate_count: rows wanted per query, at least 1.
-            row_start: first row of the range.
-            row_stop: one past its last row.
-            bitmap: one bit for each row of the index, the first in the lowest bit; None for no limit.
-
-        Returns:
-            item rows, int64 [batch, candidate_count].
-
-        Raises:
-            AnnQueryError: the queries, the count, the range or the bitmap cannot be searched.
-        """
-        self._require_query(queries, candidate_count, row_start, row_stop)
-        bits = None if bitmap is None else self._read_bitmap(bitmap)  # [count / 8, rounded up]
-        found = np.full((queries.shape[0], candidate_count), -1, dtype=np.int64)  # [batch, candidate_count]
-        range_count = row_stop - row_start
-        if range_count <= candidate_count:
-            rows = np.arange(row_start, row_stop, dtype=np.int64)
-            rows = rows if bits is None else rows[_hold(bits, rows)]
-            found[:, : len(rows)] = rows
-            return found
-        content = np.ascontiguousarray(queries, dtype=np.float32)
-        with self._lock:
-            # OpenMP keeps this number per calling thread; a thread that never set it gets every core.
-            faiss.omp_set_num_threads(self._thread_count)
-            if self._on_gpu and (range_count < self.count or bits is not None):
-                self._search_filtered(content, found, row_start, row_stop, bits)
-            elif self._on_gpu:
-                reachable = min(candidate_count, GPU_K_MAX)
-                found[:, :reachable] = self._run(content, reachable)
-            else:
-                found[:] = self._search_selected(content, candidate_count, row_start, row_stop, bits)
-        return found
-
-    def _search_selected(
-        self,
-        queries: NDArray[np.float32],
-        candidate_count: int,
-        row_start: int,
-        row_stop: int,
-        bits: NDArray[np.uint8] | None,
-    ) -> NDArray[np.int64]:
-        selector = None if bits is None else faiss.IDSelectorBitmap(bits)
-        if row_stop - row_start < self.count:
-            in_range = faiss.IDSelectorRange(row_start, row_stop)
-            selector = in_range if selector is None else faiss.IDSelectorAnd(in_range, selector)
-        if isinstance(self._index, faiss.IndexIVF):
-            parameters = faiss.SearchParametersIVF(sel=selector, nprobe=self.probe_count)
-        else:
-            parameters = faiss.SearchParameters(sel=selector)
-        return self._run(queries, candidate_count, params=parameters)
-
-    def _search_filtered(
-        self,
-        queries: NDArray[np.float32],
-        found: NDArray[np.int64],
-        row_start: int,
-        row_stop: int,
-        bits: NDArray[np.uint8] | None,
-    ) -> None:
-        """Fills `found` by searching all rows and keeping what is asked for, with more until it is enough."""
-        wanted = found.shape[1]
-        limit = min(GPU_K_MAX, self.count)
-        reach = min(limit, wanted)
-        while True:
-            rows = self._run(queries, reach)  # [batch, reach]
-            inside = (rows >= row_start) & (rows < row_stop)
-            if bits is not None:
-                inside &= _hold(bits, rows)
-            if reach == limit or int(inside.sum(axis=1).min(initial=wanted)) >= wanted:
-                break
-            reach = min(limit, reach * _GPU_GROWTH)
-        for position in range(rows.shape[0]):
-            kept = rows[position][inside[position]][:wanted]
-            found[position, : len(kept)] = kept
-
-    def _run(self, queries: NDArray[np.float32], k: int, **options: Any) -> NDArray[np.int64]:
-        try:
-            rows: NDArray[np.int64] = self._index.search(queries, k, **options)[1]
-        except RuntimeError as error:
-            raise AnnError(f"{self.kind}: the search failed: {error}") from error
-        return rows
-
-    def _read_bitmap(self, bitmap: bytes) -> NDArray[np.uint8]:
-        expected = (self.count + 7) // 8
-        if len(bitmap) != expected:
-            raise AnnQueryError(
-                f"bitmap: {len(bitmap)} bytes; expected {expected} for the {self.count} rows of the index"
-            )
-        return np.frombuffer(bitmap, np.uint8)
-
-    def _require_query(
-        self, queries: NDArray[np.float32], candidate_count: int, row_start: int, row_stop: int
-    ) -> None:
-        if queries.ndim != 2 or queries.shape[1] != self.dim:
-            raise AnnQueryError(f"queries: shape {queries.shape}; expected [batch, {self.dim}]")
-        if candidate_count < 1:
-            raise AnnQueryError(f"candidate_count is {candidate_count}; expected at least 1")
-        if not 0 <= row_start <= row_stop <= self.count:
-            raise AnnQueryError(
-                f"rows [{row_start}, {row_stop}); expected 0 <= start <= stop <= {self.count}"
-            )
-        _require_finite(queries, "queries")
-
-
-def _hold(bits: NDArray[np.uint8], rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Tells for each row whether its bit is set; padding, row -1, gives anything."""
-    holds: NDArray[np.bool_] = (bits[rows >> 3] >> (rows & 7).astype(np.uint8)) & 1 == 1
-    return holds
+    return index, bytes(faiss.serialize_index(index).tobytes())
 
 
 def _list_count_for(row_count: int) -> int:
@@ -271,27 +126,212 @@ def _list_count_for(row_count: int) -> int:
     return max(1, min(math.isqrt(row_count), row_count // _ROWS_PER_LIST_MIN))
 
 
-def _deserialise(content: bytes) -> Any:
+def _list_count_of(index: Any) -> int:
+    return int(index.nlist) if isinstance(index, faiss.IndexIVF) else 1
+
+
+def _effort_max(index: Any) -> int:
+    """Returns the effort that looks at every row."""
+    return int(index.ntotal) if isinstance(index, faiss.IndexHNSW) else _list_count_of(index)
+
+
+def check_index(file: IndexFile, count: int, dim: int) -> None:
+    """Checks that an index is readable and holds each of `count` rows of `dim` values.
+
+    Raises:
+        AnnFormatError: it does not; the message names the part.
+    """
+    for index, part in zip(_read_parts(file), file.parts, strict=True):
+        if int(index.d) != dim:
+            raise AnnFormatError(f"{part.name}: dim is {index.d}; expected {dim}")
+    if not is_whole(file.parts, count):
+        names = [part.name for part in file.parts]
+        raise AnnFormatError(f"holds {names}; expected parts that together are rows [0, {count})")
+
+
+def load_index(file: IndexFile, *, device: Device = "cpu", thread_count: int = 1) -> AnnIndex:
+    """Loads an index on a device. On the CPU nothing is copied: its vectors stay where `file` has them.
+
+    Raises:
+        AnnFormatError: it is not an inner-product index of faiss.
+        AnnDeviceError: the device is not there.
+    """
+    if device not in get_args(Device):
+        raise AnnDeviceError(f"device is {device!r}; expected one of {get_args(Device)}")
+    indexes = _read_parts(file)
+    searches: list[Part] = []
+    if device == "cuda":
+        resources = _gpu_resources()
+        searches += [_GpuPart(index, resources) for index in indexes]
+    else:
+        searches += [
+            _CpuPart(index, part.effort, thread_count)
+            for index, part in zip(indexes, file.parts, strict=True)
+        ]
+    return AnnIndex(searches, file.parts, dim=int(indexes[0].d), owner=file.content)
+
+
+def search_matrix(matrix: DeviceMatrix) -> AnnIndex:
+    """Returns an exact search of a matrix on the GPU.
+
+    Raises:
+        AnnDeviceError: the device is not there.
+    """
+    whole = IndexPart(_GpuMatrix.kind, 0, matrix.count, 1, 1, matrix.count * matrix.dim * _FLOAT_BYTES)
+    return AnnIndex([_GpuMatrix(matrix, _gpu_resources())], [whole], dim=matrix.dim)
+
+
+class _CpuPart:
+    """Selects with faiss. The fewer rows are left, the more effort: else a rare one is in no list probed."""
+
+    def __init__(self, index: Any, effort: int, thread_count: int) -> None:
+        self._index = index
+        self._effort = effort
+        self._thread_count = thread_count
+        self._count = int(index.ntotal)
+        self.kind = type(index).__name__
+
+    def search(
+        self, queries: NDArray[np.float32], count: int, start: int, stop: int, marks: Marks | None
+    ) -> Found:
+        selector, left = None, self._count
+        if marks is not None:
+            selector = faiss.IDSelectorBitmap(np.packbits(marks, bitorder="little"))
+            left = int(np.count_nonzero(marks))
+        elif stop - start < self._count:
+            selector = faiss.IDSelectorRange(start, stop)
+            left = stop - start
+        # OpenMP keeps this number per calling thread; a thread that never set it gets every core.
+        faiss.omp_set_num_threads(self._thread_count)
+        effort = math.ceil(self._effort * self._count / max(left, 1))
+        return self._search_selected(queries, count, selector, min(effort, _effort_max(self._index)))
+
+    def _search_selected(self, queries: NDArray[np.float32], count: int, selector: Any, effort: int) -> Found:
+        index, parameters = self._index, faiss.SearchParameters(sel=selector)
+        if isinstance(index, faiss.IndexIVF):
+            parameters = faiss.SearchParametersIVF(sel=selector, nprobe=effort)
+        elif isinstance(index, faiss.IndexHNSW):
+            if effort * _HNSW_NEIGHBOURS < self._count:
+                parameters = faiss.SearchParametersHNSW(sel=selector, efSearch=effort)
+            else:
+                # Walking the graph would meet every row, so they are compared in their order.
+                index = index.storage
+        scores, rows = index.search(queries, count, params=parameters)
+        return scores, rows
+
+
+class _GpuPart:
+    """Never hands faiss a selector."""
+
+    def __init__(self, index: Any, resources: object) -> None:
+        self._resources = resources  # They must outlive the index.
+        try:
+            self._index = faiss.index_cpu_to_gpu(resources, 0, index)
+        except RuntimeError as error:
+            raise AnnDeviceError(f"device cuda: faiss cannot move the index to the GPU: {error}") from error
+        self.kind = type(self._index).__name__
+
+    def search(
+        self, queries: NDArray[np.float32], count: int, start: int, stop: int, marks: Marks | None
+    ) -> Found:
+        return search_and_filter(lambda reach: self._index.search(queries, reach), count, start, stop, marks)
+
+
+class _GpuMatrix:
+    """Compares with every row of a matrix on the device: a range of them is a pointer and a count."""
+
+    kind = "GpuMatrix"
+
+    def __init__(self, matrix: DeviceMatrix, resources: object) -> None:
+        self._matrix = matrix
+        self._resources = resources
+
+    def search(
+        self, queries: NDArray[np.float32], count: int, start: int, stop: int, marks: Marks | None
+    ) -> Found:
+        # Only the range itself is compared, so its rows are counted from its start.
+        marks = None if marks is None else marks[start:]
+        found = search_and_filter(
+            lambda reach: self._compare(queries, reach, start, stop), count, 0, stop - start, marks
+        )
+        return found[0], np.where(found[1] < 0, -1, found[1] + start)
+
+    def _compare(self, queries: NDArray[np.float32], count: int, start: int, stop: int) -> Found:
+        scores = np.empty((len(queries), count), np.float32)
+        rows = np.empty((len(queries), count), np.int64)
+        arguments = faiss.GpuDistanceParams()
+        arguments.metric = faiss.METRIC_INNER_PRODUCT
+        arguments.k = count
+        arguments.dims = self._matrix.dim
+        first = self._matrix.pointer + start * self._matrix.dim * _FLOAT_BYTES
+        arguments.vectors = faiss.cast_integer_to_void_ptr(first)
+        arguments.vectorType = faiss.DistanceDataType_F32
+        arguments.vectorsRowMajor = True
+        arguments.numVectors = stop - start
+        arguments.queries = faiss.swig_ptr(queries)
+        arguments.queryType = faiss.DistanceDataType_F32
+        arguments.queriesRowMajor = True
+        arguments.numQueries = len(queries)
+        arguments.outDistances = faiss.swig_ptr(scores)
+        arguments.outIndices = faiss.swig_ptr(rows)
+        arguments.outIndicesType = faiss.IndicesDataType_I64
+        arguments.device = 0
+        # The host's queries and answers make faiss wait for its stream, so both are complete.
+        faiss.bfKnn(self._resources, arguments)
+        return scores, rows
+
+
+def _read_parts(file: IndexFile) -> list[Any]:
+    """Reads every part without copying its vectors."""
+    content = np.frombuffer(file.content, dtype=np.uint8)
+    if not file.parts or sum(part.size for part in file.parts) != len(content):
+        sizes = [part.size for part in file.parts]
+        raise AnnFormatError(f"{len(content)} bytes; expected parts of {sizes}")
+    indexes, start = [], 0
+    for part in file.parts:
+        indexes.append(_read_part(content[start : start + part.size], part))
+        start += part.size
+    return indexes
+
+
+def _read_part(content: NDArray[np.uint8], part: IndexPart) -> Any:
+    reader = faiss.ZeroCopyIOReader(faiss.swig_ptr(content), len(content))
     try:
-        index = faiss.deserialize_index(np.frombuffer(content, dtype=np.uint8))
+        index = faiss.read_index(reader)
     except RuntimeError as error:
-        raise AnnFormatError(f"expected a faiss index of {len(content)} bytes: {error}") from error
-    if not isinstance(index, faiss.IndexFlat | faiss.IndexIVFFlat):
-        raise AnnFormatError(f"index is {type(index).__name__}; expected IndexFlatIP or IndexIVFFlat")
+        raise AnnFormatError(f"{part.name}: expected a faiss index of {part.size} bytes: {error}") from error
+    if not isinstance(index, faiss.IndexFlat | faiss.IndexIVFFlat | faiss.IndexHNSWFlat):
+        raise AnnFormatError(f"{part.name}: it is {type(index).__name__}, which is not supported")
     if index.metric_type != faiss.METRIC_INNER_PRODUCT:
-        raise AnnFormatError(f"index has metric {index.metric_type}; expected the inner product")
+        raise AnnFormatError(f"{part.name}: it has metric {index.metric_type}; expected the inner product")
+    if reader.rp_ != part.size:
+        raise AnnFormatError(f"{part.name}: it ends after {reader.rp_} of {part.size} bytes")
+    found = (type(index).__name__, int(index.ntotal), _list_count_of(index))
+    if found != (part.kind, part.count, part.list_count):
+        raise AnnFormatError(
+            f"{part.name}: it is {found}; expected {part.count} rows in {part.list_count} lists"
+        )
+    if not 1 <= part.effort <= _effort_max(index):
+        raise AnnFormatError(f"{part.name}: effort is {part.effort}; expected 1 to {_effort_max(index)}")
+    if isinstance(index, faiss.IndexIVF):
+        _check_lists(index, part)
+        index.nprobe = part.effort  # A GPU takes it from here.
     return index
 
 
-def _shape_of(index: Any) -> IndexShape:
-    inverted = isinstance(index, faiss.IndexIVF)
-    return IndexShape(
-        kind=type(index).__name__,
-        count=int(index.ntotal),
-        dim=int(index.d),
-        list_count=int(index.nlist) if inverted else 1,
-        probe_count=int(index.nprobe) if inverted else 1,
-    )
+def _check_lists(index: Any, part: IndexPart) -> None:
+    """Checks that the lists hold each row once."""
+    sizes = [index.invlists.list_size(position) for position in range(index.nlist)]
+    lists = [
+        faiss.rev_swig_ptr(index.invlists.get_ids(position), size)
+        for position, size in enumerate(sizes)
+        if size
+    ]
+    rows = np.sort(np.concatenate(lists)) if lists else np.empty(0, np.int64)
+    if not np.array_equal(rows, np.arange(part.count)):
+        raise AnnFormatError(
+            f"{part.name}: its lists hold {len(rows)} rows; expected each from 0 to {part.count - 1} once"
+        )
 
 
 def _gpu_resources() -> Any:
@@ -305,10 +345,3 @@ def _gpu_resources() -> Any:
             f"device cuda: faiss {faiss.__version__} finds {device_count} GPUs; expected one"
         )
     return faiss.StandardGpuResources()
-
-
-def _require_finite(values: NDArray[np.float32], name: str) -> None:
-    # faiss answers infinite queries with plausible ids.
-    if not np.isfinite(values).all():
-        bad = int(np.count_nonzero(~np.isfinite(values)))
-        raise AnnQueryError(f"{name}: {bad} of {values.size} values are NaN or infinite")

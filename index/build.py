@@ -20,15 +20,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from index.ann import FAISS_VERSION, IndexKind, describe_index
+from index.ann import FAISS_VERSION, IndexKind
 from index.bundle import Bundle, seal_bundle, write_current
 from index.contents import to_int8
 from index.errors import BuildInputError
 from index.export_input import ExportInput, read_export
 from index.features import Vocabulary
 from index.golden import GOLDEN, make_golden, write_golden
-from index.manifest import FORMAT_VERSION, IndexSummary, Manifest, require_version_name
-from index.products import count_learning, order_rows, read_products, table_of, write_products
+from index.manifest import FORMAT_VERSION, INDEX, Manifest, require_version_name
+from index.products import count_learning, find_tiers, order_rows, read_products, table_of, write_products
 from index.reference import INT16_LIMIT, count_saturated, quantise
 from index.tuning import CANDIDATE_COUNT, RECALL_K, RECALL_TARGET, TunedIndex, build_tuned
 from suitability.policy import Policy, load_policy
@@ -46,6 +46,7 @@ class _Catalogue:
     product_ids: tuple[str, ...]
     export_rows: NDArray[np.int64]  # [n]
     learning_count: int
+    tier_stops: tuple[int, ...]
 
 
 def build_bundle(
@@ -92,6 +93,7 @@ def build_bundle(
         users,
         kind=kind,
         learning_count=catalogue.learning_count,
+        tier_stops=catalogue.tier_stops,
     )
     on_step("golden")
     golden = make_golden(
@@ -104,7 +106,7 @@ def build_bundle(
     on_step("seal")
     draft = _draft_manifest(exported, catalogue, rules, tuned, create_time)
     files = _files(exported, catalogue, rules, draft, vectors)
-    files |= {"index.faiss": tuned.content, GOLDEN: write_golden(golden)}
+    files |= {INDEX: bytes(tuned.file.content), GOLDEN: write_golden(golden)}
     name = version if version is not None else _version_for(create_time, files)
     bundle = seal_bundle(bundles, dataclasses.replace(draft, bundle_version=name), files)
     write_current(bundles, name)
@@ -154,6 +156,7 @@ def _order_catalogue(exported: ExportInput, path: Path, policy: Policy) -> _Cata
         product_ids=product_ids,
         export_rows=np.array([export_row[product_id] for product_id in product_ids], dtype=np.int64),
         learning_count=count_learning(table.rows),
+        tier_stops=find_tiers([table.rows[position] for position in order], policy),
     )
 
 
@@ -161,7 +164,6 @@ def _draft_manifest(
     exported: ExportInput, catalogue: _Catalogue, policy: Policy, tuned: TunedIndex, create_time: datetime
 ) -> Manifest:
     """Returns the manifest but for its name and files."""
-    shape = describe_index(tuned.content)
     return Manifest(
         format_version=FORMAT_VERSION,
         bundle_version="draft",
@@ -177,7 +179,7 @@ def _draft_manifest(
         score_scale=exported.user_scale * exported.item_scale,
         int8_scale=exported.item_scale * _INT8_LIMIT / INT16_LIMIT,
         opset=exported.opset,
-        index=IndexSummary(shape.kind, shape.list_count, shape.probe_count),
+        index=tuned.file.parts,
         parity=exported.parity,
         quantisation=_quantisation(exported),
         recall={
@@ -185,7 +187,7 @@ def _draft_manifest(
             "candidate_count": CANDIDATE_COUNT,
             "target": RECALL_TARGET,
             "user_count": tuned.user_count,
-            "by_domain": tuned.recall,
+            "ranges": [dataclasses.asdict(found) for found in tuned.recall],
         },
         quality=exported.quality,
         policy_hash=policy.sha256,

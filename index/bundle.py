@@ -18,6 +18,7 @@ from index.errors import BundleError, BundleFormatError, BundleNotFoundError
 from index.files import (
     CURRENT,
     list_entries,
+    map_proven,
     open_directory,
     read_file,
     read_pointer,
@@ -26,6 +27,7 @@ from index.files import (
     write_pointer,
 )
 from index.manifest import (
+    INDEX,
     MANIFEST,
     MANIFEST_BYTES_MAX,
     FileEntry,
@@ -33,11 +35,12 @@ from index.manifest import (
     parse_manifest,
     require_version_name,
 )
+from index.tiers import IndexFile
 
 
 @dataclass(frozen=True)
 class Bundle(Contents):
-    """An open bundle. The vectors are read-only views of the proven bytes.
+    """An open bundle. The vectors are read-only views of proven copies.
 
     `policy` is the one under which the rows were ordered; the policy in force is server state.
     """
@@ -55,15 +58,16 @@ class Bundle(Contents):
         """Returns the number of learning products: rows [0, learning_count)."""
         return self.manifest.learning_count
 
-    def read_index(self) -> bytes:
-        """Reads the FAISS index for `index.ann.load_index`. Proves it again: its bytes are not kept.
+    def read_index(self) -> IndexFile:
+        """Maps the FAISS index for `index.ann.load_index`. Proves it again: its bytes are not kept.
+
+        It may be mapped, because it only proposes rows: they are scored and judged by what is copied.
 
         Raises:
             BundleError: the file is missing, a link, or differs from the manifest.
         """
-        entry = self.manifest.files["index.faiss"]
         with open_directory(self.path) as directory:
-            return read_proven(directory, "index.faiss", size=entry.size, sha256=entry.sha256)
+            return _map_index(directory, self.manifest)
 
 
 def open_bundle(path: Path) -> Bundle:
@@ -76,8 +80,8 @@ def open_bundle(path: Path) -> Bundle:
         BundleFormatError: the version or a file's content is not understood, or an entry is unexpected.
         BundleConsistencyError: the files do not fit together.
     """
-    manifest, files = _read_proven_files(path)
-    return _assemble(path, manifest, parse_contents(manifest, files))
+    manifest, files, index = _read_proven_files(path)
+    return _assemble(path, manifest, parse_contents(manifest, files, index))
 
 
 def verify_bundle(path: Path) -> Manifest:
@@ -120,7 +124,7 @@ def seal_bundle(bundles: Path, draft: Manifest, files: Mapping[str, bytes]) -> B
     }
     # Parsing the manifest's own bytes refuses here whatever opening would refuse.
     manifest = parse_manifest(dataclasses.replace(draft, files=entries).to_json())
-    contents = parse_contents(manifest, files)
+    contents = parse_contents(manifest, files, IndexFile(files[INDEX], manifest.index))
     target = bundles / manifest.bundle_version
     write_directory(target, {**files, MANIFEST: manifest.to_json()}, last=MANIFEST)
     return _assemble(target, manifest, contents)
@@ -157,7 +161,7 @@ def write_current(bundles: Path, bundle_version: str) -> None:
     write_pointer(bundles, bundle_version)
 
 
-def _read_proven_files(path: Path) -> tuple[Manifest, dict[str, bytes]]:
+def _read_proven_files(path: Path) -> tuple[Manifest, dict[str, bytes], IndexFile]:
     with open_directory(path) as directory:
         manifest = _read_manifest(directory)
         if path.name != manifest.bundle_version:
@@ -167,8 +171,14 @@ def _read_proven_files(path: Path) -> tuple[Manifest, dict[str, bytes]]:
         files = {
             name: read_proven(directory, name, size=entry.size, sha256=entry.sha256)
             for name, entry in manifest.files.items()
+            if name != INDEX
         }
-    return manifest, files
+        return manifest, files, _map_index(directory, manifest)
+
+
+def _map_index(directory: int, manifest: Manifest) -> IndexFile:
+    entry = manifest.files[INDEX]
+    return IndexFile(map_proven(directory, INDEX, size=entry.size, sha256=entry.sha256), manifest.index)
 
 
 def _read_manifest(directory: int) -> Manifest:

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from index.ann import describe_index
+from index.ann import check_index
 from index.errors import (
     AnnFormatError,
     BuildInputError,
@@ -25,8 +25,9 @@ from index.errors import (
 )
 from index.features import FeatureSpec, Vocabulary
 from index.golden import GOLDEN, Golden, read_golden
-from index.manifest import IndexSummary, Manifest, strict_json
+from index.manifest import INDEX, Manifest, strict_json
 from index.products import ProductTable, count_learning, order_rows, read_products, table_of
+from index.tiers import IndexFile
 from suitability.errors import PolicyError
 from suitability.policy import Policy, load_policy
 
@@ -56,12 +57,13 @@ class Contents:
     item_tower: bytes
 
 
-def parse_contents(manifest: Manifest, files: Mapping[str, bytes]) -> Contents:
+def parse_contents(manifest: Manifest, files: Mapping[str, bytes], index: IndexFile) -> Contents:
     """Parses every file and checks that they describe one catalogue under one policy.
 
     Args:
         manifest: the bundle's manifest.
         files: proven content by file name.
+        index: the proven FAISS index.
 
     Raises:
         BundleFormatError: a file is not what its name says.
@@ -95,7 +97,7 @@ def parse_contents(manifest: Manifest, files: Mapping[str, bytes]) -> Contents:
     _check_manifest(manifest, contents)
     _check_order(contents)
     _check_vectors(manifest, contents)
-    _check_index(manifest, files["index.faiss"])
+    _check_index(manifest, index)
     _check_golden(manifest, contents)
     return contents
 
@@ -195,20 +197,11 @@ def to_int8(item_vectors: NDArray[np.int16], item_scale: float, int8_scale: floa
     return rounded
 
 
-def _check_index(manifest: Manifest, content: bytes) -> None:
+def _check_index(manifest: Manifest, index: IndexFile) -> None:
     try:
-        shape = describe_index(content)
+        check_index(index, count=manifest.product_count, dim=manifest.embedding_dim)
     except AnnFormatError as error:
-        raise BundleFormatError("index.faiss", str(error)) from error
-    if (shape.count, shape.dim) != (manifest.product_count, manifest.embedding_dim):
-        raise BundleConsistencyError(
-            "index.faiss",
-            f"holds {shape.count} rows of dim {shape.dim}; the manifest says {manifest.product_count} of "
-            f"{manifest.embedding_dim}",
-        )
-    summary = IndexSummary(shape.kind, shape.list_count, shape.probe_count)
-    if summary != manifest.index:
-        raise BundleConsistencyError("index.faiss", f"is {summary}; the manifest says {manifest.index}")
+        raise BundleFormatError(INDEX, str(error)) from error
 
 
 def _check_golden(manifest: Manifest, contents: Contents) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import mmap
 import os
 import shutil
 import stat
@@ -73,7 +74,7 @@ def read_file(directory: int, name: str, *, size_max: int) -> bytes:
 def read_proven(directory: int, name: str, *, size: int, sha256: str) -> bytes:
     """Reads one file whose size and SHA-256 are known, and proves both before handing out the bytes.
 
-    The bytes are a copy: a mapped file could still change after it was proven.
+    The bytes are a copy, which nothing can change after it was proven.
 
     Args:
         directory: descriptor of the bundle.
@@ -90,9 +91,33 @@ def read_proven(directory: int, name: str, *, size: int, sha256: str) -> bytes:
         if found_size != size:
             raise BundleChecksumError(name, f"{found_size} bytes; the manifest says {size}")
         content = _read(descriptor, size)
-    digest = hashlib.sha256(content).hexdigest()
-    if digest != sha256:
-        raise BundleChecksumError(name, f"SHA-256 is {digest}; the manifest says {sha256}")
+    _require_digest(name, content, sha256)
+    return content
+
+
+def map_proven(directory: int, name: str, *, size: int, sha256: str) -> mmap.mmap:
+    """Maps one file whose size and SHA-256 are known, so that processes share its memory; proves both first.
+
+    What is hashed is the mapping itself, so a name that is replaced meanwhile changes nothing. Whoever writes
+    into the file itself still changes it, so only what cannot decide anything is mapped, and nothing may
+    write into a sealed bundle: reading a file that was shortened ends the process (SIGBUS).
+
+    Args:
+        directory: descriptor of the bundle.
+        name: file name.
+        size: expected size in bytes, at least 1.
+        sha256: expected digest, lower-case hexadecimal.
+
+    Raises:
+        BundleNotFoundError: it is missing.
+        BundleLinkError: it is a link, has a second name, or is not a plain file.
+        BundleChecksumError: size or digest differ.
+    """
+    with _open_file(directory, name) as (descriptor, found_size):
+        if found_size != size:
+            raise BundleChecksumError(name, f"{found_size} bytes; the manifest says {size}")
+        content = mmap.mmap(descriptor, size, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ)
+    _require_digest(name, content, sha256)
     return content
 
 
@@ -188,6 +213,12 @@ def _open_file(directory: int, name: str) -> Iterator[tuple[int, int]]:
         yield descriptor, status.st_size
     finally:
         os.close(descriptor)
+
+
+def _require_digest(name: str, content: bytes | mmap.mmap, sha256: str) -> None:
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != sha256:
+        raise BundleChecksumError(name, f"SHA-256 is {digest}; the manifest says {sha256}")
 
 
 def _read(descriptor: int, size_max: int) -> bytes:

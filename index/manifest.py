@@ -15,13 +15,16 @@ from typing import Any
 
 from index.errors import BundleChecksumError, BundleFormatError
 from index.files import CURRENT
+from index.tiers import IndexPart
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST = "manifest.json"
+INDEX = "index.faiss"
 DIGEST = "manifest_sha256"
 MANIFEST_BYTES_MAX = 1 << 20
 
 PRODUCT_COUNT_MAX = 10_000_000
+INDEX_PART_COUNT_MAX = 16
 EMBEDDING_DIM_MAX = 4096
 
 _MEBIBYTE = 1 << 20
@@ -31,7 +34,7 @@ FILE_BYTES_MAX: Mapping[str, int] = MappingProxyType(
         "item_tower.onnx": 2048 * _MEBIBYTE,
         "item_vectors.int16.npy": 16384 * _MEBIBYTE,
         "item_vectors.int8.npy": 8192 * _MEBIBYTE,
-        "index.faiss": 65536 * _MEBIBYTE,
+        INDEX: 65536 * _MEBIBYTE,
         "products.parquet": 8192 * _MEBIBYTE,
         "features.json": 64 * _MEBIBYTE,
         "vocabulary.json": 2048 * _MEBIBYTE,
@@ -55,15 +58,6 @@ class FileEntry:
 
 
 @dataclass(frozen=True)
-class IndexSummary:
-    """What `index.faiss` holds: its FAISS class, number of lists, and lists probed per query."""
-
-    kind: str
-    list_count: int
-    probe_count: int
-
-
-@dataclass(frozen=True)
 class Manifest:
     """Describes a bundle. Scales are integer steps per unit; a wire score / score_scale is a model score."""
 
@@ -81,7 +75,7 @@ class Manifest:
     score_scale: float
     int8_scale: float
     opset: int
-    index: IndexSummary
+    index: tuple[IndexPart, ...]
     parity: Mapping[str, Any]
     quantisation: Mapping[str, Any]
     recall: Mapping[str, Any]
@@ -96,7 +90,7 @@ class Manifest:
         """Returns the manifest as UTF-8 JSON with sorted keys, and the SHA-256 of the rest under DIGEST."""
         body = {
             **{field.name: getattr(self, field.name) for field in dataclasses.fields(self)},
-            "index": dataclasses.asdict(self.index),
+            "index": [dataclasses.asdict(part) for part in self.index],
             "files": {name: dataclasses.asdict(entry) for name, entry in self.files.items()},
         }
         return seal_json(body)
@@ -118,7 +112,8 @@ def parse_manifest(content: bytes) -> Manifest:
     body = strict_json(content, MANIFEST)
     version = body.get("format_version")
     # True and 1.0 equal 1 in Python, and are no version.
-    _require("format_version", type(version) is int and version == FORMAT_VERSION, body, f"{FORMAT_VERSION}")
+    current = type(version) is int and version == FORMAT_VERSION
+    _require("format_version", current, body, f"{FORMAT_VERSION}; build the bundle again from its export")
     expected = {field.name for field in dataclasses.fields(Manifest)} | {DIGEST}
     if body.keys() != expected:
         raise BundleFormatError(MANIFEST, f"missing or unknown keys {sorted(body.keys() ^ expected)}")
@@ -210,15 +205,27 @@ def _check_numbers(body: Mapping[str, Any]) -> None:
         _require(field, sound, body, "a positive finite number")
 
 
-def _parse_index(value: object) -> IndexSummary:
-    match value:
-        case {"kind": str(kind), "list_count": list_count, "probe_count": probe_count, **rest} if (
-            not rest
-            and _is_count(list_count, 1, PRODUCT_COUNT_MAX)
-            and _is_count(probe_count, 1, PRODUCT_COUNT_MAX)
+def _parse_index(value: object) -> tuple[IndexPart, ...]:
+    if not isinstance(value, list) or not 1 <= len(value) <= INDEX_PART_COUNT_MAX:
+        raise BundleFormatError(
+            MANIFEST, f"index is {value!r:.120}; expected a list of 1 to {INDEX_PART_COUNT_MAX} parts"
+        )
+    return tuple(_parse_part(position, part) for position, part in enumerate(value))
+
+
+def _parse_part(position: int, value: object) -> IndexPart:
+    names = {field.name for field in dataclasses.fields(IndexPart)}
+    if isinstance(value, dict) and value.keys() == names and isinstance(value["kind"], str):
+        part = IndexPart(**value)
+        counts = (part.row_stop, part.list_count, part.effort)
+        if (
+            _is_count(part.row_start, 0, PRODUCT_COUNT_MAX)
+            and all(_is_count(count, 1, PRODUCT_COUNT_MAX) for count in counts)
+            and part.row_start < part.row_stop
+            and _is_count(part.size, 1, FILE_BYTES_MAX[INDEX])
         ):
-            return IndexSummary(kind, list_count, probe_count)
-    raise BundleFormatError(MANIFEST, f"index is {value!r:.200}; expected kind, list_count and probe_count")
+            return part
+    raise BundleFormatError(MANIFEST, f"index[{position}] is {value!r:.200}; expected {sorted(names)}")
 
 
 def _parse_files(value: object) -> Mapping[str, FileEntry]:

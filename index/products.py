@@ -6,6 +6,7 @@ effective risk score (unknown last), then id. "Risk score at most L" is then a p
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -15,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from index.errors import BuildInputError
-from suitability.policy import Policy
+from suitability.policy import Policy, policy_values
 from suitability.ratings import effective_risk_score, is_learning, is_rated
 from suitability.records import PRODUCT_FIELDS, RISK_SCORE_MAX, Kind
 
@@ -103,6 +104,18 @@ def order_rows(rows: Sequence[Mapping[str, Any]], policy: Policy) -> list[int]:
 def count_learning(rows: Sequence[Mapping[str, Any]]) -> int:
     """Counts the learning products, which are the first rows of a bundle."""
     return sum(is_learning(row) for row in rows)
+
+
+def find_tiers(rows: Sequence[Mapping[str, Any]], policy: Policy) -> tuple[int, ...]:
+    """Returns for each distinct risk limit of a policy, in ascending order, one past the last row it admits.
+
+    Args:
+        rows: the catalogue in bundle order under that policy.
+        policy: the policy.
+    """
+    limits = sorted(set(policy_values(policy)["risk_score"]["limit_by_level"].values()))
+    keys = [_row_key(row, policy)[:2] for row in rows]
+    return tuple(bisect_right(keys, (2, limit)) for limit in limits)
 
 
 def write_products(table: pa.Table, order: Sequence[int]) -> bytes:

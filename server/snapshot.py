@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from index import ann, reference
+from index.ann_index import AnnIndex
 from index.bundle import Bundle, open_bundle, read_current
 from index.errors import AnnDeviceError, IndexPackageError
 from index.golden import VECTOR_TOLERANCE, GoldenRequest
@@ -165,9 +166,7 @@ def _check_ranking(snapshot: Snapshot, position: int, request: GoldenRequest) ->
         raise SnapshotError(f"golden request {position}: the ranking differs from the recorded one")
 
 
-def _open_bundle(
-    bundles: Path, device: Literal["cpu", "cuda"], thread_count: int
-) -> tuple[Bundle, ann.AnnIndex]:
+def _open_bundle(bundles: Path, device: Literal["cpu", "cuda"], thread_count: int) -> tuple[Bundle, AnnIndex]:
     try:
         bundle = open_bundle(read_current(bundles))
         return bundle, ann.load_index(bundle.read_index(), device=device, thread_count=thread_count)

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from benchmarks.errors import BenchmarkInputError
 from benchmarks.evaluate.bundle_scorer import USER_VECTOR, open_tower
-from index.ann import AnnIndex, load_index
+from index.ann import load_index
+from index.ann_index import AnnIndex
 from index.bundle import Bundle
 from index.errors import AnnDeviceError
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import ctypes
+import dataclasses
+from types import SimpleNamespace
 from typing import Any
 
 import faiss
 import numpy as np
 import pytest
 
-from index import ann
+from index import ann, tiers
+from index.ann_index import AnnIndex
 from index.errors import AnnDeviceError, AnnError, AnnFormatError, AnnQueryError
+from index.post_filter import GPU_K_MAX, Found
+from index.tiers import IndexFile, IndexPart
 
 DIM = 7
 
@@ -27,13 +33,42 @@ class GpuIndexIVFFlat:
         return found
 
 
+def compare_on_gpu(_resources: object, arguments: Any) -> None:
+    """Imitates faiss.bfKnn, with the host's memory for the device's."""
+    if arguments.k > 2048:
+        raise RuntimeError("GPU index only supports k <= 2048")
+
+    def view(pointer: Any, kind: Any, *shape: int) -> np.ndarray:
+        return np.ctypeslib.as_array((kind * int(np.prod(shape))).from_address(int(pointer))).reshape(shape)
+
+    vectors = view(arguments.vectors, ctypes.c_float, arguments.numVectors, arguments.dims)
+    queries = view(arguments.queries, ctypes.c_float, arguments.numQueries, arguments.dims)
+    exact = faiss.IndexFlatIP(arguments.dims)
+    exact.add(vectors)
+    scores, rows = exact.search(queries, arguments.k)
+    view(arguments.outDistances, ctypes.c_float, *scores.shape)[:] = scores
+    view(arguments.outIndices, ctypes.c_int64, *rows.shape)[:] = rows
+
+
 @pytest.fixture
 def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(faiss, "StandardGpuResources", object, raising=False)
-    monkeypatch.setattr(faiss, "get_num_gpus", lambda: 1)
-    monkeypatch.setattr(
-        faiss, "index_cpu_to_gpu", lambda _owner, _device, index: GpuIndexIVFFlat(index), raising=False
-    )
+    stand_ins = {
+        "StandardGpuResources": object,
+        "get_num_gpus": lambda: 1,
+        "index_cpu_to_gpu": lambda _owner, _device, index: GpuIndexIVFFlat(index),
+        "GpuDistanceParams": SimpleNamespace,
+        "DistanceDataType_F32": 1,
+        "IndicesDataType_I64": 0,
+        "bfKnn": compare_on_gpu,
+    }
+    for name, stand_in in stand_ins.items():
+        monkeypatch.setattr(faiss, name, stand_in, raising=False)
+
+
+@pytest.fixture
+def small_is_64(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets tests see inverted files of few rows."""
+    monkeypatch.setattr(tiers, "FLAT_ROW_COUNT_MAX", 64)
 
 
 def _vectors(count: int, seed: int = 11) -> np.ndarray:
@@ -45,15 +80,16 @@ def _exact(vectors: np.ndarray, queries: np.ndarray, k: int, start: int, stop: i
     return start + np.argsort(-scores, axis=1)[:, :k]
 
 
-def _probing_all(vectors: np.ndarray) -> bytes:
-    content = ann.build_index(vectors, "ivf_flat")
-    return ann.with_probe_count(content, ann.describe_index(content).list_count)
+def _nested(vectors: np.ndarray) -> IndexFile:
+    tenth = len(vectors) // 10
+    stops = (tenth, 3 * tenth, 3 * tenth, 8 * tenth)
+    return ann.build_index(vectors, "nested", learning_count=tenth, tier_stops=stops)
 
 
 class RangeSearch:
     """What every loaded index must do; `load` says how it is loaded."""
 
-    def load(self, vectors: np.ndarray) -> ann.AnnIndex:
+    def load(self, vectors: np.ndarray) -> AnnIndex:
         raise NotImplementedError
 
     @pytest.mark.parametrize("rows", [(0, 1000), (0, 313), (600, 1000), (500, 541)])
@@ -73,6 +109,7 @@ class RangeSearch:
         exact = _exact(vectors, queries, 1003, *rows)
         for got, order in zip(found, exact, strict=True):
             best = order[marked[order]][:31]
+            best = best if len(best) == 31 else np.sort(best)  # All of them are returned in row order.
             np.testing.assert_array_equal(got[: len(best)], best)
             assert (got[len(best) :] == -1).all()
 
@@ -123,36 +160,68 @@ class RangeSearch:
 
 
 class TestFlat(RangeSearch):
-    def load(self, vectors: np.ndarray) -> ann.AnnIndex:
+    def load(self, vectors: np.ndarray) -> AnnIndex:
         index = ann.load_index(ann.build_index(vectors, "flat"))
         assert index.kind == "IndexFlatIP"
         return index
 
 
 class TestIvfFlat(RangeSearch):
-    def load(self, vectors: np.ndarray) -> ann.AnnIndex:
-        index = ann.load_index(_probing_all(vectors))
+    def load(self, vectors: np.ndarray) -> AnnIndex:
+        index = ann.load_index(ann.build_index(vectors, "ivf_flat"))
         assert index.kind == "IndexIVFFlat"
+        return index
+
+
+class TestHnsw(RangeSearch):
+    def load(self, vectors: np.ndarray) -> AnnIndex:
+        index = ann.load_index(ann.build_index(vectors, "hnsw"))
+        assert index.kind == "IndexHNSWFlat"
+        return index
+
+
+@pytest.mark.usefixtures("small_is_64")
+class TestNested(RangeSearch):
+    def load(self, vectors: np.ndarray) -> AnnIndex:
+        index = ann.load_index(_nested(vectors))
+        assert index.kind == "nested IndexIVFFlat"
         return index
 
 
 @pytest.mark.usefixtures("gpu")
 class TestGpu(RangeSearch):
-    def load(self, vectors: np.ndarray) -> ann.AnnIndex:
-        index = ann.load_index(_probing_all(vectors), device="cuda")
+    def load(self, vectors: np.ndarray) -> AnnIndex:
+        index = ann.load_index(ann.build_index(vectors, "ivf_flat"), device="cuda")
         assert index.kind == "GpuIndexIVFFlat"
+        return index
+
+
+@pytest.mark.usefixtures("gpu", "small_is_64")
+class TestNestedGpu(RangeSearch):
+    def load(self, vectors: np.ndarray) -> AnnIndex:
+        index = ann.load_index(_nested(vectors), device="cuda")
+        assert index.kind == "nested GpuIndexIVFFlat"
+        return index
+
+
+@pytest.mark.usefixtures("gpu")
+class TestGpuMatrix(RangeSearch):
+    def load(self, vectors: np.ndarray) -> AnnIndex:
+        matrix = ann.DeviceMatrix(vectors.ctypes.data, len(vectors), vectors.shape[1], owner=vectors)
+        index = ann.search_matrix(matrix)
+        assert index.kind == "GpuMatrix"
         return index
 
 
 @pytest.mark.usefixtures("gpu")
 def test_more_candidates_than_a_gpu_returns_are_padded() -> None:
     vectors = _vectors(2500)
-    index = ann.load_index(_probing_all(vectors), device="cuda")
+    index = ann.load_index(ann.build_index(vectors, "ivf_flat"), device="cuda")
     for stop in (2500, 2400):
         found = index.search(_vectors(1), 2300, 0, stop)
         assert found.shape == (1, 2300)
         kept = found[0][found[0] >= 0]
-        assert ann.GPU_K_MAX * 0.9 < len(kept) <= ann.GPU_K_MAX
+        assert GPU_K_MAX * 0.9 < len(kept) <= GPU_K_MAX
         assert len(set(kept.tolist())) == len(kept)
         assert (found[0][len(kept) :] == -1).all()
 
@@ -187,17 +256,34 @@ def test_an_unknown_device_is_refused() -> None:
 
 def test_a_failing_search_is_ours() -> None:
     class Broken:
-        def search(self, _queries: np.ndarray, _k: int, **_options: object) -> None:
+        kind = "Broken"
+
+        def search(self, *_arguments: object) -> Found:
             raise RuntimeError("a device-side fault")
 
-    index = ann.AnnIndex(Broken(), ann.IndexShape("Broken", 9, DIM, 1, 1), on_gpu=False)
-    with pytest.raises(AnnError, match="the search failed: a device-side fault"):
+    index = AnnIndex([Broken()], [IndexPart("Broken", 0, 9, 1, 1, 1)], dim=DIM)
+    with pytest.raises(AnnError, match="Broken: the search failed: a device-side fault"):
         index.search(_vectors(1), 2, 0, 9)
 
 
-@pytest.mark.parametrize(("count", "kind"), [(1, "IndexFlatIP"), (255, "IndexFlatIP"), (256, "IndexIVFFlat")])
-def test_auto_builds_an_inverted_file_from_256_rows(count: int, kind: str) -> None:
-    assert ann.describe_index(ann.build_index(_vectors(count))).kind == kind
+@pytest.mark.usefixtures("small_is_64")
+@pytest.mark.parametrize(
+    ("count", "kinds"), [(1, ["IndexFlatIP"]), (64, ["IndexFlatIP"]), (65, ["IndexIVFFlat"])]
+)
+def test_auto_builds_inverted_files_only_for_many_rows(count: int, kinds: list[str]) -> None:
+    assert [part.kind for part in ann.build_index(_vectors(count)).parts] == kinds
+
+
+def test_a_row_outside_of_the_range_is_never_returned() -> None:
+    class Damaged:
+        kind = "Damaged"
+
+        def search(self, queries: np.ndarray, count: int, *_range: object) -> Found:
+            rows = np.array([[7, -5, 3, 2**40]])
+            return np.ones((1, count), np.float32), rows
+
+    index = AnnIndex([Damaged()], [IndexPart("Damaged", 0, 9, 1, 1, 1)], dim=DIM)
+    assert index.search(_vectors(1), 4, 0, 6).tolist() == [[-1, -1, 3, -1]]
 
 
 def test_building_twice_gives_the_same_bytes() -> None:
@@ -216,11 +302,6 @@ def test_identical_vectors_can_be_indexed() -> None:
     assert index.count == 400
 
 
-def test_the_probe_count_is_kept_in_the_bytes() -> None:
-    content = ann.with_probe_count(ann.build_index(_vectors(1000), "ivf_flat"), 3)
-    assert ann.load_index(content).probe_count == 3
-
-
 @pytest.mark.parametrize(
     "vectors", [np.zeros((0, DIM), np.float32), np.zeros((3, 0), np.float32), np.zeros(3)]
 )
@@ -229,13 +310,57 @@ def test_nothing_to_index_is_refused(vectors: np.ndarray) -> None:
         ann.build_index(vectors)
 
 
+def _wrap(index: Any, **changes: Any) -> IndexFile:
+    content = faiss.serialize_index(index).tobytes()
+    part = IndexPart(type(index).__name__, 0, int(index.ntotal), 1, 1, len(content))
+    return IndexFile(content, (dataclasses.replace(part, **changes),))
+
+
+def _flat(count: int) -> Any:
+    index = faiss.IndexFlatIP(DIM)
+    index.add(_vectors(count))
+    return index
+
+
 def test_bytes_that_are_no_index_are_refused() -> None:
-    with pytest.raises(AnnFormatError, match="expected a faiss index"):
-        ann.load_index(b"\0" * 64)
+    part = IndexPart("IndexFlatIP", 0, 5, 1, 1, 64)
+    with pytest.raises(AnnFormatError, match=r"IndexFlatIP of rows \[0, 5\): expected a faiss index of 64"):
+        ann.load_index(IndexFile(b"\0" * 64, (part,)))
 
 
-def test_an_index_of_another_kind_or_metric_is_refused() -> None:
-    with pytest.raises(AnnFormatError, match="expected the inner product"):
-        ann.load_index(faiss.serialize_index(faiss.IndexFlatL2(DIM)).tobytes())
-    with pytest.raises(AnnFormatError, match="index is IndexHNSWFlat"):
-        ann.load_index(faiss.serialize_index(faiss.IndexHNSWFlat(DIM, 4)).tobytes())
+@pytest.mark.parametrize(
+    ("index", "changes", "message"),
+    [
+        (faiss.IndexFlatL2(DIM), {}, "it has metric 1; expected the inner product"),
+        (faiss.IndexLSH(DIM, 8), {}, "it is IndexLSH, which is not supported"),
+        (_flat(5), {"row_stop": 6}, "expected 6 rows in 1 lists"),
+        (_flat(5), {"kind": "IndexIVFFlat"}, r"it is \('IndexFlatIP', 5, 1\)"),
+        (_flat(5), {"list_count": 2}, "expected 5 rows in 2 lists"),
+        (_flat(5), {"effort": 2}, "effort is 2; expected 1 to 1"),
+        (_flat(5), {"effort": 0}, "effort is 0; expected 1 to 1"),
+        (_flat(5), {"size": 9}, r"expected parts of \[9\]"),
+    ],
+)
+def test_a_part_that_is_not_what_is_said_is_refused(
+    index: Any, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(AnnFormatError, match=message):
+        ann.load_index(_wrap(index, **changes))
+
+
+@pytest.mark.parametrize("rows", [[0, 1, 2, 3, 3], [0, 1, 2, 3, 5], [-1, 0, 1, 2, 3]])
+def test_lists_without_each_row_once_are_refused(rows: list[int]) -> None:
+    index = faiss.IndexIVFFlat(faiss.IndexFlatIP(DIM), DIM, 1, faiss.METRIC_INNER_PRODUCT)
+    index.cp.min_points_per_centroid = 1
+    index.train(_vectors(5))
+    index.add_with_ids(_vectors(5), np.array(rows, np.int64))
+    with pytest.raises(AnnFormatError, match="its lists hold 5 rows; expected each from 0 to 4 once"):
+        ann.load_index(_wrap(index))
+
+
+def test_parts_without_all_rows_or_of_another_dim_are_refused() -> None:
+    ann.check_index(_wrap(_flat(5)), 5, DIM)
+    with pytest.raises(AnnFormatError, match=r"expected parts that together are rows \[0, 6\)"):
+        ann.check_index(_wrap(_flat(5)), 6, DIM)
+    with pytest.raises(AnnFormatError, match=f"dim is {DIM}; expected 9"):
+        ann.check_index(_wrap(_flat(5)), 5, 9)

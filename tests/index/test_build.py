@@ -94,12 +94,16 @@ def test_golden_inputs_keep_every_bit(tiny_bundle: Bundle, make_export: Any, tmp
 def test_a_large_catalogue_gets_an_inverted_file_with_measured_recall(
     make_export: Callable[..., Any], tmp_path: Path
 ) -> None:
-    rows = [{"id": f"c{number:04}", "family": "COURSE"} for number in range(1500)]
+    rows = [{"id": f"c{number:04}", "family": "COURSE"} for number in range(4001)]
     manifest = _build(make_export(tmp_path, rows=rows), tmp_path / "bundles").manifest
-    assert manifest.index.kind == "IndexIVFFlat"
-    assert manifest.recall["by_domain"].keys() == {"both", "learning"}
-    assert min(manifest.recall["by_domain"].values()) >= 0.99
-    assert 1 <= manifest.index.probe_count <= manifest.index.list_count == 38
+    (part,) = manifest.index
+    assert (part.kind, part.row_start, part.row_stop, part.list_count) == ("IndexIVFFlat", 0, 4001, 63)
+    assert 1 <= part.effort < 63
+    assert [(found["domain"], found["row_stop"]) for found in manifest.recall["ranges"]] == [
+        ("learning", 4001),
+        ("both", 4001),
+    ]
+    assert min(found["recall"] for found in manifest.recall["ranges"]) >= 0.99
 
 
 def test_one_product_is_enough(make_export: Callable[..., Any], tmp_path: Path) -> None:

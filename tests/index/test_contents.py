@@ -26,7 +26,7 @@ FILES = tuple(FILE_BYTES_MAX)
     ("name", "content", "message"),
     [
         ("products.parquet", b"PAR1", "expected a Parquet table"),
-        ("index.faiss", b"nonsense", "expected a faiss index"),
+        ("index.faiss", b"nonsense", "8 bytes; expected parts of"),
         ("features.json", b"{}", "format_version"),
         ("vocabulary.json", b"{}", "format_version"),
         ("policy.json", b"{}", "policy.json"),
@@ -110,7 +110,6 @@ def test_int8_vectors_that_differ_from_the_int16_ones_are_refused(copy: Any, npy
         ({"score_scale": 1.0}, "score_scale is 1.0"),
         ({"user_scale": 1e200, "item_scale": 1e200}, "score_scale is"),
         ({"embedding_dim": 9}, "item_vectors"),
-        ({"index": {"kind": "IndexIVFFlat", "list_count": 1, "probe_count": 1}}, "index.faiss: is"),
     ],
 )
 def test_a_manifest_that_does_not_fit_its_files_is_refused(
@@ -118,6 +117,23 @@ def test_a_manifest_that_does_not_fit_its_files_is_refused(
 ) -> None:
     copy.edit_manifest(lambda body: body.update(change))
     with pytest.raises(BundleError, match=message):
+        open_bundle(copy.path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"kind": "IndexIVFFlat"}, r"index\.faiss: IndexIVFFlat of rows \[0, 60\): it is"),
+        ({"row_stop": 61}, "expected 61 rows"),
+        ({"row_start": 1, "row_stop": 61}, r"expected parts that together are rows \[0, 60\)"),
+        ({"size": 7}, r"expected parts of \[7\]"),
+    ],
+)
+def test_an_index_that_is_not_what_the_manifest_says_is_refused(
+    copy: Any, change: dict[str, Any], message: str
+) -> None:
+    copy.edit_manifest(lambda body: body["index"][0].update(change))
+    with pytest.raises(BundleFormatError, match=message):
         open_bundle(copy.path)
 
 

@@ -17,6 +17,7 @@ from index.errors import (
 from index.manifest import FILE_BYTES_MAX, MANIFEST
 
 FILES = tuple(FILE_BYTES_MAX)
+PART = {"kind": "IndexFlatIP", "row_start": 0, "row_stop": 60, "list_count": 1, "effort": 1, "size": 9}
 
 
 @pytest.mark.usefixtures("no_parser")
@@ -30,10 +31,10 @@ def test_every_truncation_of_the_manifest_is_refused(copy: Any) -> None:
 
 
 @pytest.mark.usefixtures("no_parser")
-@pytest.mark.parametrize("version", [0, 2, "1", 1.5, True, None])
+@pytest.mark.parametrize("version", [0, 1, 3, "2", 2.5, True, None])
 def test_an_unknown_format_version_is_refused(copy: Any, version: object) -> None:
     copy.edit_manifest(lambda body: body.update(format_version=version))
-    with pytest.raises(BundleFormatError, match=r"manifest\.json: format_version is .*; expected 1"):
+    with pytest.raises(BundleFormatError, match=r"manifest\.json: format_version is .*; expected 2; build"):
         open_bundle(copy.path)
 
 
@@ -70,6 +71,14 @@ def test_a_manifest_that_names_another_path_is_refused(copy: Any, name: str) -> 
         ({"model": ""}, "model"),
         ({"source": []}, "source"),
         ({"index": {"kind": "IndexFlatIP"}}, "index is"),
+        ({"index": []}, "index is"),
+        ({"index": [None]}, r"index\[0\] is None"),
+        ({"index": [PART] * 17}, "expected a list of 1 to 16 parts"),
+        ({"index": [PART, PART | {"more": 1}]}, r"index\[1\] is"),
+        ({"index": [PART | {"row_stop": 0}]}, r"index\[0\] is"),
+        ({"index": [PART | {"row_start": 60}]}, r"index\[0\] is"),
+        ({"index": [PART | {"effort": True}]}, r"index\[0\] is"),
+        ({"index": [PART | {"size": -1}]}, r"index\[0\] is"),
         ({"files": []}, "files is"),
         ({"files": {}}, "files does not name"),
         ({"comment": 1}, r"unknown keys \['comment'\]"),

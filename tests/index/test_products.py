@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -11,8 +12,8 @@ import pyarrow as pa
 import pytest
 
 from index.errors import BuildInputError
-from index.products import order_rows, read_products, table_of, write_products
-from suitability.policy import default_policy_path, load_policy
+from index.products import find_tiers, order_rows, read_products, table_of, write_products
+from suitability.policy import Policy, default_policy_path, load_policy
 
 POLICY = load_policy(default_policy_path())
 
@@ -152,3 +153,24 @@ def test_the_order_does_not_depend_on_the_order_given(catalogue_rows: tuple[dict
     for seed in range(3):
         permutation = np.random.default_rng(seed).permutation(len(catalogue_rows))
         assert _ordered_ids([catalogue_rows[position] for position in permutation]) == expected
+
+
+def _policy(limits: Sequence[int]) -> Policy:
+    """The default policy with these limits for the risk levels."""
+    values = json.loads(default_policy_path().read_bytes())
+    values["risk_score"]["limit_by_level"] = {str(level): limit for level, limit in enumerate(limits)}
+    return load_policy(json.dumps(values).encode())
+
+
+def test_a_tier_ends_where_its_limit_ends() -> None:
+    scores = [None, 0, 2000, 2000, 2001, 4000, 9999]
+    rows: list[dict[str, Any]] = [{"id": "course", "family": "COURSE"}]
+    rows += [
+        {"id": f"f{number}", "family": "FUND", "scale": "CN5", "risk_score": score}
+        for number, score in enumerate(scores)
+    ]
+    rows = [rows[position] for position in order_rows(rows, POLICY)]
+    assert [row["id"] for row in rows] == ["course", "f1", "f2", "f3", "f4", "f5", "f6", "f0"]
+    assert find_tiers(rows, POLICY) == (4, 6, 6, 6, 7)
+    assert find_tiers(rows, _policy([1999] * 6)) == (2,)
+    assert find_tiers([], POLICY) == (0, 0, 0, 0, 0)

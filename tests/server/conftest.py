@@ -104,7 +104,7 @@ def read_port(process: "subprocess.Popen[bytes]", port_file: Path, log: Path | N
 
 @pytest.fixture(scope="session")
 def platform(make_export: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Platform:
-    """A sealed bundle large enough for an inverted file, and a store of a few users."""
+    """A sealed bundle with an inverted file, and a store of a few users."""
     directory = tmp_path_factory.mktemp("platform")
     drawn = draw_products(np.random.default_rng(SEED), PRODUCT_COUNT)
     rows = [_storable(product, number) for number, product in enumerate(drawn)]
@@ -114,6 +114,7 @@ def platform(make_export: Callable[..., Any], tmp_path_factory: pytest.TempPathF
         products=case.products,
         policy=case.policy,
         bundles=directory / "bundles",
+        kind="ivf_flat",
         version="test-1",
     )
     stored = {
