@@ -121,7 +121,7 @@ _ROWS: tuple[ReasonCode, ...] = (
     ReasonCode(41, "PRD_LOSS_CLASS_UNKNOWN", "product_incomplete", _NONE, _UNKNOWN_IS_NO),
     ReasonCode(42, "USR_LOSS_CAPACITY_UNKNOWN", "user_profile", _COMPLETE, _UNKNOWN_IS_NO),
     ReasonCode(43, "MAT_LOSS_CAPACITY", "not_matching_losses", _NONE, "MiFID Art. 54"),
-    ReasonCode(44, "MAT_LOSS_LIMIT_UNKNOWN", "user_profile", _COMPLETE, _UNKNOWN_IS_NO),
+    ReasonCode(44, "MAT_LOSS_LIMIT_UNKNOWN", "losses_incomplete", _COMPLETE, _UNKNOWN_IS_NO),
     ReasonCode(45, "PRD_HORIZON_UNKNOWN", "product_incomplete", _NONE, _UNKNOWN_IS_NO),
     ReasonCode(46, "USR_HORIZON_UNKNOWN", "user_profile", _COMPLETE, _UNKNOWN_IS_NO),
     ReasonCode(47, "MAT_HORIZON", "not_matching_horizon", _NONE, "MiFID Art. 54"),

@@ -79,6 +79,11 @@ USER_TEXTS: Mapping[str, tuple[str, str]] = MappingProxyType(
             "This product does not match your capacity for losses on record.",
             "该产品与您记录中的损失承受能力不匹配。",
         ),
+        # The product's limit may be the one that is missing, so the profile is not called incomplete.
+        "losses_incomplete": (
+            "Information about possible losses is incomplete, so this product is not shown.",
+            "有关可能损失的信息不完整,因此不予展示。",
+        ),
         "not_matching_horizon": (
             "This product does not match your investment horizon on record.",
             "该产品与您记录中的投资期限不匹配。",

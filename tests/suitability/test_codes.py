@@ -67,6 +67,11 @@ def test_no_text_coaches():
         assert not re.search("如果|若|只要|即可|就能|可以|应当|建议|提高|降低|更高|更低|等级", chinese)
 
 
+def test_only_a_code_of_the_user_calls_the_profile_incomplete():
+    codes = [code for code in CODES.values() if code.user_text_key == "user_profile"]
+    assert {code.code_class for code in codes} == {CodeClass.USR}
+
+
 def test_only_a_hold_is_not_disclosable():
     assert [code.name for code in CODES.values() if not code.disclosable] == ["USR_RESTRICTED"]
 
