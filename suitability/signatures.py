@@ -328,6 +328,7 @@ def _check_age(signature: Signature, now: datetime, age_max: timedelta, path: st
 
 
 def _check_different(signers: list[PublicKey], signer_count: int) -> None:
+    assert signer_count >= 1, signer_count  # Nobody's signatures would be enough.
     people = len({_same_name(signer.name) for signer in signers})
     keys = len({signer.public_key for signer in signers})
     if min(people, keys) < signer_count:
