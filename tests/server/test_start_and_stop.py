@@ -165,6 +165,39 @@ def test_sigterm_cuts_no_call_and_ends_with_0(platform: Platform, tmp_path: Path
     assert "Traceback" not in log
 
 
+# Once the server waits, every line of Python that the wait itself runs is interrupted by a signal.
+SIGNALLED_EVERYWHERE = """
+import signal, sys
+from server import __main__, app
+
+def interrupt(frame, event, argument):
+    if frame.f_back is not None and frame.f_back.f_code.co_name == "_serve":
+        if frame.f_globals["__name__"] in ("threading", "queue"):
+            signal.raise_signal(signal.SIGTERM)
+            return interrupt
+
+def announce(*arguments):
+    sys.settrace(interrupt)
+    announced(*arguments)
+
+announced, app._announce = app._announce, announce
+sys.exit(__main__.main(sys.argv[1:]))
+"""
+
+
+def test_a_signal_is_heard_at_any_moment_of_the_wait(platform: Platform, tmp_path: Path) -> None:
+    """A handler that needs a lock which the wait holds would wait for ever, and the server with it."""
+    port_file = tmp_path / "port"
+    settings = ("--bundles", str(platform.bundles), "--port", "0", "--port-file", str(port_file))
+    with subprocess.Popen([sys.executable, "-c", SIGNALLED_EVERYWHERE, *settings], cwd=ROOT) as process:
+        read_port(process, port_file)
+        process.terminate()
+        try:
+            assert process.wait(timeout=20) == 0
+        finally:
+            process.kill()
+
+
 def test_the_start_line_says_what_really_runs(platform: Platform, tmp_path: Path) -> None:
     with start_server(tmp_path, "--bundles", str(platform.bundles), "--retriever", "exact") as running:
         assert running.stop() == 0
