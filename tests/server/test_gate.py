@@ -105,6 +105,32 @@ def test_a_user_without_a_valid_assessment_is_stopped_at_the_first_rated_row() -
         assert gate.admit(user, NOW, CHANNEL, None).row_stop == 2
 
 
+@pytest.mark.parametrize(("limit", "stop"), [(None, 4), (1, 4), (0, 2), (-1, 1)])
+def test_a_row_of_score_zero_is_not_cut_off_by_a_limit_of_zero(limit: int | None, stop: int) -> None:
+    scores = (0, "0", 1)  # A score that is a text is unknown, and no limit admits it.
+    products = [eligible_product("c1", "COURSE")]
+    products += [eligible_product(f"f{score}") | {"risk_score": score} for score in scores]
+    gate = Gate(products, POLICY)
+    admitted = gate.admit(eligible_user(), NOW, CHANNEL, limit)
+    assert admitted.row_stop == stop
+    assert not gate.judge(admitted, np.array([stop - 1])).any()
+    alone = Gate(products[1:2], POLICY).admit(eligible_user(), NOW, CHANNEL, limit)
+    assert alone.row_stop == (0 if limit == -1 else 1)
+
+
+def test_joined_users_keep_their_holdings_and_their_order() -> None:
+    users = [eligible_user() | {"held_issuer": dict.fromkeys("abc"[:count], 10**9)} for count in (2, 0, 3)]
+    products = [eligible_product(f"f{issuer}") | {"issuer": issuer} for issuer in "abcd"]
+    gate = Gate(products, POLICY)
+    user_of_pair, rows = np.divmod(np.arange(12), 4)
+    admitted = [gate.admit(user, NOW, CHANNEL, None) for user in users]
+    masks = gate.judge_many(admitted, user_of_pair, rows)
+    over = holds_code(masks, "MAT_ISSUER_CONCENTRATION").reshape(3, 4)
+    assert over.tolist() == [[True, True, False, False], [False] * 4, [True, True, True, False]]
+    singles = [gate.judge(user, np.arange(4)) for user in admitted]
+    np.testing.assert_array_equal(masks, np.concatenate(singles))
+
+
 def test_the_level_cap_of_the_policy_applies_to_unrated_insurance_too() -> None:
     policy = make_policy(level_cap=1)
     products = [eligible_product("i1", "INS_PROTECTION", level=2), eligible_product("f1", level=1)]
