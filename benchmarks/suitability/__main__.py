@@ -16,15 +16,9 @@ from rich.console import Console
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.machine import ROOT, describe_machine
+from benchmarks.suitability.batches import make_batches
 from benchmarks.suitability.battery import Battery, make_battery
-from benchmarks.suitability.gate_mutation import (
-    GATE_HEADER,
-    PACKING_FILES,
-    make_batches,
-    native_notices,
-    packing_notices,
-    write_dump,
-)
+from benchmarks.suitability.gate_mutation import GATE_HEADER, native_notices, write_dump
 from benchmarks.suitability.mutation import (
     MutationResult,
     definition_notices,
@@ -34,12 +28,13 @@ from benchmarks.suitability.mutation import (
     run_mutants,
 )
 from benchmarks.suitability.native_mutants import list_native_mutants
+from benchmarks.suitability.packing_mutation import PACKING_FILES, list_stops, packing_notices
 from benchmarks.suitability.parity import compare
 from benchmarks.suitability.python_mutants import Mutant, list_mutants
 from benchmarks.suitability.report import (
     WIDTH,
     draw_speed,
-    print_mutation,
+    print_mutations,
     print_parity,
     print_speed,
     write_json,
@@ -111,13 +106,17 @@ def _run_mutation(options: argparse.Namespace, console: Console) -> bool:
     machine = describe_machine()
     console.print(machine.line, markup=False, soft_wrap=True)
     battery = make_battery()
-    passed = True
+    results = []
     for part in (options.part,) if options.part else PARTS:
-        result = _mutate(part, battery, options.out, console)
-        write_json(f"mutation-{part}", machine, result, options.out)
-        print_mutation(result, console)
-        passed = passed and result.unexplained_count == 0
-    return passed
+        results.append(_mutate(part, battery, options.out, console))
+        write_json(f"mutation-{part}", machine, results[-1], options.out)
+    name = f"mutation-{options.part}" if options.part else "mutation"
+    with (options.out / f"suitability-{name}.txt").open("w", encoding="utf-8") as file:
+        print_mutations(results, console)
+        text = Console(file=file, width=WIDTH, highlight=False, emoji=False)
+        text.print(machine.line, markup=False, soft_wrap=True)
+        print_mutations(results, text)
+    return all(result.unexplained_count == 0 for result in results)
 
 
 def _mutate(part: str, battery: Battery, out: Path, console: Console) -> MutationResult:
@@ -129,7 +128,7 @@ def _mutate(part: str, battery: Battery, out: Path, console: Console) -> Mutatio
         notices = partial(definition_notices, battery)
     elif part == "packing":
         mutants = [mutant for path in PACKING_FILES for mutant in list_mutants(ROOT, path)]
-        notices = partial(packing_notices, batches)
+        notices = partial(packing_notices, batches, list_stops())
     else:
         mutants = list(list_native_mutants(ROOT, GATE_HEADER))
         dump = out / "mutation-gate.dump"

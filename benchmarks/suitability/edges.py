@@ -94,6 +94,8 @@ def _exact_ratios() -> Iterator[Asked]:
     for count in (10**6, 10**6 + 1):
         yield _ask({"assessments_12m": count}, {})
         yield _ask({"assessments_today": count}, {})
+    for months in (11, 12, 13):
+        yield _ask({}, {"min_horizon_months": months, "assumed": ["max_age"]})
     for retail in ("Y", "N", "NEUTRAL"):
         yield _ask({}, {"retail": retail}, "neutral allowed")
     for family, level in combine(("OPTION", "FUND", "INS_PAR_UL"), range(1, 6)):
@@ -123,7 +125,8 @@ def _leap_days_and_midnights() -> Iterator[Asked]:
         for now in (datetime(2026, 11, 21, 15, 58, tzinfo=UTC), datetime(2026, 11, 21, 16, tzinfo=UTC)):
             dates = {name: date(2025, 11 + months, 22)}
             yield _at(now, dates, {}, AS_IT_IS)
-            yield _at(now, dates, {"needs_served": ["HEALTH"], "family": "INS_PAR_UL"}, AS_IT_IS)
+            for family in ("INS_PAR_UL", "INS_LINKED"):
+                yield _at(now, dates, {"needs_served": ["HEALTH"], "family": family}, AS_IT_IS)
 
 
 def _at(now: datetime, user: Mapping[str, Any], product: Mapping[str, Any], policy: str) -> Asked:
@@ -143,7 +146,10 @@ def _at(now: datetime, user: Mapping[str, Any], product: Mapping[str, Any], poli
 
 
 def _many_members() -> Iterator[Asked]:
-    """Yields sets of more members than a word has bits, and holdings of every issuer."""
+    """Yields sets of more members than a word has bits, and holdings of every issuer or of very many."""
+    # No other channel sorts before this one, so its bit is the first of all.
+    yield _ask({}, {"channels": ["!"]}, channel="web")
+    yield _ask({"held_issuer": {f"elsewhere {number}": 10**15 for number in range(10_000)}}, {}, "looser")
     needs = [f"NEED {number}" for number in range(150)]
     for number in range(0, 150, 7):
         insured = {"needs_served": needs, "dup_group": f"group {number}"}

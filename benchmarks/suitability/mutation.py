@@ -58,6 +58,11 @@ class MutationResult:
     survivors: tuple[Survivor, ...]
 
     @property
+    def survivor_count(self) -> int:
+        """Returns the number of survivors."""
+        return len(self.survivors)
+
+    @property
     def unexplained_count(self) -> int:
         """Returns the number of survivors without a reason."""
         return sum(survivor.reason is None for survivor in self.survivors)

@@ -1,7 +1,7 @@
 """Reports what the suitability benchmarks found, as tables, JSON and a picture."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -96,15 +96,26 @@ def print_parity(result: ParityResult, console: Console) -> None:
     console.print(table)
 
 
-def print_mutation(result: MutationResult, console: Console) -> None:
-    """Lists the survivors, those without a reason first."""
-    console.print(
-        f"{result.part}: {result.mutant_count:,} mutants against {result.case_count:,} cases "
-        f"({result.eligible_count:,} eligible): {result.killed_count:,} killed, "
-        f"{len(result.survivors):,} survive, {result.unexplained_count:,} of them without a reason",
-        soft_wrap=True,
-    )
-    for survivor in sorted(result.survivors, key=lambda each: each.reason is not None):
+def print_mutations(results: Sequence[MutationResult], console: Console) -> None:
+    """Tabulates the parts and lists the survivors of each, those without a reason first."""
+    table = Table(title="Small faults, one at a time", **_STYLE)
+    table.add_column("part")
+    columns = {
+        "cases": "case_count",
+        "eligible": "eligible_count",
+        "mutants": "mutant_count",
+        "killed": "killed_count",
+        "survive": "survivor_count",
+        "without a reason": "unexplained_count",
+    }
+    for heading in columns:
+        table.add_column(heading, justify="right")
+    for result in results:
+        table.add_row(result.part, *(f"{getattr(result, name):,}" for name in columns.values()))
+    console.print(table)
+    for survivor in sorted(
+        (each for result in results for each in result.survivors), key=lambda each: each.reason is not None
+    ):
         place = f"{survivor.path}:{survivor.line}: {survivor.context}"
         console.print(f"{place}\n    {survivor.change}", markup=False, soft_wrap=True)
         console.print(f"    {survivor.reason or 'NO REASON'}", markup=False, soft_wrap=True)

@@ -14,9 +14,9 @@ import pytest
 from benchmarks.machine import ROOT
 from benchmarks.suitability import parity, speed
 from benchmarks.suitability.__main__ import main
+from benchmarks.suitability.batches import make_batches
 from benchmarks.suitability.battery import Battery, Case
 from benchmarks.suitability.edges import AS_IT_IS, edge_cases, edge_policies
-from benchmarks.suitability.gate_mutation import make_batches
 from benchmarks.suitability.mutation import Survivor, explain, list_definition_files, read_equivalents
 from benchmarks.suitability.native_mutants import list_native_mutants
 from benchmarks.suitability.pairs import CHANNEL, NOW, eligible_product, eligible_user, policy_variants
