@@ -28,6 +28,9 @@ _TIGHTENING: Mapping[str, Any] = MappingProxyType(
         "level_cap": Whole(0, max(SCALE_LEVEL_MAX.values()), nullable=True),
     }
 )
+_NOTHING: Mapping[str, Any] = MappingProxyType(
+    {"halted_products": (), "halted_issuers": (), "level_cap": None}
+)
 _SHAPE: Mapping[str, Any] = MappingProxyType(
     {
         "schema": Text((OVERLAY_SCHEMA_NAME,)),
@@ -155,7 +158,7 @@ def _checked(changes: Mapping[str, Any]) -> Mapping[str, Any]:
     if not isinstance(changes, Mapping):
         raise OverlayError(f"expected an object, got {type(changes).__name__}")
     with errors_as(OverlayError):
-        check_shape(changes, {name: shape for name, shape in _TIGHTENING.items() if name in changes})
+        check_shape({**_NOTHING, **changes}, _TIGHTENING)
     return changes
 
 

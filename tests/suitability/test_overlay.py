@@ -311,3 +311,9 @@ def test_a_later_overlay_that_is_tighter_admits_no_more(user, product, now):
 
     holds()
     assert min(seen.values()) >= ELIGIBLE_MIN // 3, seen
+
+
+def test_an_unknown_key_of_a_mapping_is_told_what_there_is():
+    for changes in ({"elder": {}}, {"level_cap": 1, 1: 2}):
+        with pytest.raises(OverlayError, match="one of halted_products, halted_issuers, level_cap, got an"):
+            tighten(POLICY, changes)
