@@ -27,7 +27,9 @@ using Bitmaps = std::vector<std::optional<AnyArray>>;
 // An uninitialised matrix that Python will own.
 struct OwnedMatrix {
     OwnedMatrix(const std::size_t row_count_, const std::size_t column_count_)
-        : values(new std::int64_t[row_count_ * column_count_]), row_count(row_count_), column_count(column_count_) {}
+        : values(new std::int64_t[row_count_ * column_count_]),
+          row_count(row_count_),
+          column_count(column_count_) {}
 
     Int64Matrix to_numpy() {
         std::int64_t* const data = values.get();
@@ -96,8 +98,8 @@ inline void bind_scan(nanobind::module_& module) {
     module.attr("AVAILABLE_SCAN_PATHS") = nb::tuple(available);
     module.attr("SCAN_COUNT_MAX") = scan_count_max;
     module.attr("SCAN_DIM_MAX") = scan_dim_max;
-    module.def("scan", &scan_best, nb::arg("users"), nb::arg("items"), nb::arg("row_starts"), nb::arg("row_stops"),
-               nb::arg("bitmaps"), nb::arg("count"), nb::arg("path"));
+    module.def("scan", &scan_best, nb::arg("users"), nb::arg("items"), nb::arg("row_starts"),
+               nb::arg("row_stops"), nb::arg("bitmaps"), nb::arg("count"), nb::arg("path"));
     module.def("scan_path", [](const std::string& name) { return find_scan_path(name).name; }, nb::arg("name"));
 }
 

@@ -23,6 +23,9 @@ namespace prudence {
 // A user who wants fewer than one row in so many has them collected one by one.
 inline constexpr std::int64_t sparse_ratio = 4;
 
+// For so many users at most, packing a tile costs more than it saves.
+inline constexpr std::size_t unpacked_user_count = 2;
+
 // What one scan works with. Nothing is allocated after this is made.
 struct ScanState {
     ScanState(const ScanPath& path_, const ByteMatrix& items_, const ScanBatch& batch_, const std::int64_t count)
@@ -98,11 +101,9 @@ inline void score_collected(ScanState& state, const std::size_t user, Collected&
     }
     std::fill(collected.rows.begin() + static_cast<std::ptrdiff_t>(collected.count), collected.rows.end(),
               collected.rows[0]);
-    state.path.pack(collected.rows.data(), state.padded_dim, state.packed.data());
     ScanUser& padded = state.users[user];
-    const ScanUser* const only = &padded;
     TileScores& scores = state.scores[0];
-    state.path.score(state.packed.data(), state.padded_dim, &only, 1, &scores);
+    state.path.score_rows(collected.rows.data(), state.padded_dim, padded, scores);
     for (std::size_t place = 0; place < collected.count; ++place) {
         if (scores.values[place] > padded.threshold) {
             padded.threshold =
@@ -135,15 +136,20 @@ inline void scan_few(ScanState& state, const std::size_t user) {
     score_collected(state, user, collected);
 }
 
-inline void pack_tile(ScanState& state, const std::int64_t first) {
-    const auto first_row = static_cast<std::size_t>(first);
-    const std::size_t count = std::min(tile_rows, state.items.row_count - first_row);
+// Scores the tile from row `first` for the users [looking_count] at hand.
+inline void score_tile(ScanState& state, const std::size_t looking_count, const std::int64_t first) {
     std::array<const std::int8_t*, tile_rows> rows;
-    for (std::size_t place = 0; place < tile_rows; ++place) {
-        // Places past the last row repeat the first; nobody wants them.
-        rows[place] = state.rows.find(first_row + (place < count ? place : 0));
+    state.rows.find_tile(static_cast<std::size_t>(first), rows.data());
+    if (looking_count <= unpacked_user_count) {
+        for (std::size_t place = 0; place < looking_count; ++place) {
+            const ScanUser& user = *state.looking_users[place];
+            state.path.score_rows(rows.data(), state.padded_dim, user, state.scores[place]);
+        }
+        return;
     }
     state.path.pack(rows.data(), state.padded_dim, state.packed.data());
+    state.path.score(state.packed.data(), state.padded_dim, state.looking_users.data(), looking_count,
+                     state.scores.data());
 }
 
 // Scores the tile from row `first` for the users [dense_count] of `dense` who want some of it.
@@ -159,17 +165,16 @@ inline void scan_tile(ScanState& state, const std::vector<std::size_t>& dense, c
     if (looking_count == 0) {
         return;
     }
-    pack_tile(state, first);
-    state.path.score(state.packed.data(), state.padded_dim, state.looking_users.data(), looking_count,
-                     state.scores.data());
+    score_tile(state, looking_count, first);
     for (std::size_t place = 0; place < looking_count; ++place) {
         const TileScores& scores = state.scores[place];
         const std::size_t user = state.looking[place];
         std::int32_t threshold = state.users[user].threshold;
         for (std::uint64_t left = scores.above & state.wanted[place]; left != 0; left &= left - 1) {
-            const std::size_t row = find_lowest(left);
-            if (scores.values[row] > threshold) {
-                threshold = state.best[user].add(first + static_cast<std::int64_t>(row), scores.values[row], threshold);
+            const std::size_t row_in_tile = find_lowest(left);
+            const std::int64_t row = first + static_cast<std::int64_t>(row_in_tile);
+            if (scores.values[row_in_tile] > threshold) {
+                threshold = state.best[user].add(row, scores.values[row_in_tile], threshold);
             }
         }
         state.users[user].threshold = threshold;

@@ -56,9 +56,49 @@ PRUDENCE_AVX2 inline void pack_avx2(const std::int8_t* const* const rows, const 
     }
 }
 
+// Returns sums of pairs of lanes: in each 128 bits one of the left, one of the right, and once more.
+PRUDENCE_AVX2 inline __m256i merge_avx2(const __m256i left, const __m256i right) {
+    return _mm256_add_epi32(_mm256_unpacklo_epi32(left, right), _mm256_unpackhi_epi32(left, right));
+}
+
+// Returns the sums of the lanes of each of four registers, in each 128 bits of its own.
+PRUDENCE_AVX2 inline __m256i merge_four_avx2(const __m256i* const sums) {
+    const __m256i left = merge_avx2(sums[0], sums[1]);
+    const __m256i right = merge_avx2(sums[2], sums[3]);
+    return _mm256_add_epi32(_mm256_unpacklo_epi64(left, right), _mm256_unpackhi_epi64(left, right));
+}
+
+PRUDENCE_AVX2 inline void score_rows_avx2(const std::int8_t* const* const rows, const std::size_t padded_dim,
+                                          const ScanUser& user, TileScores& scores) {
+    const __m256i threshold = _mm256_set1_epi32(user.threshold);
+    scores.above = 0;
+    for (std::size_t first = 0; first < tile_rows; first += 8) {
+        __m256i sums[8];
+        for (std::size_t row = 0; row < 8; ++row) {
+            sums[row] = _mm256_setzero_si256();
+        }
+        for (std::size_t position = 0; position < padded_dim; position += dim_step) {
+            const __m256i query = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(user.wide + position));
+            for (std::size_t row = 0; row < 8; ++row) {
+                const auto* const from = reinterpret_cast<const __m128i*>(rows[first + row] + position);
+                const __m256i item = _mm256_cvtepi8_epi16(_mm_loadu_si128(from));
+                sums[row] = _mm256_add_epi32(sums[row], _mm256_madd_epi16(item, query));
+            }
+        }
+        const __m256i left = merge_four_avx2(sums);
+        const __m256i right = merge_four_avx2(sums + 4);
+        const __m256i sum = _mm256_add_epi32(_mm256_permute2x128_si256(left, right, 0x20),
+                                             _mm256_permute2x128_si256(left, right, 0x31));
+        const __m256i exceeds = _mm256_cmpgt_epi32(sum, threshold);
+        const auto above = static_cast<std::uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(exceeds)));
+        scores.above |= static_cast<std::uint64_t>(above) << first;
+        _mm256_store_si256(reinterpret_cast<__m256i*>(scores.values + first), sum);
+    }
+}
+
 // Scores 8 * part_count rows of the tile, from the row `first`.
 template <std::size_t user_count, std::size_t part_count>
-PRUDENCE_AVX2 inline void score_rows_avx2(const std::int8_t* const packed, const std::size_t padded_dim,
+PRUDENCE_AVX2 inline void score_part_avx2(const std::int8_t* const packed, const std::size_t padded_dim,
                                           const ScanUser* const* const users, TileScores* const scores,
                                           const std::size_t first) {
     __m256i sums[user_count][part_count];
@@ -99,7 +139,7 @@ PRUDENCE_AVX2 inline void score_group_avx2(const std::int8_t* const packed, cons
         scores[user].above = 0;
     }
     for (std::size_t first = 0; first < tile_rows; first += 8 * part_count) {
-        score_rows_avx2<user_count, part_count>(packed, padded_dim, users, scores, first);
+        score_part_avx2<user_count, part_count>(packed, padded_dim, users, scores, first);
     }
 }
 

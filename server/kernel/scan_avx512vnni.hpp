@@ -9,6 +9,7 @@
 
 #include <immintrin.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -16,10 +17,11 @@
 
 #define PRUDENCE_VNNI __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni")))
 
-// GCC 12 takes the placeholder inside its own unpack intrinsics for a value that was forgotten.
+// GCC 12 takes the placeholder inside its own shuffling intrinsics for a value that was forgotten.
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
 #endif
 
 namespace prudence {
@@ -59,6 +61,50 @@ PRUDENCE_VNNI inline void pack_vnni(const std::int8_t* const* const rows, const 
     }
 }
 
+// Returns sums of pairs of lanes: in each 128 bits one of the left, one of the right, and once more.
+PRUDENCE_VNNI inline __m512i merge_vnni(const __m512i left, const __m512i right) {
+    return _mm512_add_epi32(_mm512_unpacklo_epi32(left, right), _mm512_unpackhi_epi32(left, right));
+}
+
+// Returns the sums of the lanes of each of four registers, in each 128 bits of its own.
+PRUDENCE_VNNI inline __m512i merge_four_vnni(const __m512i* const sums) {
+    const __m512i left = merge_vnni(sums[0], sums[1]);
+    const __m512i right = merge_vnni(sums[2], sums[3]);
+    return _mm512_add_epi32(_mm512_unpacklo_epi64(left, right), _mm512_unpackhi_epi64(left, right));
+}
+
+// Returns the sums of two registers' pairs of 128-bit lanes: the left's two, then the right's.
+PRUDENCE_VNNI inline __m512i merge_lanes_vnni(const __m512i left, const __m512i right) {
+    return _mm512_add_epi32(_mm512_shuffle_i32x4(left, right, 0x88), _mm512_shuffle_i32x4(left, right, 0xDD));
+}
+
+PRUDENCE_VNNI inline void score_rows_vnni(const std::int8_t* const* const rows, const std::size_t padded_dim,
+                                          const ScanUser& user, TileScores& scores) {
+    const __m512i threshold = _mm512_set1_epi32(user.threshold);
+    scores.above = 0;
+    for (std::size_t first = 0; first < tile_rows; first += 16) {
+        __m512i sums[16];
+        for (std::size_t row = 0; row < 16; ++row) {
+            sums[row] = _mm512_setzero_si512();
+        }
+        for (std::size_t position = 0; position < padded_dim; position += 64) {
+            const __mmask64 within = ~std::uint64_t{0} >> (64 - std::min(padded_dim - position, std::size_t{64}));
+            const __m512i query = _mm512_maskz_loadu_epi8(within, user.bytes + position);
+            for (std::size_t row = 0; row < 16; ++row) {
+                const __m512i item = _mm512_maskz_loadu_epi8(within, rows[first + row] + position);
+                const __m512i unsigned_item = _mm512_xor_si512(item, _mm512_set1_epi8(static_cast<char>(0x80)));
+                sums[row] = _mm512_dpbusd_epi32(sums[row], unsigned_item, query);
+            }
+        }
+        const __m512i left = merge_lanes_vnni(merge_four_vnni(sums), merge_four_vnni(sums + 4));
+        const __m512i right = merge_lanes_vnni(merge_four_vnni(sums + 8), merge_four_vnni(sums + 12));
+        const __m512i sum = _mm512_add_epi32(merge_lanes_vnni(left, right), _mm512_set1_epi32(-128 * user.sum));
+        const std::uint64_t above = _mm512_cmpgt_epi32_mask(sum, threshold);
+        scores.above |= above << first;
+        _mm512_store_si512(scores.values + first, sum);
+    }
+}
+
 template <std::size_t user_count>
 PRUDENCE_VNNI inline void score_group_vnni(const std::int8_t* const packed, const std::size_t padded_dim,
                                            const ScanUser* const* const users, TileScores* const scores) {
@@ -82,11 +128,14 @@ PRUDENCE_VNNI inline void score_group_vnni(const std::int8_t* const packed, cons
     }
     for (std::size_t user = 0; user < user_count; ++user) {
         const __m512i threshold = _mm512_set1_epi32(users[user]->threshold);
-        scores[user].above = 0;
+        std::uint64_t above = 0;
         for (std::size_t part = 0; part < 4; ++part) {
-            const std::uint64_t above = _mm512_cmpgt_epi32_mask(sums[user][part], threshold);
-            scores[user].above |= above << (16 * part);
-            _mm512_storeu_si512(scores[user].values + 16 * part, sums[user][part]);
+            const std::uint64_t of_part = _mm512_cmpgt_epi32_mask(sums[user][part], threshold);
+            above |= of_part << (16 * part);
+        }
+        scores[user].above = above;
+        for (std::size_t part = 0; above != 0 && part < 4; ++part) {
+            _mm512_store_si512(scores[user].values + 16 * part, sums[user][part]);
         }
     }
 }

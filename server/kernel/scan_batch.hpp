@@ -113,6 +113,21 @@ class PaddedRows {
                                    : last_rows_.data() + (row - first_copied_) * items_.dim;
     }
 
+    // Writes where the rows [tile_rows] from row `first` are. Those past the last are the first again.
+    void find_tile(const std::size_t first, const std::int8_t** const rows) const {
+        if (first + tile_rows <= first_copied_) {
+            const std::int8_t* row = items_.values + first * items_.dim;
+            for (std::size_t place = 0; place < tile_rows; ++place) {
+                rows[place] = row;
+                row += items_.dim;
+            }
+            return;
+        }
+        for (std::size_t place = 0; place < tile_rows; ++place) {
+            rows[place] = find(first + place < items_.row_count ? first + place : first);
+        }
+    }
+
   private:
     ByteMatrix items_;
     std::size_t first_copied_;
@@ -123,19 +138,24 @@ class PaddedRows {
 class PaddedUsers {
   public:
     PaddedUsers(const ScanBatch& batch, const std::size_t dim)
-        : bytes_(batch.count * pad_dim(dim), 0), pairs_(bytes_.size(), 0), users_(batch.count) {
+        : bytes_(batch.count * pad_dim(dim), 0),
+          wide_(bytes_.size(), 0),
+          pairs_(bytes_.size(), 0),
+          users_(batch.count) {
         for (std::size_t user = 0; user < batch.count; ++user) {
             std::int8_t* const bytes = bytes_.data() + user * pad_dim(dim);
+            std::int16_t* const wide = wide_.data() + user * pad_dim(dim);
             std::int16_t* const pairs = pairs_.data() + user * pad_dim(dim);
             std::int32_t sum = 0;
             for (std::size_t position = 0; position < dim; ++position) {
                 const std::int8_t value = batch.vectors[user * dim + position];
                 const std::size_t of_four = position % 4;
                 bytes[position] = value;
+                wide[position] = value;
                 pairs[position - of_four + of_four % 2 * 2 + of_four / 2] = value;
                 sum += value;
             }
-            users_[user] = ScanUser{bytes, pairs, sum, INT32_MIN};
+            users_[user] = ScanUser{bytes, wide, pairs, sum, INT32_MIN};
         }
     }
 
@@ -143,6 +163,7 @@ class PaddedUsers {
 
   private:
     std::vector<std::int8_t> bytes_;
+    std::vector<std::int16_t> wide_;
     std::vector<std::int16_t> pairs_;
     std::vector<ScanUser> users_;
 };

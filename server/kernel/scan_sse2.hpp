@@ -48,9 +48,42 @@ inline void pack_sse2(const std::int8_t* const* const rows, const std::size_t pa
     }
 }
 
+// Returns sums of pairs of lanes: one of the left, one of the right, and once more.
+inline __m128i merge_sse2(const __m128i left, const __m128i right) {
+    return _mm_add_epi32(_mm_unpacklo_epi32(left, right), _mm_unpackhi_epi32(left, right));
+}
+
+inline void score_rows_sse2(const std::int8_t* const* const rows, const std::size_t padded_dim,
+                            const ScanUser& user, TileScores& scores) {
+    const __m128i threshold = _mm_set1_epi32(user.threshold);
+    scores.above = 0;
+    for (std::size_t first = 0; first < tile_rows; first += 4) {
+        __m128i sums[4] = {_mm_setzero_si128(), _mm_setzero_si128(), _mm_setzero_si128(), _mm_setzero_si128()};
+        for (std::size_t position = 0; position < padded_dim; position += dim_step) {
+            const auto* const query = reinterpret_cast<const __m128i*>(user.wide + position);
+            const __m128i query_low = _mm_loadu_si128(query);
+            const __m128i query_high = _mm_loadu_si128(query + 1);
+            for (std::size_t row = 0; row < 4; ++row) {
+                const __m128i bytes = load_sse2(rows[first + row] + position);
+                const __m128i low = _mm_srai_epi16(_mm_unpacklo_epi8(bytes, bytes), 8);
+                const __m128i high = _mm_srai_epi16(_mm_unpackhi_epi8(bytes, bytes), 8);
+                sums[row] = _mm_add_epi32(sums[row], _mm_madd_epi16(low, query_low));
+                sums[row] = _mm_add_epi32(sums[row], _mm_madd_epi16(high, query_high));
+            }
+        }
+        const __m128i left = merge_sse2(sums[0], sums[1]);
+        const __m128i right = merge_sse2(sums[2], sums[3]);
+        const __m128i sum = _mm_add_epi32(_mm_unpacklo_epi64(left, right), _mm_unpackhi_epi64(left, right));
+        const __m128i exceeds = _mm_cmpgt_epi32(sum, threshold);
+        const auto above = static_cast<std::uint32_t>(_mm_movemask_ps(_mm_castsi128_ps(exceeds)));
+        scores.above |= static_cast<std::uint64_t>(above) << first;
+        _mm_store_si128(reinterpret_cast<__m128i*>(scores.values + first), sum);
+    }
+}
+
 // Scores 4 * part_count rows of the tile, from the row `first`.
 template <std::size_t user_count, std::size_t part_count>
-inline void score_rows_sse2(const std::int8_t* const packed, const std::size_t padded_dim,
+inline void score_part_sse2(const std::int8_t* const packed, const std::size_t padded_dim,
                             const ScanUser* const* const users, TileScores* const scores,
                             const std::size_t first) {
     __m128i sums[user_count][part_count];
@@ -90,7 +123,7 @@ inline void score_group_sse2(const std::int8_t* const packed, const std::size_t 
         scores[user].above = 0;
     }
     for (std::size_t first = 0; first < tile_rows; first += 4 * part_count) {
-        score_rows_sse2<user_count, part_count>(packed, padded_dim, users, scores, first);
+        score_part_sse2<user_count, part_count>(packed, padded_dim, users, scores, first);
     }
 }
 
