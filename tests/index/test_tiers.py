@@ -1,0 +1,83 @@
+"""How rows are divided among the parts of an index, and that a search meets each of its rows once."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from index import tiers
+from index.tiers import IndexPart, cover, divide_rows, is_whole
+
+
+def _parts(*ranges: tuple[int, int]) -> list[IndexPart]:
+    return [IndexPart("IndexFlatIP", start, stop, 1, 1, 1) for start, stop in ranges]
+
+
+@pytest.fixture(autouse=True)
+def _small_is_10(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiers, "FLAT_ROW_COUNT_MAX", 10)
+
+
+@pytest.mark.parametrize(
+    ("count", "learning_count", "stops", "expected"),
+    [
+        (1, 0, (), [(0, 1)]),
+        (1, 1, (1,), [(0, 1)]),
+        (100, 0, (20, 60), [(0, 20), (0, 60), (0, 100)]),
+        (100, 30, (45, 60), [(0, 30), (30, 45), (30, 60), (30, 100)]),
+        # Equal limits give one part, and one that admits only learning content none.
+        (100, 30, (30, 60, 60, 60), [(0, 30), (30, 60), (30, 100)]),
+        (100, 30, (60, 100, 100), [(0, 30), (30, 60), (30, 100)]),
+        (100, 100, (100, 100), [(0, 100)]),
+        # Of small tiers the largest serves the others too.
+        (100, 30, (32, 36, 40, 41), [(0, 30), (30, 40), (30, 41), (30, 100)]),
+        (35, 30, (31, 32), [(0, 30), (30, 35)]),
+    ],
+)
+def test_rows_are_divided_by_domain_and_tier(
+    count: int, learning_count: int, stops: tuple[int, ...], expected: list[tuple[int, int]]
+) -> None:
+    assert divide_rows(count, learning_count, stops) == expected
+    assert is_whole(_parts(*expected), count)
+
+
+def test_a_search_within_a_limit_needs_the_part_of_that_limit_whole() -> None:
+    parts = _parts((0, 30), (30, 45), (30, 60), (30, 100))
+    assert list(cover(parts, 30, 60)) == [(2, 30, 60)]
+    assert list(cover(parts, 0, 45)) == [(0, 0, 30), (1, 30, 45)]
+    assert list(cover(parts, 0, 30)) == [(0, 0, 30)]
+
+
+def test_a_search_between_two_limits_needs_a_range_of_the_next_larger_part() -> None:
+    parts = _parts((0, 30), (30, 45), (30, 60), (30, 100))
+    assert list(cover(parts, 35, 46)) == [(2, 35, 46)]
+    assert list(cover(parts, 7, 61)) == [(0, 7, 30), (3, 30, 61)]
+    assert list(cover(parts, 99, 100)) == [(3, 99, 100)]
+    assert list(cover(parts, 50, 50)) == []
+
+
+def test_any_search_meets_each_of_its_rows_once() -> None:
+    random = np.random.default_rng(17)
+    met = 0
+    for _ in range(500):
+        count = int(random.integers(1, 60))
+        learning_count = int(random.integers(0, count + 1))
+        stops = random.integers(learning_count, count + 1, size=5).tolist()
+        parts = _parts(*divide_rows(count, learning_count, stops))
+        row_start, row_stop = sorted(random.integers(0, count + 1, size=2).tolist())
+        rows: list[int] = []
+        for position, start, stop in cover(parts, row_start, row_stop):
+            assert parts[position].row_start <= start < stop <= parts[position].row_stop
+            rows += range(start, stop)
+        assert rows == list(range(row_start, row_stop))
+        met += len(rows)
+    assert met > 1000
+
+
+@pytest.mark.parametrize(
+    "ranges", [((1, 9),), ((0, 8),), ((0, 3), (4, 9)), ((0, 5), (4, 9)), ((0, 3), (3, 8)), ((0, 9), (9, 10))]
+)
+def test_parts_with_a_gap_an_overlap_or_another_end_are_not_whole(
+    ranges: tuple[tuple[int, int], ...],
+) -> None:
+    assert not is_whole(_parts(*ranges), 9)
