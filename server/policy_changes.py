@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Final
 
 from server.errors import (
     ChangeRefusedError,
@@ -34,6 +35,9 @@ from suitability.signatures import (
     load_signatures,
     verify,
 )
+
+SEQUENCE_STEP_MAX: Final = 1000
+"""One signature puts a halt in force; it must not use up the numbers that every later overlay needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +127,9 @@ def check_overlay_change(
             f"expected a sequence above {in_force.sequence}, that of the overlay in force, "
             f"got {overlay.sequence}"
         )
+    sequence_max = SEQUENCE_STEP_MAX + (0 if in_force is None else in_force.sequence)
+    if overlay.sequence > sequence_max:
+        raise PolicyUnfitError(f"sequence: expected at most {sequence_max}, got {overlay.sequence}")
     tighter = in_force is None or is_tighter(overlay, in_force)
     if not tighter and change.signatures.purpose is not Purpose.LOOSEN:
         raise OverlayLooserError(

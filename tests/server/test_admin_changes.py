@@ -64,6 +64,16 @@ def test_an_overlay_takes_products_and_issuers_away_until_two_people_lift_it(des
 REFUSED: dict[str, tuple[type[errors.ServerError], str, Callable[[Desk], Any]]] = {
     "old sequence": (errors.OverlaySequenceOldError, "above 5", lambda desk: desk.overlay(4, level_cap=1)),
     "same sequence": (errors.OverlaySequenceOldError, "above 5", lambda desk: desk.overlay(5, level_cap=1)),
+    "far sequence": (
+        errors.PolicyUnfitError,
+        "at most 1005, got 1006",
+        lambda desk: desk.overlay(1006, level_cap=1),
+    ),
+    "last sequence": (
+        errors.PolicyUnfitError,
+        "sequence",
+        lambda desk: desk.overlay(2**53 - 1, level_cap=1),
+    ),
     "higher cap": (errors.OverlayLooserError, "loosen", lambda desk: desk.overlay(6, level_cap=4)),
     "no cap": (errors.OverlayLooserError, "loosen", lambda desk: desk.overlay(6)),
     "unknown key": (errors.SignatureInvalidError, "cem-1", lambda desk: desk.overlay(6, CEM, level_cap=1)),
