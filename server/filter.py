@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from server.columns import NEVER_US, to_microseconds
 from server.thresholds import find_brought, find_least, find_min_amount
-from server.user_record import SERVES_NOTHING
+from server.user_record import WORST
 from suitability import records
 from suitability.calendar_days import age_rounded_up
 from suitability.policy import Policy
@@ -268,7 +268,7 @@ class Filter:
 
 def _read_needs(pair: Pair) -> frozenset[str]:
     """Returns the user's needs; none where they are missing or were stated too long ago."""
-    current = check_needs(replace(pair, product=SERVES_NOTHING)) == "MAT_NEEDS"
+    current = check_needs(replace(pair, product=WORST)) == "MAT_NEEDS"
     return (records.texts(pair.user, USER_FIELDS["needs"]) if current else None) or frozenset()
 
 

@@ -7,7 +7,7 @@ decides it.
 
 import struct
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -66,10 +66,9 @@ _DENYING: Final = (
     *("system_code", "user_code", "staleness_code", "capacity_code"),
     *("age_code", "jurisdiction_code", "currency_code"),
 )
-# An investment of unknown level: no rule that protects a user lets it pass.
-_WORST: Final = {"family": "FUND"}
-SERVES_NOTHING: Final = {"family": "INS_PROTECTION", "needs_served": ()}
-"""An insurance for no need: any code of predicate 23 but MAT_NEEDS is said of the user's statement."""
+WORST: Final = {"family": "INS_LINKED", "needs_served": ()}
+"""A rated insurance of unknown level that serves no need: no rule that protects a user lets it pass, and any
+code of predicate 23 but MAT_NEEDS is said of the user's statement."""
 # Above every amount; the room for a purchase may exceed what 64 bits hold.
 _ROOM_MAX: Final = 2**62
 _WHOLE_BPS: Final = 10_000
@@ -116,7 +115,7 @@ def compile_user(
         channel: sales channel.
         risk_score_limit: the request's own limit; it can only tighten.
     """
-    pair = Pair(profile, _WORST, policy, now, channel, risk_score_limit)
+    pair = Pair(profile, WORST, policy, now, channel, risk_score_limit)
     holdings, held_issuers, held_groups = _read_holdings(pair, columns)
     sets = _read_sets(pair)
     values = {
@@ -170,7 +169,7 @@ def _decide(pair: Pair) -> _Values:
     """Decides predicates 0, 6, 7, 8, 9 and 17, and what the others say of the user alone."""
     capacity = _code(check_capacity, pair)
     limited = capacity == code_number("MAT_LIMITED_CAPACITY_LEVEL")
-    needs = _code(check_needs, replace(pair, product=SERVES_NOTHING))
+    needs = _code(check_needs, pair)
     no_risk_level = records.integer(pair.user, USER_FIELDS["risk_level"]) is None
     return {
         "system_code": _code(check_system, pair),
