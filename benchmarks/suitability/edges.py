@@ -28,6 +28,7 @@ def edge_policies(policy: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         },
         "no score derived": {"risk_score": scores},
         "long response": {"response_max_ttl_s": 86_400},
+        "rated from level 2": {"insurance": dict(policy["insurance"]) | {"rated_from_level": 2}},
     }
     return {name: dict(policy) | change for name, change in changes.items()}
 
@@ -94,6 +95,9 @@ def _exact_ratios() -> Iterator[Asked]:
     for count in (10**6, 10**6 + 1):
         yield _ask({"assessments_12m": count}, {})
         yield _ask({"assessments_today": count}, {})
+    for level in (1, 2):
+        assessed = {"assessed_on": date(2025, 11, 22)}
+        yield _ask(assessed, {}, "rated from level 2", family="INS_PROTECTION", level=level)
     for months in (11, 12, 13):
         yield _ask({}, {"min_horizon_months": months, "assumed": ["max_age"]})
     for retail in ("Y", "N", "NEUTRAL"):
