@@ -62,6 +62,33 @@ again = run_mutants(mutants, lambda mutant: True, known, lambda done, total: Non
 assert [mutant.source for mutant in first] == ["lives", "lives too"] == [mutant.source for mutant in again]
 """
 
+PACKING = """
+import json
+import sys
+from functools import partial
+from pathlib import Path
+from benchmarks.machine import ROOT
+from benchmarks.suitability.batches import make_batches
+from benchmarks.suitability.battery import Battery, Case
+from benchmarks.suitability.edges import AS_IT_IS
+from benchmarks.suitability.mutation import run_mutants
+from benchmarks.suitability.packing_mutation import list_stops, packing_notices
+from benchmarks.suitability.pairs import CHANNEL, NOW, eligible_product, eligible_user
+from benchmarks.suitability.python_mutants import Mutant
+from suitability import default_policy_path, valid_until
+
+values = json.loads(default_policy_path().read_bytes())
+asked = eligible_user(), eligible_product("x"), values, NOW, CHANNEL, None
+case = Case(*asked[:2], AS_IT_IS, *asked[3:], valid_until=valid_until(*asked))
+notices = partial(packing_notices, make_batches(Battery({AS_IT_IS: values}, (case,))), list_stops())
+source = (ROOT / "server/columns.py").read_text(encoding="utf-8")
+faults = ("score < 0", "score <= 0"), ("table.setflags(write=False)", "pass"), ("ILLIQUID_FROM_MONTHS)", "1)")
+sources = [source, *(source.replace(*fault) for fault in faults)]
+mutants = [Mutant("server/columns.py", 1, "", "", each) for each in sources]
+alive = run_mutants(mutants, notices, Path(sys.argv[1]), lambda done, total: None)
+assert len(set(sources)) == 4 and alive == mutants[:1], [sources.index(each.source) for each in alive]
+"""
+
 
 def changes_of(mutants: Sequence[Mutant]) -> set[str]:
     return {mutant.change for mutant in mutants}
@@ -105,7 +132,15 @@ def test_native_mutants_change_operators_codes_and_statements(tmp_path: Path) ->
 def test_mutants_that_are_noticed_or_raise_are_killed_and_what_is_known_is_not_run_again(
     tmp_path: Path,
 ) -> None:
-    command = [sys.executable, "-c", RUN_MUTANTS, str(tmp_path / "known.jsonl")]
+    run_script(RUN_MUTANTS, tmp_path)
+
+
+def test_a_fault_in_the_packing_is_noticed_and_a_sound_packing_is_not(tmp_path: Path) -> None:
+    run_script(PACKING, tmp_path)
+
+
+def run_script(script: str, folder: Path) -> None:
+    command = [sys.executable, "-c", script, str(folder / "known.jsonl")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
 
