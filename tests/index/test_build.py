@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from index import ann, reference
+from index import ann, reference, tiers
 from index.build import BUILD_STEPS, build_bundle
 from index.bundle import Bundle, open_bundle, read_current
 from index.errors import (
@@ -94,16 +95,48 @@ def test_golden_inputs_keep_every_bit(tiny_bundle: Bundle, make_export: Any, tmp
 def test_a_large_catalogue_gets_an_inverted_file_with_measured_recall(
     make_export: Callable[..., Any], tmp_path: Path
 ) -> None:
-    rows = [{"id": f"c{number:04}", "family": "COURSE"} for number in range(4001)]
+    rows = [{"id": f"c{number:04}", "family": "COURSE"} for number in range(10_001)]
     manifest = _build(make_export(tmp_path, rows=rows), tmp_path / "bundles").manifest
     (part,) = manifest.index
-    assert (part.kind, part.row_start, part.row_stop, part.list_count) == ("IndexIVFFlat", 0, 4001, 63)
-    assert 1 <= part.effort < 63
+    assert (part.kind, part.row_start, part.row_stop, part.list_count) == ("IndexIVFFlat", 0, 10_001, 100)
+    assert 1 <= part.effort < 100
     assert [(found["domain"], found["row_stop"]) for found in manifest.recall["ranges"]] == [
-        ("learning", 4001),
-        ("both", 4001),
+        ("learning", 10_001),
+        ("both", 10_001),
     ]
     assert min(found["recall"] for found in manifest.recall["ranges"]) >= 0.99
+
+
+@pytest.mark.parametrize(
+    ("kind", "parts"),
+    [
+        ("flat", [("IndexFlatIP", 0, 60)]),
+        ("ivf_flat", [("IndexIVFFlat", 0, 60)]),
+        ("hnsw", [("IndexHNSWFlat", 0, 60)]),
+        ("nested", [("IndexIVFFlat", 0, 30), ("IndexIVFFlat", 30, 46), ("IndexIVFFlat", 30, 51)]),
+    ],
+)
+def test_every_kind_of_index_is_sealed_measured_and_served_from_the_mapped_file(
+    kind: ann.IndexKind,
+    parts: list[tuple[str, int, int]],
+    make_export: Callable[..., Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tiers, "FLAT_ROW_COUNT_MAX", 5)
+    sealed = _build(make_export(tmp_path), tmp_path / "bundles", kind=kind)
+    bundle = open_bundle(sealed.path)
+    found = [(part.kind, part.row_start, part.row_stop) for part in bundle.manifest.index]
+    assert found[: len(parts)] == parts
+    recall = {(row["domain"], row["row_stop"]): row["recall"] for row in bundle.manifest.recall["ranges"]}
+    assert {("learning", 30), ("financial", 46), ("both", 46), ("both", 60)} <= recall.keys()
+    assert min(recall.values()) >= 0.99
+    file = bundle.read_index()
+    assert isinstance(file.content, mmap.mmap)
+    index = ann.load_index(file)
+    found_rows = index.search(bundle.golden.requests[0].user_vector[None].astype(np.float32), 20, 0, 60)[0]
+    assert len(set(found_rows.tolist())) == 20
+    assert set(found_rows.tolist()) <= set(range(60))
 
 
 def test_one_product_is_enough(make_export: Callable[..., Any], tmp_path: Path) -> None:

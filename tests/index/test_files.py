@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from pathlib import Path
@@ -19,6 +20,7 @@ from index.bundle import (
     write_current,
 )
 from index.errors import (
+    BundleChecksumError,
     BundleConsistencyError,
     BundleError,
     BundleExistsError,
@@ -26,6 +28,7 @@ from index.errors import (
     BundleNotFoundError,
     BundleWriteError,
 )
+from index.files import map_proven, open_directory
 from index.manifest import FILE_BYTES_MAX, MANIFEST
 
 FILES = tuple(FILE_BYTES_MAX)
@@ -113,6 +116,24 @@ def test_a_directory_that_cannot_be_written_is_refused(
     (tmp_path / "out").write_text("")
     with pytest.raises(BundleWriteError, match="cannot write beside it"):
         seal_bundle(tmp_path / "out", tiny_bundle.manifest, copy.read_all())
+
+
+def test_a_mapped_file_is_proven_and_stays_what_was_proven(tmp_path: Path) -> None:
+    path = tmp_path / "index.faiss"
+    path.write_bytes(b"proven")
+    digest = hashlib.sha256(b"proven").hexdigest()
+    with open_directory(tmp_path) as directory:
+        with pytest.raises(BundleChecksumError, match=r"index\.faiss: 6 bytes; the manifest says 7"):
+            map_proven(directory, path.name, size=7, sha256=digest)
+        with pytest.raises(BundleChecksumError, match=r"index\.faiss: SHA-256 is"):
+            map_proven(directory, path.name, size=6, sha256="0" * 64)
+        content = map_proven(directory, path.name, size=6, sha256=digest)
+    # Another file under the same name is another file.
+    (tmp_path / "other").write_bytes(b"forged")
+    (tmp_path / "other").replace(path)
+    assert content[:] == b"proven"
+    with pytest.raises(TypeError):
+        content[0] = 0
 
 
 def test_a_read_only_directory_is_refused_and_left_alone(

@@ -76,9 +76,10 @@ def users() -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def tuned(items: np.ndarray, users: tuple[np.ndarray, np.ndarray]) -> Iterator[dict[str, TunedIndex]]:
-    """Each kind of index over the items, where up to 500 rows are scanned."""
+    """Each kind of index over the items, where up to 500 rows are all compared."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tiers, "FLAT_ROW_COUNT_MAX", 500)
+        patch.setattr(ann, "LEFT_COUNT_MAX", 500)
         yield {
             kind: build_tuned(
                 items,
