@@ -11,6 +11,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <vector>
 
 #include "best_rows.hpp"
@@ -29,9 +30,18 @@ inline constexpr std::size_t unpacked_user_count = 2;
 // What one scan works with. Nothing is allocated after this is made.
 struct ScanState {
     ScanState(const ScanPath& path_, const ByteMatrix& items_, const ScanBatch& batch_, const std::int64_t count)
-        : path(path_), items(items_), batch(batch_), padded_dim(pad_dim(items_.dim)), rows(items_),
-          users(batch_, items_.dim), packed(tile_rows * padded_dim * packed_value_size), scores(batch_.count),
-          wanted(batch_.count), looking(batch_.count), looking_users(batch_.count) {
+        : path(path_),
+          items(items_),
+          batch(batch_),
+          padded_dim(pad_dim(items_.dim)),
+          rows(items_),
+          users(batch_, items_.dim),
+          gathered(tile_rows * padded_dim),
+          packed(tile_rows * padded_dim * packed_value_size),
+          scores(batch_.count),
+          wanted(batch_.count),
+          looking(batch_.count),
+          looking_users(batch_.count) {
         best.reserve(batch.count);
         for (std::size_t user = 0; user < batch.count; ++user) {
             best.emplace_back(std::min(count, batch.row_stops[user] - batch.row_starts[user]));
@@ -45,6 +55,8 @@ struct ScanState {
     const PaddedRows rows;
     PaddedUsers users;
     std::vector<BestRows> best;
+    // Rows from different places, [tile_rows, padded_dim], and a tile as the path packs it.
+    std::vector<std::int8_t> gathered;
     std::vector<std::int8_t> packed;
     std::vector<TileScores> scores;
     // Of the users who want rows of the tile at hand: those rows, the user, and the user as paths read it.
@@ -88,6 +100,25 @@ inline bool wants_few(const ScanState& state, const std::size_t user) {
     return wanted_count < (stop - start) / sparse_ratio;
 }
 
+// Copies a row to its place in the tile that is put together.
+inline void copy_row(ScanState& state, const std::int8_t* const row, const std::size_t place) {
+    std::int8_t* const to = state.gathered.data() + place * state.padded_dim;
+    for (std::size_t position = 0; position < state.padded_dim; position += dim_step) {
+        std::memcpy(to + position, row + position, dim_step);
+    }
+}
+
+// Returns the tile at row `first`; the last ones are put together, and repeat the first row past the last.
+inline TileRows find_tile(ScanState& state, const std::size_t first) {
+    if (state.rows.has_tile(first)) {
+        return {state.items.values + first * state.items.dim, state.items.dim};
+    }
+    for (std::size_t place = 0; place < tile_rows; ++place) {
+        copy_row(state, state.rows.find(first + place < state.items.row_count ? first + place : first), place);
+    }
+    return {state.gathered.data(), state.padded_dim};
+}
+
 // Rows of one user that wait until a tile is full.
 struct Collected {
     std::array<std::int64_t, tile_rows> row_numbers;
@@ -99,11 +130,12 @@ inline void score_collected(ScanState& state, const std::size_t user, Collected&
     if (collected.count == 0) {
         return;
     }
-    std::fill(collected.rows.begin() + static_cast<std::ptrdiff_t>(collected.count), collected.rows.end(),
-              collected.rows[0]);
+    for (std::size_t place = 0; place < collected.count; ++place) {
+        copy_row(state, collected.rows[place], place);
+    }
     ScanUser& padded = state.users[user];
     TileScores& scores = state.scores[0];
-    state.path.score_rows(collected.rows.data(), state.padded_dim, padded, scores);
+    state.path.score_rows({state.gathered.data(), state.padded_dim}, state.padded_dim, padded, scores);
     for (std::size_t place = 0; place < collected.count; ++place) {
         if (scores.values[place] > padded.threshold) {
             padded.threshold =
@@ -138,16 +170,15 @@ inline void scan_few(ScanState& state, const std::size_t user) {
 
 // Scores the tile from row `first` for the users [looking_count] at hand.
 inline void score_tile(ScanState& state, const std::size_t looking_count, const std::int64_t first) {
-    std::array<const std::int8_t*, tile_rows> rows;
-    state.rows.find_tile(static_cast<std::size_t>(first), rows.data());
+    const TileRows rows = find_tile(state, static_cast<std::size_t>(first));
     if (looking_count <= unpacked_user_count) {
         for (std::size_t place = 0; place < looking_count; ++place) {
             const ScanUser& user = *state.looking_users[place];
-            state.path.score_rows(rows.data(), state.padded_dim, user, state.scores[place]);
+            state.path.score_rows(rows, state.padded_dim, user, state.scores[place]);
         }
         return;
     }
-    state.path.pack(rows.data(), state.padded_dim, state.packed.data());
+    state.path.pack(rows, state.padded_dim, state.packed.data());
     state.path.score(state.packed.data(), state.padded_dim, state.looking_users.data(), looking_count,
                      state.scores.data());
 }

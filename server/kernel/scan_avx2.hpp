@@ -19,9 +19,10 @@
 namespace prudence {
 
 // Returns 16 bytes of two rows, one row per 128-bit lane.
-PRUDENCE_AVX2 inline __m256i gather_avx2(const std::int8_t* const* const rows, const std::size_t position) {
-    const __m128i low = _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[0] + position));
-    const __m128i high = _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[4] + position));
+PRUDENCE_AVX2 inline __m256i gather_avx2(const TileRows rows, const std::size_t first,
+                                         const std::size_t position) {
+    const __m128i low = _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[first] + position));
+    const __m128i high = _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[first + 4] + position));
     return _mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1);
 }
 
@@ -34,15 +35,14 @@ PRUDENCE_AVX2 inline void widen_avx2(const __m256i bytes, std::int8_t* const to)
 }
 
 // Layout: [padded_dim / 4][2][tile_rows][2 dims as int16].
-PRUDENCE_AVX2 inline void pack_avx2(const std::int8_t* const* const rows, const std::size_t padded_dim,
-                                    std::int8_t* const packed) {
+PRUDENCE_AVX2 inline void pack_avx2(const TileRows rows, const std::size_t padded_dim, std::int8_t* const packed) {
     constexpr std::size_t stride = 8 * tile_rows;
     for (std::size_t first = 0; first < tile_rows; first += 8) {
         for (std::size_t position = 0; position < padded_dim; position += dim_step) {
-            const __m256i row0 = gather_avx2(rows + first, position);
-            const __m256i row1 = gather_avx2(rows + first + 1, position);
-            const __m256i row2 = gather_avx2(rows + first + 2, position);
-            const __m256i row3 = gather_avx2(rows + first + 3, position);
+            const __m256i row0 = gather_avx2(rows, first, position);
+            const __m256i row1 = gather_avx2(rows, first + 1, position);
+            const __m256i row2 = gather_avx2(rows, first + 2, position);
+            const __m256i row3 = gather_avx2(rows, first + 3, position);
             const __m256i low01 = _mm256_unpacklo_epi32(row0, row1);
             const __m256i low23 = _mm256_unpacklo_epi32(row2, row3);
             const __m256i high01 = _mm256_unpackhi_epi32(row0, row1);
@@ -54,6 +54,15 @@ PRUDENCE_AVX2 inline void pack_avx2(const std::int8_t* const* const rows, const 
             widen_avx2(_mm256_unpackhi_epi64(high01, high23), to + 3 * stride);
         }
     }
+}
+
+// Writes the scores of eight rows, from the row `first`.
+PRUDENCE_AVX2 inline void write_avx2(const __m256i sum, const __m256i threshold, const std::size_t first,
+                                     TileScores& scores) {
+    const __m256i exceeds = _mm256_cmpgt_epi32(sum, threshold);
+    const auto above = static_cast<std::uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(exceeds)));
+    scores.above |= static_cast<std::uint64_t>(above) << first;
+    _mm256_store_si256(reinterpret_cast<__m256i*>(scores.values + first), sum);
 }
 
 // Returns sums of pairs of lanes: in each 128 bits one of the left, one of the right, and once more.
@@ -68,7 +77,7 @@ PRUDENCE_AVX2 inline __m256i merge_four_avx2(const __m256i* const sums) {
     return _mm256_add_epi32(_mm256_unpacklo_epi64(left, right), _mm256_unpackhi_epi64(left, right));
 }
 
-PRUDENCE_AVX2 inline void score_rows_avx2(const std::int8_t* const* const rows, const std::size_t padded_dim,
+PRUDENCE_AVX2 inline void score_rows_avx2(const TileRows rows, const std::size_t padded_dim,
                                           const ScanUser& user, TileScores& scores) {
     const __m256i threshold = _mm256_set1_epi32(user.threshold);
     scores.above = 0;
@@ -89,10 +98,7 @@ PRUDENCE_AVX2 inline void score_rows_avx2(const std::int8_t* const* const rows, 
         const __m256i right = merge_four_avx2(sums + 4);
         const __m256i sum = _mm256_add_epi32(_mm256_permute2x128_si256(left, right, 0x20),
                                              _mm256_permute2x128_si256(left, right, 0x31));
-        const __m256i exceeds = _mm256_cmpgt_epi32(sum, threshold);
-        const auto above = static_cast<std::uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(exceeds)));
-        scores.above |= static_cast<std::uint64_t>(above) << first;
-        _mm256_store_si256(reinterpret_cast<__m256i*>(scores.values + first), sum);
+        write_avx2(sum, threshold, first, scores);
     }
 }
 
@@ -123,11 +129,7 @@ PRUDENCE_AVX2 inline void score_part_avx2(const std::int8_t* const packed, const
     for (std::size_t user = 0; user < user_count; ++user) {
         const __m256i threshold = _mm256_set1_epi32(users[user]->threshold);
         for (std::size_t part = 0; part < part_count; ++part) {
-            const std::size_t row = first + 8 * part;
-            const __m256i exceeds = _mm256_cmpgt_epi32(sums[user][part], threshold);
-            const auto above = static_cast<std::uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(exceeds)));
-            scores[user].above |= static_cast<std::uint64_t>(above) << row;
-            _mm256_storeu_si256(reinterpret_cast<__m256i*>(scores[user].values + row), sums[user][part]);
+            write_avx2(sums[user][part], threshold, first + 8 * part, scores[user]);
         }
     }
 }

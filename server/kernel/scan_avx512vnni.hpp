@@ -27,9 +27,10 @@
 namespace prudence {
 
 // Returns 16 bytes of each of four rows, one row per 128-bit lane.
-PRUDENCE_VNNI inline __m512i gather_vnni(const std::int8_t* const* const rows, const std::size_t position) {
-    const auto load = [rows, position](const std::size_t row) PRUDENCE_VNNI {
-        return _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[row] + position));
+PRUDENCE_VNNI inline __m512i gather_vnni(const TileRows rows, const std::size_t first,
+                                         const std::size_t position) {
+    const auto load = [rows, first, position](const std::size_t row) PRUDENCE_VNNI {
+        return _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[first + row] + position));
     };
     __m512i lanes = _mm512_castsi128_si512(load(0));
     lanes = _mm512_inserti32x4(lanes, load(4), 1);
@@ -39,15 +40,14 @@ PRUDENCE_VNNI inline __m512i gather_vnni(const std::int8_t* const* const rows, c
 }
 
 // Layout: [padded_dim / 4][tile_rows][4 dims].
-PRUDENCE_VNNI inline void pack_vnni(const std::int8_t* const* const rows, const std::size_t padded_dim,
-                                    std::int8_t* const packed) {
+PRUDENCE_VNNI inline void pack_vnni(const TileRows rows, const std::size_t padded_dim, std::int8_t* const packed) {
     constexpr std::size_t stride = 4 * tile_rows;
     for (std::size_t first = 0; first < tile_rows; first += 16) {
         for (std::size_t position = 0; position < padded_dim; position += dim_step) {
-            const __m512i row0 = gather_vnni(rows + first, position);
-            const __m512i row1 = gather_vnni(rows + first + 1, position);
-            const __m512i row2 = gather_vnni(rows + first + 2, position);
-            const __m512i row3 = gather_vnni(rows + first + 3, position);
+            const __m512i row0 = gather_vnni(rows, first, position);
+            const __m512i row1 = gather_vnni(rows, first + 1, position);
+            const __m512i row2 = gather_vnni(rows, first + 2, position);
+            const __m512i row3 = gather_vnni(rows, first + 3, position);
             const __m512i low01 = _mm512_unpacklo_epi32(row0, row1);
             const __m512i low23 = _mm512_unpacklo_epi32(row2, row3);
             const __m512i high01 = _mm512_unpackhi_epi32(row0, row1);
@@ -78,7 +78,7 @@ PRUDENCE_VNNI inline __m512i merge_lanes_vnni(const __m512i left, const __m512i 
     return _mm512_add_epi32(_mm512_shuffle_i32x4(left, right, 0x88), _mm512_shuffle_i32x4(left, right, 0xDD));
 }
 
-PRUDENCE_VNNI inline void score_rows_vnni(const std::int8_t* const* const rows, const std::size_t padded_dim,
+PRUDENCE_VNNI inline void score_rows_vnni(const TileRows rows, const std::size_t padded_dim,
                                           const ScanUser& user, TileScores& scores) {
     const __m512i threshold = _mm512_set1_epi32(user.threshold);
     scores.above = 0;

@@ -99,7 +99,7 @@ class PaddedRows {
         const std::size_t padded_dim = pad_dim(items.dim);
         std::size_t copied = 0;
         if (items.dim > 0) {
-            first_copied_ -= std::min(items.row_count, padded_dim / items.dim);
+            first_copied_ -= std::min(items.row_count, (padded_dim - 1) / items.dim);
             copied = (items.row_count - first_copied_) * items.dim;
         }
         last_rows_.assign(copied + padded_dim, 0);
@@ -113,20 +113,8 @@ class PaddedRows {
                                    : last_rows_.data() + (row - first_copied_) * items_.dim;
     }
 
-    // Writes where the rows [tile_rows] from row `first` are. Those past the last are the first again.
-    void find_tile(const std::size_t first, const std::int8_t** const rows) const {
-        if (first + tile_rows <= first_copied_) {
-            const std::int8_t* row = items_.values + first * items_.dim;
-            for (std::size_t place = 0; place < tile_rows; ++place) {
-                rows[place] = row;
-                row += items_.dim;
-            }
-            return;
-        }
-        for (std::size_t place = 0; place < tile_rows; ++place) {
-            rows[place] = find(first + place < items_.row_count ? first + place : first);
-        }
-    }
+    // Whether all rows of the tile at row `first` may be read where they are.
+    bool has_tile(const std::size_t first) const { return first + tile_rows <= first_copied_; }
 
   private:
     ByteMatrix items_;

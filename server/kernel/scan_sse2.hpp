@@ -26,8 +26,7 @@ inline void widen_sse2(const __m128i bytes, std::int8_t* const to) {
 }
 
 // Layout: [padded_dim / 4][2][tile_rows][2 dims as int16].
-inline void pack_sse2(const std::int8_t* const* const rows, const std::size_t padded_dim,
-                      std::int8_t* const packed) {
+inline void pack_sse2(const TileRows rows, const std::size_t padded_dim, std::int8_t* const packed) {
     constexpr std::size_t stride = 8 * tile_rows;
     for (std::size_t first = 0; first < tile_rows; first += 4) {
         for (std::size_t position = 0; position < padded_dim; position += dim_step) {
@@ -48,12 +47,20 @@ inline void pack_sse2(const std::int8_t* const* const rows, const std::size_t pa
     }
 }
 
+// Writes the scores of four rows, from the row `first`.
+inline void write_sse2(const __m128i sum, const __m128i threshold, const std::size_t first, TileScores& scores) {
+    const __m128i exceeds = _mm_cmpgt_epi32(sum, threshold);
+    const auto above = static_cast<std::uint32_t>(_mm_movemask_ps(_mm_castsi128_ps(exceeds)));
+    scores.above |= static_cast<std::uint64_t>(above) << first;
+    _mm_store_si128(reinterpret_cast<__m128i*>(scores.values + first), sum);
+}
+
 // Returns sums of pairs of lanes: one of the left, one of the right, and once more.
 inline __m128i merge_sse2(const __m128i left, const __m128i right) {
     return _mm_add_epi32(_mm_unpacklo_epi32(left, right), _mm_unpackhi_epi32(left, right));
 }
 
-inline void score_rows_sse2(const std::int8_t* const* const rows, const std::size_t padded_dim,
+inline void score_rows_sse2(const TileRows rows, const std::size_t padded_dim,
                             const ScanUser& user, TileScores& scores) {
     const __m128i threshold = _mm_set1_epi32(user.threshold);
     scores.above = 0;
@@ -74,68 +81,39 @@ inline void score_rows_sse2(const std::int8_t* const* const rows, const std::siz
         const __m128i left = merge_sse2(sums[0], sums[1]);
         const __m128i right = merge_sse2(sums[2], sums[3]);
         const __m128i sum = _mm_add_epi32(_mm_unpacklo_epi64(left, right), _mm_unpackhi_epi64(left, right));
-        const __m128i exceeds = _mm_cmpgt_epi32(sum, threshold);
-        const auto above = static_cast<std::uint32_t>(_mm_movemask_ps(_mm_castsi128_ps(exceeds)));
-        scores.above |= static_cast<std::uint64_t>(above) << first;
-        _mm_store_si128(reinterpret_cast<__m128i*>(scores.values + first), sum);
+        write_sse2(sum, threshold, first, scores);
     }
 }
 
-// Scores 4 * part_count rows of the tile, from the row `first`.
-template <std::size_t user_count, std::size_t part_count>
-inline void score_part_sse2(const std::int8_t* const packed, const std::size_t padded_dim,
-                            const ScanUser* const* const users, TileScores* const scores,
-                            const std::size_t first) {
-    __m128i sums[user_count][part_count];
-    for (std::size_t user = 0; user < user_count; ++user) {
+// A user's numbers must be repeated over a register by hand, so many rows are scored for one user at a time.
+inline void score_user_sse2(const std::int8_t* const packed, const std::size_t padded_dim, const ScanUser& user,
+                            TileScores& scores) {
+    constexpr std::size_t part_count = 8;
+    const __m128i threshold = _mm_set1_epi32(user.threshold);
+    scores.above = 0;
+    for (std::size_t first = 0; first < tile_rows; first += 4 * part_count) {
+        __m128i sums[part_count];
         for (std::size_t part = 0; part < part_count; ++part) {
-            sums[user][part] = _mm_setzero_si128();
+            sums[part] = _mm_setzero_si128();
         }
-    }
-    for (std::size_t position = 0; position < padded_dim; position += 2) {
-        __m128i items[part_count];
-        for (std::size_t part = 0; part < part_count; ++part) {
-            items[part] = load_sse2(packed + 2 * position * tile_rows + 4 * first + 16 * part);
-        }
-        for (std::size_t user = 0; user < user_count; ++user) {
-            const __m128i query = _mm_set1_epi32(load_word(users[user]->pairs + position));
+        for (std::size_t position = 0; position < padded_dim; position += 2) {
+            const std::int8_t* const from = packed + 2 * position * tile_rows + 4 * first;
+            const __m128i query = _mm_set1_epi32(load_word(user.pairs + position));
             for (std::size_t part = 0; part < part_count; ++part) {
-                sums[user][part] = _mm_add_epi32(sums[user][part], _mm_madd_epi16(items[part], query));
+                sums[part] = _mm_add_epi32(sums[part], _mm_madd_epi16(load_sse2(from + 16 * part), query));
             }
         }
-    }
-    for (std::size_t user = 0; user < user_count; ++user) {
-        const __m128i threshold = _mm_set1_epi32(users[user]->threshold);
         for (std::size_t part = 0; part < part_count; ++part) {
-            const std::size_t row = first + 4 * part;
-            const __m128i exceeds = _mm_cmpgt_epi32(sums[user][part], threshold);
-            const auto above = static_cast<std::uint32_t>(_mm_movemask_ps(_mm_castsi128_ps(exceeds)));
-            scores[user].above |= static_cast<std::uint64_t>(above) << row;
-            _mm_storeu_si128(reinterpret_cast<__m128i*>(scores[user].values + row), sums[user][part]);
+            write_sse2(sums[part], threshold, first + 4 * part, scores);
         }
-    }
-}
-
-template <std::size_t user_count, std::size_t part_count>
-inline void score_group_sse2(const std::int8_t* const packed, const std::size_t padded_dim,
-                             const ScanUser* const* const users, TileScores* const scores) {
-    for (std::size_t user = 0; user < user_count; ++user) {
-        scores[user].above = 0;
-    }
-    for (std::size_t first = 0; first < tile_rows; first += 4 * part_count) {
-        score_part_sse2<user_count, part_count>(packed, padded_dim, users, scores, first);
     }
 }
 
 inline void score_sse2(const std::int8_t* const packed, const std::size_t padded_dim,
                        const ScanUser* const* const users, const std::size_t user_count,
                        TileScores* const scores) {
-    std::size_t user = 0;
-    for (; user + 4 <= user_count; user += 4) {
-        score_group_sse2<4, 2>(packed, padded_dim, users + user, scores + user);
-    }
-    for (; user < user_count; ++user) {
-        score_group_sse2<1, 4>(packed, padded_dim, users + user, scores + user);
+    for (std::size_t user = 0; user < user_count; ++user) {
+        score_user_sse2(packed, padded_dim, *users[user], scores[user]);
     }
 }
 

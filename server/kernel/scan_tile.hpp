@@ -34,16 +34,23 @@ struct alignas(64) TileScores {
     std::uint64_t above;
 };
 
-// Packs the rows [tile_rows], each readable up to padded_dim, to packed [tile_rows * padded_dim values].
-using PackTile = void (*)(const std::int8_t* const* rows, std::size_t padded_dim, std::int8_t* packed);
+// The rows [tile_rows] of a tile, each readable up to the padded dim.
+struct TileRows {
+    const std::int8_t* first;
+    std::size_t stride;
+
+    const std::int8_t* operator[](const std::size_t row) const { return first + row * stride; }
+};
+
+// Packs the tile's rows to packed [tile_rows * padded_dim values].
+using PackTile = void (*)(TileRows rows, std::size_t padded_dim, std::int8_t* packed);
 
 // Scores the packed tile for users [user_count] to scores [user_count].
 using ScoreTile = void (*)(const std::int8_t* packed, std::size_t padded_dim, const ScanUser* const* users,
                            std::size_t user_count, TileScores* scores);
 
-// Scores the rows [tile_rows], each readable up to padded_dim, for one user.
-using ScoreRows = void (*)(const std::int8_t* const* rows, std::size_t padded_dim, const ScanUser& user,
-                           TileScores& scores);
+// Scores the tile's rows for one user.
+using ScoreRows = void (*)(TileRows rows, std::size_t padded_dim, const ScanUser& user, TileScores& scores);
 
 // Reads four bytes of the user as the number that a vector register repeats.
 template <typename T>
@@ -53,8 +60,8 @@ std::int32_t load_word(const T* const values) {
     return word;
 }
 
-inline void score_rows_portable(const std::int8_t* const* const rows, const std::size_t padded_dim,
-                                const ScanUser& user, TileScores& scores) {
+inline void score_rows_portable(const TileRows rows, const std::size_t padded_dim, const ScanUser& user,
+                                TileScores& scores) {
     scores.above = 0;
     for (std::size_t row = 0; row < tile_rows; ++row) {
         std::int32_t sum = 0;
@@ -67,8 +74,7 @@ inline void score_rows_portable(const std::int8_t* const* const rows, const std:
 }
 
 // Layout: [tile_rows][padded_dim].
-inline void pack_portable(const std::int8_t* const* const rows, const std::size_t padded_dim,
-                          std::int8_t* const packed) {
+inline void pack_portable(const TileRows rows, const std::size_t padded_dim, std::int8_t* const packed) {
     for (std::size_t row = 0; row < tile_rows && padded_dim > 0; ++row) {
         std::memcpy(packed + row * padded_dim, rows[row], padded_dim);
     }
@@ -77,10 +83,7 @@ inline void pack_portable(const std::int8_t* const* const rows, const std::size_
 inline void score_portable(const std::int8_t* const packed, const std::size_t padded_dim,
                            const ScanUser* const* const users, const std::size_t user_count,
                            TileScores* const scores) {
-    const std::int8_t* rows[tile_rows];
-    for (std::size_t row = 0; row < tile_rows; ++row) {
-        rows[row] = packed + row * padded_dim;
-    }
+    const TileRows rows{packed, padded_dim};
     for (std::size_t user = 0; user < user_count; ++user) {
         score_rows_portable(rows, padded_dim, *users[user], scores[user]);
     }
