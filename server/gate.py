@@ -226,7 +226,8 @@ class Gate:
         if user.denied:
             return self._learning_stop
         admitted = limit if user.assessed and limit is not None else MISSING
-        return int(np.searchsorted(self._needed_after, admitted, side="right"))
+        # As the array's own type: of any other a whole converted copy is searched.
+        return int(self._needed_after.searchsorted(np.int16(admitted), side="right"))
 
 
 def read_codes(mask: NDArray[np.uint64]) -> tuple[str, ...]:
