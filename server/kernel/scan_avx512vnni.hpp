@@ -78,27 +78,42 @@ PRUDENCE_VNNI inline __m512i merge_lanes_vnni(const __m512i left, const __m512i 
     return _mm512_add_epi32(_mm512_shuffle_i32x4(left, right, 0x88), _mm512_shuffle_i32x4(left, right, 0xDD));
 }
 
+// Returns the sums of four rows from the row `first`, in parts: 128 bits of parts make up the four sums.
+PRUDENCE_VNNI inline __m512i score_four_vnni(const TileRows rows, const std::size_t first,
+                                             const std::size_t padded_dim, const ScanUser& user) {
+    __m512i sums[4] = {_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512(),
+                       _mm512_setzero_si512()};
+    const __m512i top_bits = _mm512_set1_epi8(static_cast<char>(0x80));
+    std::size_t position = 0;
+    for (; position + 64 <= padded_dim; position += 64) {
+        const __m512i query = _mm512_loadu_si512(user.bytes + position);
+        for (std::size_t row = 0; row < 4; ++row) {
+            const __m512i item = _mm512_loadu_si512(rows[first + row] + position);
+            sums[row] = _mm512_dpbusd_epi32(sums[row], _mm512_xor_si512(item, top_bits), query);
+        }
+    }
+    if (position < padded_dim) {
+        const __mmask64 within = (std::uint64_t{1} << (padded_dim - position)) - 1;
+        const __m512i query = _mm512_maskz_loadu_epi8(within, user.bytes + position);
+        for (std::size_t row = 0; row < 4; ++row) {
+            const __m512i item = _mm512_maskz_loadu_epi8(within, rows[first + row] + position);
+            sums[row] = _mm512_dpbusd_epi32(sums[row], _mm512_xor_si512(item, top_bits), query);
+        }
+    }
+    return merge_four_vnni(sums);
+}
+
 PRUDENCE_VNNI inline void score_rows_vnni(const TileRows rows, const std::size_t padded_dim,
                                           const ScanUser& user, TileScores& scores) {
     const __m512i threshold = _mm512_set1_epi32(user.threshold);
+    const __m512i offset = _mm512_set1_epi32(-128 * user.sum);
     scores.above = 0;
     for (std::size_t first = 0; first < tile_rows; first += 16) {
-        __m512i sums[16];
-        for (std::size_t row = 0; row < 16; ++row) {
-            sums[row] = _mm512_setzero_si512();
-        }
-        for (std::size_t position = 0; position < padded_dim; position += 64) {
-            const __mmask64 within = ~std::uint64_t{0} >> (64 - std::min(padded_dim - position, std::size_t{64}));
-            const __m512i query = _mm512_maskz_loadu_epi8(within, user.bytes + position);
-            for (std::size_t row = 0; row < 16; ++row) {
-                const __m512i item = _mm512_maskz_loadu_epi8(within, rows[first + row] + position);
-                const __m512i unsigned_item = _mm512_xor_si512(item, _mm512_set1_epi8(static_cast<char>(0x80)));
-                sums[row] = _mm512_dpbusd_epi32(sums[row], unsigned_item, query);
-            }
-        }
-        const __m512i left = merge_lanes_vnni(merge_four_vnni(sums), merge_four_vnni(sums + 4));
-        const __m512i right = merge_lanes_vnni(merge_four_vnni(sums + 8), merge_four_vnni(sums + 12));
-        const __m512i sum = _mm512_add_epi32(merge_lanes_vnni(left, right), _mm512_set1_epi32(-128 * user.sum));
+        const __m512i left = merge_lanes_vnni(score_four_vnni(rows, first, padded_dim, user),
+                                              score_four_vnni(rows, first + 4, padded_dim, user));
+        const __m512i right = merge_lanes_vnni(score_four_vnni(rows, first + 8, padded_dim, user),
+                                               score_four_vnni(rows, first + 12, padded_dim, user));
+        const __m512i sum = _mm512_add_epi32(merge_lanes_vnni(left, right), offset);
         const std::uint64_t above = _mm512_cmpgt_epi32_mask(sum, threshold);
         scores.above |= above << first;
         _mm512_store_si512(scores.values + first, sum);
