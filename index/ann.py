@@ -148,9 +148,9 @@ def check_index(file: IndexFile, count: int, dim: int) -> None:
     for index, part in zip(_read_parts(file), file.parts, strict=True):
         if int(index.d) != dim:
             raise AnnFormatError(f"{part.name}: dim is {index.d}; expected {dim}")
-    if not is_whole(file.parts, count):
-        names = [part.name for part in file.parts]
-        raise AnnFormatError(f"holds {names}; expected parts that together are rows [0, {count})")
+    found = max(part.row_stop for part in file.parts)
+    if found != count:
+        raise AnnFormatError(f"holds {found} rows; expected {count}")
 
 
 def load_index(file: IndexFile, *, device: Device = "cpu", thread_count: int = 1) -> AnnIndex:
@@ -297,6 +297,10 @@ def _read_parts(file: IndexFile) -> list[Any]:
     if not file.parts or sum(part.size for part in file.parts) != len(content):
         sizes = [part.size for part in file.parts]
         raise AnnFormatError(f"{len(content)} bytes; expected parts of {sizes}")
+    count = max(part.row_stop for part in file.parts)
+    if not is_whole(file.parts, count):
+        names = [part.name for part in file.parts]
+        raise AnnFormatError(f"holds {names}; expected parts that together are rows [0, {count})")
     indexes, start = [], 0
     for part in file.parts:
         indexes.append(_read_part(content[start : start + part.size], part))

@@ -155,4 +155,5 @@ def _keep_best(answers: Sequence[Found], count: int) -> NDArray[np.int64]:
     rows = np.concatenate([answer[1] for answer in answers], axis=1)  # [batch, answers * count]
     scores = np.concatenate([answer[0] for answer in answers], axis=1)
     order = np.argsort(np.where(rows < 0, np.inf, -scores), axis=1, kind="stable")[:, :count]
-    return np.take_along_axis(rows, order, axis=1)
+    best: NDArray[np.int64] = rows[np.arange(len(rows))[:, None], order]
+    return best

@@ -2,7 +2,8 @@
 
 Rows stand in ascending risk, so a risk limit admits a prefix of them: a tier. A nested index has one part for
 the learning rows and, for each tier, one for all its other rows: each holds those of lower tiers again. So a
-search for one domain within a limit of the policy needs one part and no selector, one for both domains two.
+search for one domain within a limit of the policy needs one part and no selector, one for both domains two,
+and no row is in both of these.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import mmap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 FLAT_ROW_COUNT_MAX = 10_000
 """Most rows for which an exact scan is used. Measured on clustered vectors whose risk differs, at 64 dims and
@@ -62,10 +64,10 @@ def is_small(row_count: int) -> bool:
 
 
 def divide_rows(count: int, learning_count: int, tier_stops: Sequence[int]) -> list[tuple[int, int]]:
-    """Returns the row ranges of a nested index's parts, in ascending order.
+    """Returns the row ranges of a nested index's parts.
 
-    Equal and empty tiers count once and not at all. Of the tiers that are small enough for an exact scan only
-    the largest is kept: a scan of its first rows is a scan of a smaller one.
+    Equal tiers count once, empty ones not at all. Of the tiers that are small only the largest is kept, with
+    the learning rows if it stays small with them: a scan of a range of it is a scan of a smaller one.
 
     Args:
         count: number of rows, at least 1.
@@ -73,30 +75,39 @@ def divide_rows(count: int, learning_count: int, tier_stops: Sequence[int]) -> l
         tier_stops: one past the last row of each tier.
     """
     stops = sorted({stop for stop in (*tier_stops, count) if stop > learning_count})
-    small = [stop for stop in stops if is_small(stop - learning_count)]
-    ranges = [(learning_count, stop) for stop in stops if stop not in small[:-1]]
-    return [(0, learning_count), *ranges] if learning_count else ranges
+    start = 0 if is_small(learning_count) else learning_count
+    small = [stop for stop in stops if is_small(stop - start)]
+    ranges = [(start, stop) for stop in small[-1:]] + [(learning_count, stop) for stop in stops[len(small) :]]
+    no_part_starts = learning_count > 0 and not any(first == 0 for first, _ in ranges)
+    return [(0, learning_count), *ranges] if no_part_starts else ranges
 
 
 def cover(parts: Sequence[IndexPart], row_start: int, row_stop: int) -> Iterator[tuple[int, int, int]]:
     """Yields the position of each part that a search of [row_start, row_stop) needs, and which rows of it.
 
-    Of parts with the same first row the smallest that holds the rows is taken.
+    That is the smallest part that holds all of them, or one for those before the first row of another and
+    others for the rest.
     """
-    for first in sorted({part.row_start for part in parts}):
-        positions = [position for position, part in enumerate(parts) if part.row_start == first]
-        start = max(row_start, first)
-        stop = min(row_stop, max(parts[position].row_stop for position in positions))
-        if start < stop:
-            fitting = [position for position in positions if parts[position].row_stop >= stop]
-            yield min(fitting, key=lambda position: parts[position].row_stop), start, stop
+    while row_start < row_stop:
+        later = [part.row_start for part in parts if row_start < part.row_start < row_stop]
+        for stop in (row_stop, min(later, default=row_stop)):
+            holding = [
+                (part.count, position)
+                for position, part in enumerate(parts)
+                if part.row_start <= row_start and stop <= part.row_stop
+            ]
+            if holding:
+                yield min(holding)[1], row_start, stop
+                row_start = stop
+                break
 
 
 def is_whole(parts: Sequence[IndexPart], count: int) -> bool:
-    """Tells whether the parts hold every row, so that `cover` yields each row of a search once."""
-    end = 0
-    for first in sorted({part.row_start for part in parts}):
-        if first != end:
-            return False
-        end = max(part.row_stop for part in parts if part.row_start == first)
-    return end == count
+    """Tells whether the parts hold every row, so that `cover` finds parts for any search."""
+    starts = sorted({part.row_start for part in parts})
+    if not parts or starts[0] != 0 or max(part.row_stop for part in parts) != count:
+        return False
+    ends = {start: max(part.row_stop for part in parts if part.row_start == start) for start in starts}
+    return ends[starts[-1]] == count and all(
+        ends[start] >= following for start, following in pairwise(starts)
+    )

@@ -360,7 +360,9 @@ def test_lists_without_each_row_once_are_refused(rows: list[int]) -> None:
 
 def test_parts_without_all_rows_or_of_another_dim_are_refused() -> None:
     ann.check_index(_wrap(_flat(5)), 5, DIM)
-    with pytest.raises(AnnFormatError, match=r"expected parts that together are rows \[0, 6\)"):
+    with pytest.raises(AnnFormatError, match="holds 5 rows; expected 6"):
         ann.check_index(_wrap(_flat(5)), 6, DIM)
+    with pytest.raises(AnnFormatError, match=r"expected parts that together are rows \[0, 6\)"):
+        ann.load_index(_wrap(_flat(5), row_start=1, row_stop=6))
     with pytest.raises(AnnFormatError, match=f"dim is {DIM}; expected 9"):
         ann.check_index(_wrap(_flat(5)), 5, 9)

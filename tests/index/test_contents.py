@@ -125,7 +125,7 @@ def test_a_manifest_that_does_not_fit_its_files_is_refused(
     [
         ({"kind": "IndexIVFFlat"}, r"index\.faiss: IndexIVFFlat of rows \[0, 60\): it is"),
         ({"row_stop": 61}, "expected 61 rows"),
-        ({"row_start": 1, "row_stop": 61}, r"expected parts that together are rows \[0, 60\)"),
+        ({"row_start": 1, "row_stop": 61}, r"expected parts that together are rows \[0, 61\)"),
         ({"size": 7}, r"expected parts of \[7\]"),
     ],
 )

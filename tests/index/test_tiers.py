@@ -32,6 +32,12 @@ def _small_is_10(monkeypatch: pytest.MonkeyPatch) -> None:
         # Of small tiers the largest serves the others too.
         (100, 30, (32, 36, 40, 41), [(0, 30), (30, 40), (30, 41), (30, 100)]),
         (35, 30, (31, 32), [(0, 30), (30, 35)]),
+        # With few learning rows it serves these too.
+        (100, 5, (6, 10, 11), [(0, 10), (5, 11), (5, 100)]),
+        (100, 5, (20,), [(0, 5), (5, 20), (5, 100)]),
+        (10, 5, (7, 8), [(0, 10)]),
+        (10, 10, (10,), [(0, 10)]),
+        (100, 0, (5, 60), [(0, 5), (0, 60), (0, 100)]),
     ],
 )
 def test_rows_are_divided_by_domain_and_tier(
@@ -56,6 +62,14 @@ def test_a_search_between_two_limits_needs_a_range_of_the_next_larger_part() -> 
     assert list(cover(parts, 50, 50)) == []
 
 
+def test_few_rows_of_both_domains_need_one_part() -> None:
+    parts = _parts((0, 10), (5, 60), (5, 100))
+    assert list(cover(parts, 0, 8)) == [(0, 0, 8)]
+    assert list(cover(parts, 6, 10)) == [(0, 6, 10)]
+    assert list(cover(parts, 0, 60)) == [(0, 0, 5), (1, 5, 60)]
+    assert list(cover(parts, 5, 61)) == [(2, 5, 61)]
+
+
 def test_any_search_meets_each_of_its_rows_once() -> None:
     random = np.random.default_rng(17)
     met = 0
@@ -75,7 +89,8 @@ def test_any_search_meets_each_of_its_rows_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "ranges", [((1, 9),), ((0, 8),), ((0, 3), (4, 9)), ((0, 5), (4, 9)), ((0, 3), (3, 8)), ((0, 9), (9, 10))]
+    "ranges",
+    [((1, 9),), ((0, 8),), ((0, 3), (4, 9)), ((0, 3), (3, 8)), ((0, 9), (9, 10)), ((0, 9), (4, 8)), ()],
 )
 def test_parts_with_a_gap_an_overlap_or_another_end_are_not_whole(
     ranges: tuple[tuple[int, int], ...],
