@@ -148,6 +148,8 @@ def check_index(file: IndexFile, count: int, dim: int) -> None:
     for index, part in zip(_read_parts(file), file.parts, strict=True):
         if int(index.d) != dim:
             raise AnnFormatError(f"{part.name}: dim is {index.d}; expected {dim}")
+        if isinstance(index, faiss.IndexIVF):
+            _check_lists(index, part)
     found = max(part.row_stop for part in file.parts)
     if found != count:
         raise AnnFormatError(f"holds {found} rows; expected {count}")
@@ -328,7 +330,6 @@ def _read_part(content: NDArray[np.uint8], part: IndexPart) -> Any:
     if not 1 <= part.effort <= _effort_max(index):
         raise AnnFormatError(f"{part.name}: effort is {part.effort}; expected 1 to {_effort_max(index)}")
     if isinstance(index, faiss.IndexIVF):
-        _check_lists(index, part)
         index.nprobe = part.effort  # A GPU takes it from here.
     return index
 
@@ -341,8 +342,9 @@ def _check_lists(index: Any, part: IndexPart) -> None:
         for position, size in enumerate(sizes)
         if size
     ]
-    rows = np.sort(np.concatenate(lists)) if lists else np.empty(0, np.int64)
-    if not np.array_equal(rows, np.arange(part.count)):
+    rows = np.concatenate([np.empty(0, np.int64), *lists])
+    inside = len(rows) == part.count and 0 <= rows.min() <= rows.max() < part.count
+    if not inside or np.bincount(rows, minlength=part.count).max() > 1:
         raise AnnFormatError(
             f"{part.name}: its lists hold {len(rows)} rows; expected each from 0 to {part.count - 1} once"
         )

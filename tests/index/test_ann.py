@@ -355,7 +355,7 @@ def test_lists_without_each_row_once_are_refused(rows: list[int]) -> None:
     index.train(_vectors(5))
     index.add_with_ids(_vectors(5), np.array(rows, np.int64))
     with pytest.raises(AnnFormatError, match="its lists hold 5 rows; expected each from 0 to 4 once"):
-        ann.load_index(_wrap(index))
+        ann.check_index(_wrap(index), 5, DIM)
 
 
 def test_parts_without_all_rows_or_of_another_dim_are_refused() -> None:
