@@ -241,12 +241,15 @@ class _GpuPart:
             self._index = faiss.index_cpu_to_gpu(resources, 0, index)
         except RuntimeError as error:
             raise AnnDeviceError(f"device cuda: faiss cannot move the index to the GPU: {error}") from error
+        self._count = int(index.ntotal)
         self.kind = type(self._index).__name__
 
     def search(
         self, queries: NDArray[np.float32], count: int, start: int, stop: int, marks: Marks | None
     ) -> Found:
-        return search_and_filter(lambda reach: self._index.search(queries, reach), count, start, stop, marks)
+        return search_and_filter(
+            lambda k: self._index.search(queries, k), self._count, count, start, stop, marks
+        )
 
 
 class _GpuMatrix:
@@ -263,10 +266,11 @@ class _GpuMatrix:
     ) -> Found:
         # Only the range itself is compared, so its rows are counted from its start.
         marks = None if marks is None else marks[start:]
-        found = search_and_filter(
-            lambda reach: self._compare(queries, reach, start, stop), count, 0, stop - start, marks
+        total = stop - start
+        scores, rows = search_and_filter(
+            lambda k: self._compare(queries, k, start, stop), total, count, 0, total, marks
         )
-        return found[0], np.where(found[1] < 0, -1, found[1] + start)
+        return scores, np.where(rows < 0, -1, rows + start)
 
     def _compare(self, queries: NDArray[np.float32], count: int, start: int, stop: int) -> Found:
         scores = np.empty((len(queries), count), np.float32)

@@ -20,12 +20,13 @@ _GROWTH = 4
 
 
 def search_and_filter(
-    run: Callable[[int], Found], count: int, row_start: int, row_stop: int, marks: Marks | None
+    run: Callable[[int], Found], total: int, count: int, row_start: int, row_stop: int, marks: Marks | None
 ) -> Found:
     """Searches all rows and keeps those of a range and of a set.
 
     Args:
-        run: finds the best k of the first row_stop rows or of more.
+        run: finds the best k of all rows; k is at most GPU_K_MAX and `total`.
+        total: number of all rows.
         count: rows wanted per query.
         row_start: first row that may be kept.
         row_stop: one past the last.
@@ -34,16 +35,16 @@ def search_and_filter(
     Returns:
         at most `count` rows per query, fewer where GPU_K_MAX neighbours hold fewer.
     """
-    reach = min(GPU_K_MAX, count)
+    limit = min(GPU_K_MAX, total)
+    reach = min(limit, count)
     while True:
         scores, rows = run(reach)  # [batch, reach]
         fits = (rows >= row_start) & (rows < row_stop)
         if marks is not None:
             fits &= marks[np.where(fits, rows, 0)]
-        exhausted = reach == GPU_K_MAX or bool((rows < 0).any(axis=1).all())
-        if exhausted or int(fits.sum(axis=1).min(initial=count)) >= count:
+        if reach == limit or int(fits.sum(axis=1).min(initial=count)) >= count:
             break
-        reach = min(GPU_K_MAX, reach * _GROWTH)
+        reach = min(limit, reach * _GROWTH)
     order = np.argsort(~fits, axis=1, kind="stable")[:, :count]
     kept = np.take_along_axis(fits, order, axis=1)
     found = np.full((len(rows), count), -1, dtype=np.int64)

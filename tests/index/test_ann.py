@@ -35,7 +35,7 @@ class GpuIndexIVFFlat:
 
 def compare_on_gpu(_resources: object, arguments: Any) -> None:
     """Imitates faiss.bfKnn, with the host's memory for the device's."""
-    if arguments.k > 2048:
+    if arguments.k > min(2048, arguments.numVectors):
         raise RuntimeError("GPU index only supports k <= 2048")
 
     def view(pointer: Any, kind: Any, *shape: int) -> np.ndarray:
