@@ -182,7 +182,7 @@ def _announce(settings: Settings, active: ActivePolicy, door: _Door, assumed_dat
         tower=snapshot.encoder.provider,
         index=snapshot.index_kind,
         retriever=snapshot.retriever.name,
-        kernel=native.kernel_path(),
+        kernel=native.scan_path(),
         bundle=snapshot.version,
         products=snapshot.bundle.products.count,
         policy=snapshot.policy.policy_id,

@@ -31,7 +31,6 @@ __all__ = [
     "available_paths",
     "count_codes",
     "gate",
-    "kernel_path",
     "rescore",
     "scan",
     "scan_path",
@@ -63,11 +62,6 @@ AUTO: Final = "auto"
 UserArguments = tuple[NDArray[np.uint8], NDArray[np.uint64], NDArray[np.int64], NDArray[np.int64]]
 """Users as the kernel takes them: records uint8 [u, size], sets uint64 [u, words], issuers held int64 [h, 2]
 with number and room, and groups held int64 [g]."""
-
-
-def kernel_path() -> str:
-    """Returns which code path of the kernel runs on this machine, for the start-up line."""
-    return _kernel.path()
 
 
 def available_paths() -> tuple[str, ...]:

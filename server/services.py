@@ -114,7 +114,7 @@ class RecommendationService(recommendation_pb2_grpc.RecommendationServiceService
             policy_hash=snapshot.policy.sha256,
             provider=snapshot.encoder.provider,
             index_type=snapshot.index_kind,
-            kernel=native.kernel_path(),
+            kernel=native.scan_path(),
             k_max=self._limits.k_max,
             batch_count_max=self._batch_count_max,
             system_clock=pipeline.clock.system,

@@ -64,5 +64,4 @@ NB_MODULE(_kernel, module) {
     module.def("select", &select_best, nb::arg("scores"), nb::arg("id_rank"), nb::arg("k"));
     prudence::bind_gate(module);
     prudence::bind_scan(module);
-    module.def("path", [] { return "scalar"; });
 }

@@ -22,7 +22,7 @@
 namespace prudence {
 
 // A user who wants fewer than one row in so many has them collected one by one.
-inline constexpr std::int64_t sparse_ratio = 4;
+inline constexpr std::int64_t sparse_ratio = 6;
 
 // For so many users at most, packing a tile costs more than it saves.
 inline constexpr std::size_t unpacked_user_count = 2;

@@ -161,7 +161,3 @@ def test_read_only_and_memory_mapped_items_are_accepted(tmp_path) -> None:  # ty
     mapped = np.load(tmp_path / "items.npy", mmap_mode="r")
     rows = np.arange(7, dtype=np.int64)
     assert native.rescore(user, mapped, rows).tolist() == native.rescore(user, items, rows).tolist()
-
-
-def test_the_kernel_says_which_path_runs() -> None:
-    assert native.kernel_path() == "scalar"
