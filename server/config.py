@@ -99,8 +99,10 @@ class Settings(BaseSettings):
         description="Whether requests may carry a profile. Until callers have identities with the role "
         "profile_source, this server trusts every caller that can reach it.",
     )
-    retriever: Literal["faiss", "exact"] = Field(
-        default="faiss", description="Search with FAISS, or score every row of the search range."
+    retriever: Literal["auto", "exact", "faiss", "gpu"] = Field(
+        default="auto",
+        description="Search by an exact scan, with FAISS, or exactly on the GPU; auto takes what costs least "
+        "here for each request, so that which rows an index misses may differ between machines.",
     )
     drain_delay_s: Annotated[float, Field(ge=0, le=600)] = Field(
         default=0.0, description="Seconds to go on answering as NOT_SERVING after SIGTERM."
@@ -115,6 +117,12 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"queue_limit {self.queue_limit} must be at least batch_count_max {self.batch_count_max}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _check_device(self) -> "Settings":
+        if self.retriever == "gpu" and self.device != "cuda":
+            raise ValueError(f"retriever gpu needs device cuda, got {self.device}")
         return self
 
     @model_validator(mode="after")

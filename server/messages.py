@@ -154,6 +154,7 @@ class TraceDetail:
     removed_count: int
     history_event_count: int
     history_unknown_count: int
+    rows_scanned_count: int
     retriever: str
     provider: str
 

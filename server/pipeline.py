@@ -293,7 +293,8 @@ def _trace(ticket: Ticket[Job, Found], found: Found, selected: messages.StageTim
         removed_count=int(np.count_nonzero(found.masks.any(axis=1))),
         history_event_count=found.history_event_count,
         history_unknown_count=found.history_unknown_count,
-        retriever=found.snapshot.retriever.name,
+        rows_scanned_count=found.rows_scanned_count,
+        retriever=", ".join(found.retrievers),
         provider=found.snapshot.encoder.provider,
     )
 

@@ -162,6 +162,7 @@ def _trace(trace: messages.TraceDetail) -> recommendation_pb2.Trace:
         removed_count=trace.removed_count,
         history_event_count=trace.history_event_count,
         history_unknown_count=trace.history_unknown_count,
+        rows_scanned_count=trace.rows_scanned_count,
         retriever=trace.retriever,
         provider=trace.provider,
     )

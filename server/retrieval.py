@@ -1,117 +1,169 @@
-"""Which rows a request looks at: candidates from FAISS, then more, in the end every row that could pass.
+"""Which rows a request looks at: the best of its part of the catalogue, then more, in the end every row left.
 
 The first round looks at the whole part of the catalogue that was asked for, so that an answer can tell what
-the rules took away; later ones only at rows that the filter leaves and that were not looked at yet. A round
-either searches with FAISS or takes all of these rows. The last one takes all, so a list is shorter than k
-only if nothing else is eligible.
+the rules took away; later ones only at rows that the filter leaves and that were not looked at yet. The last
+one takes all of these, so a list is shorter than k only if nothing else is eligible.
 """
 
-from dataclasses import dataclass
-from typing import Final, Literal, Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-Rows = NDArray[np.int64]
+from server.planner import Planner, Strategy
+from server.row_search import Extent, Queries, Rows, Wanted
+
+__all__ = ["Retriever", "Round", "Rows"]
 
 CANDIDATE_COUNT_MIN: Final = 100
 CANDIDATES_PER_K: Final = 4
-FAISS_ROUND_COUNT_MAX: Final = 3
-
-
-class Index(Protocol):
-    """What retrieval needs of `index.ann.AnnIndex`."""
-
-    kind: str
-
-    def search(
-        self,
-        queries: NDArray[np.float32],
-        candidate_count: int,
-        row_start: int,
-        row_stop: int,
-        bitmap: bytes | None = None,
-    ) -> Rows:
-        """Returns candidate rows, int64 [batch, candidate_count], -1 where there are no more."""
+SEARCH_ROUND_COUNT_MAX: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One look at the catalogue. Requests with equal rounds are searched together.
+    """One look at the catalogue.
 
     Attributes:
-        candidate_count: rows wanted; None takes all of them, which makes the round the last.
-        row_start: first row of the part of the catalogue.
-        row_stop: one past its last row.
-        bitmap: if not None, only these of its rows: a bit for each row of the catalogue, the first in the
-            lowest bit.
+        strategy: how rows are searched; None takes all of them, which makes the round the last.
+        extent: the rows to choose from.
+        candidate_count: rows wanted.
     """
 
-    candidate_count: int | None
-    row_start: int
-    row_stop: int
-    bitmap: bytes | None = None
+    strategy: Strategy | None
+    extent: Extent
+    candidate_count: int
 
     @property
     def exhaustive(self) -> bool:
         """Whether no further round could find more."""
-        return self.candidate_count is None
+        return self.strategy is None
+
+    @property
+    def sure_count(self) -> int:
+        """How many of the rows found first have a higher score than every row that was not found.
+
+        A scan rounds to int8, so that this may be wrong near its last rows, not in its first half.
+        """
+        return self.candidate_count // 2 if self.strategy == "exact" else self.candidate_count
 
 
 class Retriever:
     """Plans rounds and runs them."""
 
-    def __init__(self, index: Index, mode: Literal["faiss", "exact"]) -> None:
-        self._index = index
-        self._mode = mode
+    def __init__(self, planner: Planner) -> None:
+        """Keeps what chooses among the ways to search."""
+        self._planner = planner
 
     @property
     def name(self) -> str:
-        """Names what answers, for traces and the start line."""
-        return f"faiss {self._index.kind}" if self._mode == "faiss" else "exact"
+        """Names what may answer, for the start line."""
+        return self._planner.name
 
-    def plan_first(self, row_start: int, row_stop: int, k: int) -> Round:
-        """Returns the first round, over the rows [row_start, row_stop)."""
-        candidate_count = _count_candidates(k, 0)
-        if self._mode == "exact" or candidate_count >= row_stop - row_start:
-            return Round(None, row_start, row_stop)
-        return Round(candidate_count, row_start, row_stop)
+    def plan_first(
+        self, row_start: int, row_stop: int, k: int, rows_left: NDArray[np.bool_] | None = None
+    ) -> Round:
+        """Returns the first round.
 
-    def plan_next(self, rows_left: NDArray[np.bool_], k: int, round_number: int) -> Round:
+        Args:
+            row_start: first row of the part of the catalogue asked for.
+            row_stop: one past its last row.
+            k: number of products wanted.
+            rows_left: bool [product_count], the rows that may be looked at; None if all may.
+        """
+        planned = self._plan(row_start, row_stop, rows_left, _count_candidates(k, 0))
+        left_out_count = row_stop - row_start - planned.extent.row_count
+        if planned.strategy in (None, "exact") or left_out_count > planned.candidate_count // 2:
+            return planned
+        # An index searches faster without a bitmap, and together what looks at the same rows. The few that
+        # are left out are dropped by who asks.
+        return replace(planned, extent=Extent(row_start, row_stop, row_stop - row_start))
+
+    def plan_last(self, row_start: int, row_stop: int, rows_left: NDArray[np.bool_]) -> Round:
+        """Returns a round that takes all rows of a range that are left."""
+        return self._plan(row_start, row_stop, rows_left, 0, last=True)
+
+    def plan_next(
+        self, row_start: int, row_stop: int, rows_left: NDArray[np.bool_], k: int, round_number: int
+    ) -> Round:
         """Returns a later round.
 
         Args:
+            row_start: no row before it is worth looking at.
+            row_stop: nor is this one or any after it.
             rows_left: bool [product_count], the rows that are worth looking at.
             k: number of products wanted.
             round_number: 1 for the second round; after an exhaustive one there is none to ask for.
         """
-        bitmap = np.packbits(rows_left, bitorder="little").tobytes()
-        candidate_count = _count_candidates(k, round_number)
-        few = np.count_nonzero(rows_left) <= candidate_count
-        if few or round_number >= FAISS_ROUND_COUNT_MAX:
-            return Round(None, 0, len(rows_left), bitmap)
-        return Round(candidate_count, 0, len(rows_left), bitmap)
+        last = round_number >= SEARCH_ROUND_COUNT_MAX
+        return self._plan(row_start, row_stop, rows_left, _count_candidates(k, round_number), last=last)
 
-    def search(self, queries: NDArray[np.int16], search_round: Round) -> list[Rows]:
-        """Runs one round for several requests.
+    def search(self, queries: Queries, rounds: Sequence[Round]) -> list[Rows]:
+        """Runs a round for each of several requests.
 
         Args:
             queries: quantised user vectors, int16 [batch, dim].
-            search_round: the round that all of them are in.
+            rounds: the round of each.
 
         Returns:
             one array of distinct rows per query.
         """
-        start, stop, bitmap = search_round.row_start, search_round.row_stop, search_round.bitmap
-        if search_round.candidate_count is not None:
-            wanted = search_round.candidate_count
-            found = self._index.search(queries.astype(np.float32), wanted, start, stop, bitmap)
-            return [rows[rows >= 0] for rows in found]  # [batch, candidate_count]
-        rows = np.arange(start, stop, dtype=np.int64)
-        if bitmap is not None:
-            bits = np.unpackbits(np.frombuffer(bitmap, np.uint8), count=stop, bitorder="little")
-            rows = rows[bits[start:].view(np.bool_)]
-        return [rows] * len(queries)
+        answers: dict[int, Rows] = {}
+        together: dict[Strategy, list[int]] = {}
+        for position, planned in enumerate(rounds):
+            if planned.strategy is None:
+                answers[position] = _read_rows(planned.extent)
+            else:
+                together.setdefault(planned.strategy, []).append(position)
+        for strategy, positions in together.items():
+            wanted = [
+                Wanted(rounds[position].extent, rounds[position].candidate_count) for position in positions
+            ]
+            found = self._planner.searches[strategy].search(queries[positions], wanted)
+            answers.update(zip(positions, found, strict=True))
+        return [answers[position] for position in range(len(rounds))]
+
+    def describe(self, planned: Round) -> tuple[str, int]:
+        """Returns the name of what ran a round, and how many rows it compared with the query."""
+        if planned.strategy is None:
+            return "all rows", planned.extent.row_count
+        search = self._planner.searches[planned.strategy]
+        return search.name, search.count_compared(planned.extent)
+
+    def _plan(
+        self,
+        row_start: int,
+        row_stop: int,
+        rows_left: NDArray[np.bool_] | None,
+        candidate_count: int,
+        *,
+        last: bool = False,
+    ) -> Round:
+        row_stop = max(row_start, row_stop)
+        extent = _limit(row_start, row_stop, rows_left)
+        if last or extent.row_count <= candidate_count:
+            return Round(None, extent, extent.row_count)
+        return Round(self._planner.choose(extent, candidate_count), extent, candidate_count)
+
+
+def _limit(row_start: int, row_stop: int, rows_left: NDArray[np.bool_] | None) -> Extent:
+    """Returns the rows of a range that are left."""
+    width = row_stop - row_start
+    left_count = width if rows_left is None else int(np.count_nonzero(rows_left[row_start:row_stop]))
+    if rows_left is None or left_count == width:
+        return Extent(row_start, row_stop, width)
+    return Extent(row_start, row_stop, left_count, np.packbits(rows_left, bitorder="little").tobytes())
+
+
+def _read_rows(extent: Extent) -> Rows:
+    """Returns every row of an extent, in ascending order."""
+    rows = np.arange(extent.row_start, extent.row_stop, dtype=np.int64)
+    if extent.bitmap is None:
+        return rows
+    bits = np.unpackbits(np.frombuffer(extent.bitmap, np.uint8), count=extent.row_stop, bitorder="little")
+    return rows[bits[extent.row_start :].view(np.bool_)]
 
 
 def _count_candidates(k: int, round_number: int) -> int:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,9 @@ from server.gate import GateUser, Masks
 from server.messages import StageTime, Subject
 from server.retrieval import Round, Rows
 from server.snapshot import Snapshot
+
+WHOLE_COUNT_MAX: Final = 1000
+"""Judging so many rows costs no more than asking the filter and searching once more."""
 
 Scores = NDArray[np.int64]
 Vector = NDArray[np.int16]
@@ -29,7 +33,7 @@ class Job:
         subject: whom it is for.
         row_start: first row of the part of the catalogue asked for.
         row_stop: one past its last row.
-        only_rows: if not None, exactly these rows are looked at, all of them.
+        only_rows: if not None, these rows are the part asked for, whatever the range is.
         left_out_rows: rows that are not considered.
         like_row: if not None, this product's vector is the query in place of the user's.
         k: number of products wanted.
@@ -64,6 +68,8 @@ class Found:
     batch_count: int
     round_count: int
     candidate_count: int
+    rows_scanned_count: int
+    retrievers: tuple[str, ...]  # What searched, each once.
     history_event_count: int
     history_unknown_count: int
 
@@ -76,11 +82,15 @@ class _Progress:
     user: GateUser
     vector: Vector
     left: NDArray[np.bool_]  # [product_count]; rows that may still be looked at
+    row_start: int  # No row before it may be,
+    row_stop: int  # nor this one or any after it.
     rows: list[Rows] = field(default_factory=list)
     scores: list[Scores] = field(default_factory=list)
     masks: list[Masks] = field(default_factory=list)
     round_count: int = 0
     candidate_count: int = 0
+    rows_scanned_count: int = 0
+    retrievers: list[str] = field(default_factory=list)
     eligible_count: int = 0
     done: bool = False
     retrieve_s: float = 0.0
@@ -140,9 +150,7 @@ class Searcher:
             if isinstance(query, ModelOutputError):
                 continue
             user = snapshot.gate.admit(job.subject.profile, now, self._channel, job.risk_score_limit)
-            left = np.ones(snapshot.bundle.products.count, np.bool_)
-            left[job.left_out_rows] = False
-            searches[position] = _Progress(job, user, query, left)
+            searches[position] = _begin(job, user, query, snapshot.bundle.products.count)
         _search(snapshot, list(searches.values()))
         return [
             query
@@ -184,50 +192,56 @@ def _embed(snapshot: Snapshot, jobs: Sequence[Job], now: datetime) -> _Embedded:
     )
 
 
+def _begin(job: Job, user: GateUser, vector: Vector, row_count: int) -> _Progress:
+    if job.only_rows is None:
+        left = np.ones(row_count, np.bool_)
+        row_start, row_stop = job.row_start, job.row_stop
+    else:
+        left = np.zeros(row_count, np.bool_)
+        left[job.only_rows] = True
+        row_start = int(job.only_rows.min(initial=row_count))
+        row_stop = int(job.only_rows.max(initial=row_start - 1)) + 1
+    left[job.left_out_rows] = False
+    return _Progress(job, user, vector, left, row_start, row_stop)
+
+
 def _search(snapshot: Snapshot, searches: list[_Progress]) -> None:
     """Runs rounds until every search has k eligible rows or nothing left to look at."""
-    pending = searches
+    retriever, pending = snapshot.retriever, searches
     while pending:
-        together: dict[Round, list[_Progress]] = {}
-        for search in pending:
-            if search.job.only_rows is not None:
-                _look(snapshot, search, search.job.only_rows)
-                search.done = True
-                continue
-            together.setdefault(_plan_round(snapshot, search), []).append(search)
-        for planned, group in together.items():
-            _run_round(snapshot, planned, group)
+        rounds = [_plan_round(snapshot, search) for search in pending]
+        start_s = time.perf_counter()
+        found = retriever.search(np.stack([search.vector for search in pending]), rounds)
+        elapsed_s = time.perf_counter() - start_s
+        for search, planned, rows in zip(pending, rounds, found, strict=True):
+            search.retrieve_s += elapsed_s
+            name, scanned_count = retriever.describe(planned)
+            search.rows_scanned_count += scanned_count
+            if name not in search.retrievers:
+                search.retrievers.append(name)
+            _look(snapshot, search, planned, rows)
         pending = [search for search in pending if not search.done]
 
 
 def _plan_round(snapshot: Snapshot, search: _Progress) -> Round:
-    job = search.job
-    if search.round_count == 0:
-        return snapshot.retriever.plan_first(job.row_start, job.row_stop, job.k)
     start_s = time.perf_counter()
-    if search.round_count == 1:
-        user = search.user
-        search.left &= snapshot.filter.allow(user.profile, user.now, user.channel, job.risk_score_limit)
-        search.left[: job.row_start] = False
-        search.left[min(job.row_stop, user.row_stop) :] = False
-    planned = snapshot.retriever.plan_next(search.left, job.k, search.round_count)
+    job, user, retriever = search.job, search.user, snapshot.retriever
+    if search.round_count == 0:
+        planned = retriever.plan_first(search.row_start, search.row_stop, job.k, search.left)
+    elif (row_stop := min(search.row_stop, user.row_stop)) - search.row_start <= WHOLE_COUNT_MAX:
+        planned = retriever.plan_last(search.row_start, row_stop, search.left)
+    else:
+        if search.round_count == 1:
+            search.left &= snapshot.filter.allow(user.profile, user.now, user.channel, job.risk_score_limit)
+        planned = retriever.plan_next(search.row_start, row_stop, search.left, job.k, search.round_count)
     search.retrieve_s += time.perf_counter() - start_s
     return planned
 
 
-def _run_round(snapshot: Snapshot, planned: Round, group: list[_Progress]) -> None:
-    start_s = time.perf_counter()
-    found = snapshot.retriever.search(np.stack([search.vector for search in group]), planned)
-    elapsed_s = time.perf_counter() - start_s
-    for search, rows in zip(group, found, strict=True):
-        search.retrieve_s += elapsed_s
-        _look(snapshot, search, rows)
-        search.done = planned.exhaustive or search.eligible_count >= search.job.k
-
-
-def _look(snapshot: Snapshot, search: _Progress, rows: Rows) -> None:
-    """Scores and judges the rows that this search has not looked at yet."""
-    fresh = rows[search.left[rows]]
+def _look(snapshot: Snapshot, search: _Progress, planned: Round, rows: Rows) -> None:
+    """Scores and judges the rows that this search has not looked at yet, and decides whether it is done."""
+    is_fresh = search.left[rows]
+    fresh = rows[is_fresh]
     search.left[fresh] = False
     search.round_count += 1
     search.candidate_count += len(rows)
@@ -240,7 +254,11 @@ def _look(snapshot: Snapshot, search: _Progress, rows: Rows) -> None:
     search.rows.append(fresh)
     search.scores.append(scores)
     search.masks.append(masks)
-    search.eligible_count += len(fresh) - int(np.count_nonzero(masks.any(axis=1)))
+    eligible = masks.max(axis=1, initial=0) == 0  # [fresh]
+    sure_count = int(np.count_nonzero(is_fresh[: planned.sure_count]))
+    sure_eligible_count = search.eligible_count + int(np.count_nonzero(eligible[:sure_count]))
+    search.eligible_count += int(np.count_nonzero(eligible))
+    search.done = planned.exhaustive or sure_eligible_count >= search.job.k
 
 
 def _finish(
@@ -264,6 +282,8 @@ def _finish(
         batch_count=batch_count,
         round_count=search.round_count,
         candidate_count=search.candidate_count,
+        rows_scanned_count=search.rows_scanned_count,
+        retrievers=tuple(search.retrievers),
         history_event_count=embedded.event_counts[position],
         history_unknown_count=embedded.unknown_counts[position],
     )

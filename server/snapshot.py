@@ -17,6 +17,7 @@ from server.errors import AssumedDataError, DeviceError, SnapshotError
 from server.filter import Filter
 from server.gate import Gate
 from server.messages import ProductFacts
+from server.open_retriever import Mode, open_retriever
 from server.retrieval import Retriever
 from server.scoring import Scorer
 from suitability.errors import PolicyError
@@ -52,7 +53,7 @@ def open_snapshot(
     *,
     device: Literal["cpu", "cuda"],
     thread_count: int,
-    retriever: Literal["faiss", "exact"],
+    retriever: Mode,
     allow_assumed: bool,
 ) -> Snapshot:
     """Opens the current bundle under a policy.
@@ -62,7 +63,7 @@ def open_snapshot(
         policy: the policy in force.
         device: where tower and index run.
         thread_count: threads of each.
-        retriever: how rows are searched.
+        retriever: how rows are searched; "auto" measures what is cheapest.
         allow_assumed: whether a catalogue with assumed values may be served.
 
     Raises:
@@ -88,7 +89,7 @@ def open_snapshot(
         bundle=bundle,
         policy=policy,
         encoder=Encoder(bundle.user_tower, device=device, thread_count=thread_count),
-        retriever=Retriever(index, retriever),
+        retriever=open_retriever(bundle, index, retriever, device),
         index_kind=index.kind,
         scorer=Scorer(
             bundle.item_vectors,
@@ -157,7 +158,7 @@ def warm_up(snapshot: Snapshot) -> None:
 def _check_ranking(snapshot: Snapshot, position: int, request: GoldenRequest) -> None:
     row_count = snapshot.bundle.products.count
     first_round = snapshot.retriever.plan_first(0, row_count, len(request.product_ids) or 1)
-    snapshot.retriever.search(request.user_vector[np.newaxis], first_round)
+    snapshot.retriever.search(request.user_vector[np.newaxis], [first_round])
     rows = np.arange(row_count, dtype=np.int64)
     scores = snapshot.scorer.score(request.user_vector, rows)
     best = snapshot.scorer.order(rows, scores, len(request.product_ids))

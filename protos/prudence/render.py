@@ -159,7 +159,8 @@ def _trace_table(trace: pb.Trace) -> str:
     ]
     facts = (
         f"{trace.retriever}, {trace.provider}, batch of {trace.batch_count}, "
-        f"{trace.search_round_count} search rounds, {trace.candidate_count} candidates, "
+        f"{trace.search_round_count} search rounds, {trace.rows_scanned_count} rows scanned, "
+        f"{trace.candidate_count} candidates, "
         f"{trace.removed_count} removed, {trace.history_event_count} events read, "
         f"{trace.history_unknown_count} unknown"
     )

@@ -6,14 +6,20 @@ import pytest
 from index.reference import rank_ids
 from index.reference import score as score_definition
 from index.reference import select as select_definition
-from server.retrieval import FAISS_ROUND_COUNT_MAX, Retriever, Round, Rows
+from index.tiers import IndexPart
+from server.planner import Planner
+from server.retrieval import SEARCH_ROUND_COUNT_MAX, Retriever, Round
+from server.row_search import Extent, IndexSearch, Rows, ScanSearch, Wanted, probe
 from server.scoring import Scorer
+
+ROW_COUNT = 100_000
 
 
 class FakeIndex:
     """Returns the first rows of the range, with fewer than asked for."""
 
     kind = "IndexFake"
+    parts: tuple[IndexPart, ...] = (IndexPart("IndexFake", 0, ROW_COUNT, 1, 1, 1),)
 
     def __init__(self) -> None:
         self.calls: list[tuple[int, int, int, int, bytes | None]] = []
@@ -32,72 +38,173 @@ class FakeIndex:
         return found
 
 
-def rows_marked(*ranges: range, count: int = 100_000) -> np.ndarray:
+def faiss_retriever(index: FakeIndex) -> Retriever:
+    return Retriever(Planner({"faiss": IndexSearch(index, "faiss")}, {}))
+
+
+def exact_retriever(items: np.ndarray) -> Retriever:
+    return Retriever(Planner({"exact": ScanSearch(items)}, {}))
+
+
+def rows_marked(*ranges: range, count: int = ROW_COUNT) -> np.ndarray:
     marked = np.zeros(count, np.bool_)
     for rows in ranges:
         marked[rows.start : rows.stop] = True
     return marked
 
 
+def pack(rows: np.ndarray) -> bytes:
+    return np.packbits(rows, bitorder="little").tobytes()
+
+
 def test_the_first_round_covers_the_part_asked_for_and_later_ones_what_is_left() -> None:
-    retriever = Retriever(FakeIndex(), "faiss")
-    assert retriever.plan_first(100, 100_000, 50) == Round(200, 100, 100_000)
+    retriever = faiss_retriever(FakeIndex())
+    first = retriever.plan_first(100, ROW_COUNT, 50)
+    assert first == Round("faiss", Extent(100, ROW_COUNT, ROW_COUNT - 100), 200)
     left = rows_marked(range(3, 2000))
-    bitmap = np.packbits(left, bitorder="little").tobytes()
-    rounds = [retriever.plan_next(left, 50, number) for number in range(1, FAISS_ROUND_COUNT_MAX + 1)]
-    assert rounds == [
-        Round(400, 0, 100_000, bitmap),
-        Round(800, 0, 100_000, bitmap),
-        Round(None, 0, 100_000, bitmap),
+    extent = Extent(0, 5000, 1997, pack(left))
+    rounds = [
+        retriever.plan_next(0, 5000, left, 50, number) for number in range(1, SEARCH_ROUND_COUNT_MAX + 1)
     ]
+    assert rounds == [Round("faiss", extent, 400), Round("faiss", extent, 800), Round(None, extent, 1997)]
 
 
 def test_a_small_k_still_looks_at_a_hundred() -> None:
-    assert Retriever(FakeIndex(), "faiss").plan_first(100, 100_000, 1).candidate_count == 100
+    assert faiss_retriever(FakeIndex()).plan_first(100, ROW_COUNT, 1).candidate_count == 100
 
 
 @pytest.mark.parametrize("stop", [100, 101, 300])
 def test_a_part_no_larger_than_the_candidates_is_taken_whole(stop: int) -> None:
-    planned = Retriever(FakeIndex(), "faiss").plan_first(100, stop, 50)
-    assert planned == Round(None, 100, stop)
+    planned = faiss_retriever(FakeIndex()).plan_first(100, stop, 50)
+    assert planned == Round(None, Extent(100, stop, stop - 100), stop - 100)
     assert planned.exhaustive
+
+
+def test_a_range_that_ends_before_it_starts_is_empty() -> None:
+    planned = faiss_retriever(FakeIndex()).plan_last(70, 20, rows_marked(range(ROW_COUNT)))
+    assert planned.exhaustive
+    assert faiss_retriever(FakeIndex()).search(np.zeros((1, 4), np.int16), [planned])[0].tolist() == []
 
 
 @pytest.mark.parametrize(("count", "whole"), [(0, True), (1, True), (200, True), (201, False)])
 def test_few_rows_left_are_taken_whole(count: int, whole: bool) -> None:
     index = FakeIndex()
-    retriever = Retriever(index, "faiss")
+    retriever = faiss_retriever(index)
     left = rows_marked(range(5, 5 + count // 2), range(99_999 - (count + 1) // 2, 99_999), count=99_999)
-    planned = retriever.plan_next(left, 5, 1)
+    planned = retriever.plan_next(0, 99_999, left, 5, 1)
     assert planned.exhaustive is whole
     if whole:
-        rows = retriever.search(np.zeros((2, 4), np.int16), planned)
+        rows = retriever.search(np.zeros((2, 4), np.int16), [planned] * 2)
         assert [found.tolist() for found in rows] == [np.flatnonzero(left).tolist()] * 2
         assert index.calls == []
 
 
-def test_rounds_are_equal_where_they_look_at_the_same_rows() -> None:
-    retriever = Retriever(FakeIndex(), "faiss")
-    one, same = (retriever.plan_next(rows_marked(range(500)), 5, 1) for _ in range(2))
-    other = retriever.plan_next(rows_marked(range(1, 501)), 5, 1)
-    assert len({one, same, other}) == 2
-
-
-def test_exact_mode_has_one_round() -> None:
+def test_few_rows_left_out_give_an_index_no_bitmap_and_many_do() -> None:
     index = FakeIndex()
-    retriever = Retriever(index, "exact")
-    planned = retriever.plan_first(100, 100_000, 5)
-    rows = retriever.search(np.zeros((2, 4), np.int16), planned)
-    assert planned.exhaustive
-    assert [len(found) for found in rows] == [99_900, 99_900]
-    assert (index.calls, retriever.name) == ([], "exact")
+    for retriever, few_have_one in (
+        (faiss_retriever(index), False),
+        (exact_retriever(np.ones((999, 1), np.int8)), True),
+    ):
+        for left_out_count in (0, 1, 50, 51):
+            left = rows_marked(range(left_out_count, 999), count=999)
+            planned = retriever.plan_first(0, 999, 5, left)
+            has_one = left_out_count > 50 or (few_have_one and left_out_count > 0)
+            assert planned.extent.bitmap == (pack(left) if has_one else None)
+
+
+def test_an_index_searches_together_what_looks_at_the_same_rows() -> None:
+    index = FakeIndex()
+    retriever = faiss_retriever(index)
+    one, same, other = (
+        retriever.plan_next(0, ROW_COUNT, rows_marked(range(start, start + 500)), 5, 1) for start in (0, 0, 1)
+    )
+    rows = retriever.search(np.zeros((3, 4), np.int16), [one, other, same])
+    assert [call[0] for call in index.calls] == [2, 1]
+    assert [len(found) for found in rows] == [100, 100, 100]
 
 
 def test_padding_never_becomes_a_row() -> None:
     index = FakeIndex()
-    rows = Retriever(index, "faiss").search(np.zeros((3, 4), np.int16), Round(200, 100, 100_000))
-    assert index.calls == [(3, 200, 100, 100_000, None)]
+    planned = Round("faiss", Extent(100, ROW_COUNT, ROW_COUNT - 100), 200)
+    rows = faiss_retriever(index).search(np.zeros((3, 4), np.int16), [planned] * 3)
+    assert index.calls == [(3, 200, 100, ROW_COUNT, None)]
     assert [found.tolist() for found in rows] == [list(range(100, 200))] * 3
+
+
+@pytest.fixture(scope="module")
+def vectors() -> np.ndarray:
+    """Clustered vectors, int16 [3001, 24]."""
+    random = np.random.default_rng(5)
+    centres = random.normal(size=(40, 24))
+    values = centres[random.integers(0, 40, 3001)] + 0.5 * random.normal(size=(3001, 24))
+    made: np.ndarray = np.rint(values * 32767 / np.abs(values).max()).astype(np.int16)
+    return made
+
+
+def test_the_first_half_of_a_scan_holds_the_best_of_every_allowed_set(vectors: np.ndarray) -> None:
+    random = np.random.default_rng(6)
+    retriever = exact_retriever(np.rint(vectors / 258).astype(np.int8))
+    queries = random.integers(-3000, 3000, (60, 24)).astype(np.int16)
+    rounds, allowed = [], []
+    for number in range(len(queries)):
+        left = random.random(3001) < (1.0, 0.5, 0.1, 0.04)[number % 4]
+        start, stop = (0, 3001) if number % 3 else (17, 2900)
+        rounds.append(retriever.plan_next(start, stop, left, 10, 1))
+        allowed.append(np.flatnonzero(left[start:stop]) + start)
+    assert sum(planned.exhaustive for planned in rounds) < len(rounds) / 2
+    for query, planned, rows, choice in zip(
+        queries, rounds, retriever.search(queries, rounds), allowed, strict=True
+    ):
+        scores = score_definition(query, vectors[choice])
+        best = choice[np.argsort(-scores, kind="stable")[:20]]
+        assert set(best.tolist()) <= set(rows[: planned.sure_count].tolist())
+        assert set(rows.tolist()) <= set(choice.tolist())
+        assert len(set(rows.tolist())) == len(rows) == planned.candidate_count
+
+
+def test_rounds_of_any_kind_share_a_search_and_give_what_each_gives_alone(vectors: np.ndarray) -> None:
+    random = np.random.default_rng(7)
+    retriever = exact_retriever(np.rint(vectors / 258).astype(np.int8))
+    queries = random.integers(-3000, 3000, (40, 24)).astype(np.int16)
+    rounds = [
+        retriever.plan_next(0, 3001 - number, random.random(3001) < 0.7, number % 7 + 10, number % 4)
+        for number in range(40)
+    ]
+    assert {planned.exhaustive for planned in rounds} == {True, False}
+    together = retriever.search(queries, rounds)
+    for query, planned, rows in zip(queries, rounds, together, strict=True):
+        assert rows.tolist() == retriever.search(query[np.newaxis], [planned])[0].tolist()
+
+
+def test_no_request_is_an_empty_answer() -> None:
+    none = np.zeros((0, 4), np.int16)
+    assert exact_retriever(np.zeros((9, 4), np.int8)).search(none, []) == []
+    assert ScanSearch(np.zeros((9, 4), np.int8)).search(none, []) == []
+
+
+def test_what_was_compared_is_told_by_the_way_it_was_searched() -> None:
+    exact = exact_retriever(np.zeros((999, 4), np.int8))
+    left = rows_marked(range(200, 900), count=999)
+    assert exact.describe(exact.plan_next(0, 999, left, 5, 1)) == ("exact", 700)
+    assert exact.describe(exact.plan_last(0, 999, left)) == ("all rows", 700)
+    index = faiss_retriever(FakeIndex())
+    assert index.describe(index.plan_first(0, ROW_COUNT, 5)) == ("faiss IndexFake", ROW_COUNT)
+
+
+def test_an_inverted_file_compares_the_lists_it_probes() -> None:
+    parts = [IndexPart("IndexFlatIP", 0, 100, 1, 1, 1), IndexPart("IndexIVFFlat", 100, 40_100, 200, 10, 1)]
+    whole = Extent(0, 40_100, 40_100)
+    assert list(probe(parts, whole)) == [(0, 100, 1.0), (1, 40_000, 0.05)]
+    half = Extent(100, 40_100, 20_000, b"")
+    assert list(probe(parts, half)) == [(1, 20_000, 0.1)]
+    few = Extent(100, 40_100, 4_000, b"")
+    assert list(probe(parts, few)) == [(1, 4_000, 1.0)]
+    index = FakeIndex()
+    index.parts = tuple(parts)
+    assert IndexSearch(index, "faiss").count_compared(whole) == 100 + 2_000
+    assert IndexSearch(index, "faiss").search(np.zeros((1, 2), np.int16), [Wanted(few, 2)])[0].tolist() == [
+        100
+    ]
 
 
 @pytest.mark.parametrize("count", [0, 1, 7, 997])

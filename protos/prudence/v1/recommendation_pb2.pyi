@@ -173,7 +173,7 @@ class StageTiming(_message.Message):
     def __init__(self, stage: _Optional[str] = ..., elapsed: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., row_count: _Optional[int] = ...) -> None: ...
 
 class Trace(_message.Message):
-    __slots__ = ("stages", "batch_count", "search_round_count", "candidate_count", "removed_count", "history_event_count", "history_unknown_count", "retriever", "provider")
+    __slots__ = ("stages", "batch_count", "search_round_count", "candidate_count", "removed_count", "history_event_count", "history_unknown_count", "retriever", "provider", "rows_scanned_count")
     STAGES_FIELD_NUMBER: _ClassVar[int]
     BATCH_COUNT_FIELD_NUMBER: _ClassVar[int]
     SEARCH_ROUND_COUNT_FIELD_NUMBER: _ClassVar[int]
@@ -183,6 +183,7 @@ class Trace(_message.Message):
     HISTORY_UNKNOWN_COUNT_FIELD_NUMBER: _ClassVar[int]
     RETRIEVER_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    ROWS_SCANNED_COUNT_FIELD_NUMBER: _ClassVar[int]
     stages: _containers.RepeatedCompositeFieldContainer[StageTiming]
     batch_count: int
     search_round_count: int
@@ -192,7 +193,8 @@ class Trace(_message.Message):
     history_unknown_count: int
     retriever: str
     provider: str
-    def __init__(self, stages: _Optional[_Iterable[_Union[StageTiming, _Mapping]]] = ..., batch_count: _Optional[int] = ..., search_round_count: _Optional[int] = ..., candidate_count: _Optional[int] = ..., removed_count: _Optional[int] = ..., history_event_count: _Optional[int] = ..., history_unknown_count: _Optional[int] = ..., retriever: _Optional[str] = ..., provider: _Optional[str] = ...) -> None: ...
+    rows_scanned_count: int
+    def __init__(self, stages: _Optional[_Iterable[_Union[StageTiming, _Mapping]]] = ..., batch_count: _Optional[int] = ..., search_round_count: _Optional[int] = ..., candidate_count: _Optional[int] = ..., removed_count: _Optional[int] = ..., history_event_count: _Optional[int] = ..., history_unknown_count: _Optional[int] = ..., retriever: _Optional[str] = ..., provider: _Optional[str] = ..., rows_scanned_count: _Optional[int] = ...) -> None: ...
 
 class RecommendResponse(_message.Message):
     __slots__ = ("products", "reasons", "withheld_counts", "decision", "trace")

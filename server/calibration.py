@@ -1,0 +1,97 @@
+"""Measures what each way of searching takes on this machine, with the bundle's own vectors and queries.
+
+All of it takes CALIBRATION_S_MAX and at most one search more, whatever the size of the catalogue. What there
+was no time to measure counts as endless, so it is not chosen.
+"""
+
+import math
+import time
+from typing import Final
+
+import numpy as np
+
+from server.planner import IndexCosts, MatrixCosts, PartCosts, ScanCosts
+from server.row_search import Extent, IndexSearch, Queries, RowSearch, Wanted, probe
+
+CALIBRATION_S_MAX: Final = 0.15
+
+_REPEAT_COUNT: Final = 5
+_CANDIDATE_COUNT: Final = 100
+_SCAN_ROW_COUNT: Final = 1 << 16  # Costs per row are the same from here on.
+_SCAN_BATCH: Final = 4  # Between a lonely request and a full batch, which takes two thirds per request.
+_FEW_STEP: Final = 64
+_MORE_STEP: Final = 8
+
+
+class Stopwatch:
+    """Times searches until the time for all of them is used up."""
+
+    def __init__(self, queries: Queries, row_count: int) -> None:
+        """Keeps what searches are timed with.
+
+        Args:
+            queries: user vectors as requests have them, int16 [n >= 1, dim].
+            row_count: rows of the catalogue.
+        """
+        self._queries = queries
+        self.row_count = row_count
+        self._deadline_s = time.perf_counter() + CALIBRATION_S_MAX
+
+    def time(self, search: RowSearch, extent: Extent, *, batch_count: int = 1) -> float:
+        """Returns the seconds per request, the least of a few; infinity if there was no time left."""
+        queries = np.resize(self._queries, (batch_count, self._queries.shape[1]))
+        wanted = [Wanted(extent, _CANDIDATE_COUNT)] * batch_count
+        least_s = float("inf")
+        for _ in range(_REPEAT_COUNT):
+            start_s = time.perf_counter()
+            if start_s > self._deadline_s:
+                break
+            search.search(queries, wanted)
+            least_s = min(least_s, (time.perf_counter() - start_s) / batch_count)
+        return least_s
+
+    def select(self, row_start: int, row_stop: int, step: int) -> Extent:
+        """Returns every row of a range whose distance from its start is a multiple of `step`."""
+        marks = np.zeros(self.row_count, np.bool_)
+        marks[row_start:row_stop:step] = True
+        bitmap = np.packbits(marks, bitorder="little").tobytes()
+        return Extent(row_start, row_stop, int(np.count_nonzero(marks)), bitmap)
+
+
+def time_scan(stopwatch: Stopwatch, search: RowSearch) -> ScanCosts:
+    """Measures a scan: of all rows, and of few and of more that are selected."""
+    row_count = min(stopwatch.row_count, _SCAN_ROW_COUNT)
+    whole_s = stopwatch.time(search, Extent(0, row_count, row_count), batch_count=_SCAN_BATCH)
+    few, more = (stopwatch.select(0, row_count, step) for step in (_FEW_STEP, _MORE_STEP))
+    few_s, more_s = (stopwatch.time(search, extent, batch_count=_SCAN_BATCH) for extent in (few, more))
+    if not math.isfinite(more_s):
+        return ScanCosts(whole_s / row_count, math.inf, math.inf)
+    wanted_row_s = max(0.0, more_s - few_s) / max(1, more.row_count - few.row_count)
+    bit_s = max(0.0, few_s - wanted_row_s * few.row_count) / row_count
+    return ScanCosts(whole_s / row_count, bit_s, wanted_row_s)
+
+
+def time_index(stopwatch: Stopwatch, search: IndexSearch, *, selects: bool) -> IndexCosts:
+    """Measures each part of an index: searched whole, and with every second row selected.
+
+    Args:
+        stopwatch: what times.
+        search: the index.
+        selects: whether it applies a selection itself, instead of dropping what was not selected.
+    """
+    costs = []
+    for part in search.parts:
+        selected = stopwatch.select(part.row_start, part.row_stop, 2)
+        share = sum(share for _, _, share in probe(search.parts, selected))
+        whole_s = stopwatch.time(search, Extent(part.row_start, part.row_stop, part.count))
+        costs.append(PartCosts(whole_s, stopwatch.time(search, selected) / share))
+    return IndexCosts(search.parts, tuple(costs), selects)
+
+
+def time_matrix(stopwatch: Stopwatch, search: RowSearch) -> MatrixCosts:
+    """Measures comparing all rows and half of them."""
+    count = stopwatch.row_count
+    half = max(1, count // 2)
+    whole_s, half_s = (stopwatch.time(search, Extent(0, stop, stop)) for stop in (count, half))
+    row_s = max(0.0, whole_s - half_s) / max(1, count - half) if math.isfinite(half_s) else math.inf
+    return MatrixCosts(half_s, row_s)

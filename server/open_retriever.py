@@ -1,0 +1,76 @@
+"""Makes the ways to search that were asked for, over one bundle, and measures them if there is a choice."""
+
+from typing import Literal, assert_never
+
+import numpy as np
+
+from index import ann
+from index.ann_index import AnnIndex
+from index.bundle import Bundle
+from index.errors import AnnDeviceError
+from server.calibration import Stopwatch, time_index, time_matrix, time_scan
+from server.errors import DeviceError
+from server.planner import Costs, Planner, Strategy
+from server.retrieval import Retriever
+from server.row_search import IndexSearch, RowSearch, ScanSearch
+
+Mode = Literal["auto", "exact", "faiss", "gpu"]
+Device = Literal["cpu", "cuda"]
+
+
+def open_retriever(bundle: Bundle, index: AnnIndex, mode: Mode, device: Device) -> Retriever:
+    """Makes a retriever over a bundle.
+
+    Args:
+        bundle: the bundle.
+        index: its index, on the device.
+        mode: one way to search, or "auto" for the cheapest of those there are.
+        device: where the index is.
+
+    Raises:
+        DeviceError: the GPU was asked for and is not there.
+    """
+    if mode == "gpu" and device != "cuda":
+        raise DeviceError(f"retriever gpu: needs the device cuda, got {device}")
+    if mode == "auto":
+        return Retriever(_open_planner(bundle, index, device))
+    return Retriever(Planner({mode: _open_search(bundle, index, mode)}, {}))
+
+
+def _open_search(bundle: Bundle, index: AnnIndex, strategy: Strategy) -> RowSearch:
+    if strategy == "exact":
+        return ScanSearch(bundle.item_vectors_int8)
+    if strategy == "faiss":
+        return IndexSearch(index, "faiss")
+    if strategy == "gpu":
+        return IndexSearch(_copy_to_gpu(bundle), "gpu")
+    assert_never(strategy)
+
+
+def _open_planner(bundle: Bundle, index: AnnIndex, device: Device) -> Planner:
+    """Measures every way to search that the device has."""
+    scan = ScanSearch(bundle.item_vectors_int8)
+    faiss = IndexSearch(index, "faiss")
+    vectors = [request.user_vector for request in bundle.golden.requests]
+    stopwatch = Stopwatch(np.stack(vectors), bundle.products.count)
+    searches: dict[Strategy, RowSearch] = {"exact": scan, "faiss": faiss}
+    costs: dict[Strategy, Costs] = {"exact": time_scan(stopwatch, scan)}
+    if device == "cuda":
+        matrix = IndexSearch(_copy_to_gpu(bundle), "gpu")
+        searches["gpu"], costs["gpu"] = matrix, time_matrix(stopwatch, matrix)
+    costs["faiss"] = time_index(stopwatch, faiss, selects=device == "cpu")
+    return Planner(searches, costs)
+
+
+def _copy_to_gpu(bundle: Bundle) -> AnnIndex:
+    """Copies the item vectors to the memory of the GPU."""
+    # Imported here: a server without a GPU has no use for it beside the tower.
+    import onnxruntime
+
+    vectors = bundle.item_vectors.astype(np.float32)
+    try:
+        content = onnxruntime.OrtValue.ortvalue_from_numpy(vectors, "cuda", 0)
+        matrix = ann.DeviceMatrix(content.data_ptr(), len(vectors), vectors.shape[1], content)
+        return ann.search_matrix(matrix)
+    except (RuntimeError, AnnDeviceError) as error:
+        raise DeviceError(f"retriever gpu: {error}") from error

@@ -1,0 +1,123 @@
+"""How a round is searched: exactly, with FAISS or on the GPU, whichever costs least for the rows it looks at.
+
+Costs are measured when a bundle is opened (`server.calibration`) and never change while it serves. The choice
+depends on the request's own rows alone, never on its batch. It may differ between machines, and with it which
+rows an index of FAISS misses: naming one strategy makes answers the same everywhere. The scan is taken unless
+something else is cheaper by a clear margin, so a catalogue where they are close has exact answers.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, Protocol
+
+from index.post_filter import GPU_K_MAX
+from index.tiers import IndexPart
+from server.row_search import Extent, RowSearch, probe
+
+Strategy = Literal["exact", "faiss", "gpu"]
+
+CHEAPER_SHARE: Final = 0.8
+"""Other ways to search must cost less than so much of what the scan costs."""
+
+
+class Costs(Protocol):
+    """What one way of searching takes on this machine."""
+
+    def estimate(self, extent: Extent, candidate_count: int) -> float:
+        """Returns the seconds for one request; infinity if it should not be searched in this way."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScanCosts:
+    """What a scan takes: per row of the range, or per row wanted where these are few.
+
+    Attributes:
+        row_s: per row of a range of which most rows are wanted.
+        bit_s: per row of a range of which few are wanted.
+        wanted_row_s: per row wanted, in addition.
+    """
+
+    row_s: float
+    bit_s: float
+    wanted_row_s: float
+
+    def estimate(self, extent: Extent, candidate_count: int) -> float:
+        """See `Costs`."""
+        del candidate_count
+        width = extent.row_stop - extent.row_start
+        whole_s = self.row_s * width
+        return min(whole_s, self.bit_s * width + self.wanted_row_s * extent.row_count)
+
+
+@dataclass(frozen=True, slots=True)
+class PartCosts:
+    """What one part of an index takes: for all of its rows, and for all of its lists with rows selected."""
+
+    whole_s: float
+    lists_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class IndexCosts:
+    """What an index of FAISS takes, with the costs of each of its parts."""
+
+    parts: Sequence[IndexPart]
+    costs: Sequence[PartCosts]
+    selects: bool
+
+    def estimate(self, extent: Extent, candidate_count: int) -> float:
+        """See `Costs`. An index that does not select itself may give too few where few rows are wanted."""
+        if not self.selects and is_beyond_reach(extent, candidate_count):
+            return float("inf")
+        total_s = 0.0
+        for position, left, share in probe(self.parts, extent):
+            costs = self.costs[position]
+            total_s += costs.whole_s if left == self.parts[position].count else costs.lists_s * share
+        return total_s
+
+
+@dataclass(frozen=True, slots=True)
+class MatrixCosts:
+    """What comparing every row of a range on the GPU takes: per search, and per row."""
+
+    search_s: float
+    row_s: float
+
+    def estimate(self, extent: Extent, candidate_count: int) -> float:
+        """See `Costs`."""
+        if is_beyond_reach(extent, candidate_count):
+            return float("inf")
+        return self.search_s + self.row_s * (extent.row_stop - extent.row_start)
+
+
+def is_beyond_reach(extent: Extent, candidate_count: int) -> bool:
+    """Tells whether the most rows that a GPU finds hold too few wanted ones, if these are spread evenly."""
+    return candidate_count * (extent.row_stop - extent.row_start) > GPU_K_MAX * extent.row_count
+
+
+class Planner:
+    """Chooses among the ways to search."""
+
+    def __init__(self, searches: Mapping[Strategy, RowSearch], costs: Mapping[Strategy, Costs]) -> None:
+        """Keeps the ways to search.
+
+        Args:
+            searches: by strategy, at least one; the first wins ties.
+            costs: what each takes; not needed of one alone, which is always taken.
+        """
+        self.searches = searches
+        self._costs = costs
+        names = ", ".join(search.name for search in searches.values())
+        self.name = names if len(searches) == 1 else f"auto: {names}"
+
+    def choose(self, extent: Extent, candidate_count: int) -> Strategy:
+        """Returns how to search an extent for so many candidates."""
+        strategies = list(self.searches)
+        if len(strategies) == 1:
+            return strategies[0]
+
+        def weigh(strategy: Strategy) -> float:
+            cost_s = self._costs[strategy].estimate(extent, candidate_count)
+            return cost_s * CHEAPER_SHARE if strategy == "exact" else cost_s
+
+        return min(strategies, key=weigh)

@@ -1,0 +1,211 @@
+"""How a round is searched: by what it costs, and as it was asked for."""
+
+import dataclasses
+import itertools
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from index.ann import build_index, load_index
+from index.post_filter import GPU_K_MAX
+from index.tiers import IndexPart
+from server.calibration import CALIBRATION_S_MAX, Stopwatch, time_index, time_matrix, time_scan
+from server.config import load_settings
+from server.errors import DeviceError, SettingsError
+from server.open_retriever import Mode
+from server.planner import Costs, IndexCosts, MatrixCosts, PartCosts, Planner, ScanCosts, Strategy
+from server.row_search import Extent, IndexSearch, Queries, Rows, ScanSearch, Wanted
+from server.snapshot import load_fit_policy, open_snapshot
+
+PARTS = (
+    IndexPart("IndexFlatIP", 0, 5_000, 1, 1, 1),
+    IndexPart("IndexIVFFlat", 5_000, 105_000, 300, 15, 1),
+    IndexPart("IndexIVFFlat", 5_000, 1_005_000, 1_000, 20, 1),
+)
+SCAN = ScanCosts(row_s=1e-9, bit_s=1e-11, wanted_row_s=4e-9)
+INDEX = IndexCosts(PARTS, (PartCosts(3e-4, 4e-4), PartCosts(8e-5, 2e-3), PartCosts(2e-4, 2e-2)), selects=True)
+MATRIX = MatrixCosts(search_s=1e-4, row_s=1e-12)
+
+
+class Way:
+    """A way to search that only has a name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def search(self, queries: Queries, wanted: Sequence[Wanted]) -> list[Rows]:
+        raise AssertionError("nothing is searched here")
+
+    def count_compared(self, extent: Extent) -> int:
+        return extent.row_count
+
+
+def planner_of(**costs: Costs) -> Planner:
+    strategies: tuple[Strategy, ...] = ("exact", "faiss", "gpu")
+    given = {strategy: costs[strategy] for strategy in strategies if strategy in costs}
+    return Planner({strategy: Way(strategy) for strategy in given}, given)
+
+
+def selection(row_start: int, row_stop: int, row_count: int) -> Extent:
+    return Extent(row_start, row_stop, row_count, b"")
+
+
+@pytest.mark.parametrize(
+    ("extent", "expected"),
+    [
+        (Extent(0, 2_600, 2_600), "exact"),  # A small catalogue.
+        (Extent(5_000, 105_000, 100_000), "exact"),  # 100 us against 80 us: too close.
+        (Extent(5_000, 205_000, 200_000), "exact"),  # Of a larger tier a part is selected.
+        (Extent(5_000, 1_005_000, 1_000_000), "faiss"),
+        (Extent(0, 1_005_000, 1_005_000), "faiss"),
+        (selection(5_000, 1_005_000, 10_000), "exact"),  # Few rows are collected one by one.
+        (selection(5_000, 1_005_000, 900_000), "faiss"),
+        (selection(5_000, 1_005_000, 3_000), "exact"),
+    ],
+)
+def test_the_cheaper_way_is_chosen(extent: Extent, expected: Strategy) -> None:
+    assert planner_of(exact=SCAN, faiss=INDEX).choose(extent, 100) == expected
+
+
+def test_the_scan_is_taken_unless_another_way_is_clearly_cheaper() -> None:
+    extent = Extent(0, 1_000, 1_000)
+    for index_s, expected in ((1.0e-6, "exact"), (0.81e-6, "exact"), (0.79e-6, "faiss")):
+        part = IndexPart("IndexFlatIP", 0, 1_000, 1, 1, 1)
+        index = IndexCosts([part], [PartCosts(index_s, 1.0)], selects=True)
+        assert planner_of(exact=SCAN, faiss=index).choose(extent, 100) == expected
+
+
+def test_a_gpu_is_not_asked_for_rows_that_its_reach_does_not_hold() -> None:
+    planner = planner_of(exact=SCAN, faiss=INDEX, gpu=MATRIX)
+    assert planner.choose(Extent(0, 1_005_000, 1_005_000), 100) == "gpu"
+    enough = math.ceil(1_000_000 * 100 / GPU_K_MAX)
+    assert planner.choose(selection(5_000, 1_005_000, enough), 100) == "gpu"
+    assert planner.choose(selection(5_000, 1_005_000, enough - 1), 100) != "gpu"
+    dropping = dataclasses.replace(INDEX, selects=False)
+    assert dropping.estimate(selection(5_000, 1_005_000, 900_000), 100) < math.inf
+    assert dropping.estimate(selection(5_000, 1_005_000, 1_000), 100) == math.inf
+
+
+def test_one_way_alone_is_taken_whatever_it_costs() -> None:
+    ways: tuple[Strategy, ...] = ("exact", "faiss", "gpu")
+    for way in ways:
+        planner = Planner({way: Way(f"only {way}")}, {})
+        assert planner.choose(Extent(0, 1_005_000, 1_005_000), 100) == way
+        assert planner.name == f"only {way}"
+    assert planner_of(exact=SCAN, faiss=INDEX).name == "auto: exact, faiss"
+
+
+def test_the_choice_depends_on_the_extent_alone() -> None:
+    planner = planner_of(exact=SCAN, faiss=INDEX)
+    extents = [Extent(5_000, stop, stop - 5_000) for stop in range(6_000, 1_005_000, 9_000)]
+    choices = [planner.choose(extent, 100) for extent in extents]
+    assert choices == [planner.choose(extent, 100) for extent in extents]
+    assert set(choices) == {"exact", "faiss"}
+
+
+def test_what_was_not_measured_is_never_chosen() -> None:
+    unknown = IndexCosts(PARTS, [PartCosts(math.inf, math.inf)] * 3, selects=True)
+    whole = Extent(0, 1_005_000, 1_005_000)
+    assert planner_of(exact=SCAN, faiss=unknown).choose(whole, 100) == "exact"
+    assert planner_of(exact=SCAN, faiss=unknown, gpu=MATRIX).choose(whole, 100) == "gpu"
+
+
+class Clock:
+    """Goes on by a step with every look, so that timing needs no time."""
+
+    def __init__(self, step_s: float) -> None:
+        self._times_s = itertools.count(0.0, step_s)
+
+    def __call__(self) -> float:
+        return next(self._times_s)
+
+
+class CountingWay(Way):
+    def __init__(self) -> None:
+        super().__init__("counting")
+        self.call_count = 0
+
+    def search(self, queries: Queries, wanted: Sequence[Wanted]) -> list[Rows]:
+        self.call_count += 1
+        return [np.empty(0, np.int64)] * len(wanted)
+
+
+@pytest.mark.parametrize(("step_s", "most"), [(1.0, 0), (CALIBRATION_S_MAX / 3, 2), (1e-6, 5)])
+def test_measuring_ends_with_its_time(monkeypatch: pytest.MonkeyPatch, step_s: float, most: int) -> None:
+    monkeypatch.setattr("server.calibration.time.perf_counter", Clock(step_s))
+    stopwatch, way = Stopwatch(np.ones((2, 4), np.int16), 1_000), CountingWay()
+    measured_s = stopwatch.time(way, Extent(0, 1_000, 1_000))
+    assert way.call_count <= most
+    assert math.isfinite(measured_s) is (way.call_count > 0)
+
+
+def test_measuring_a_large_catalogue_stops_in_time_and_chooses_the_scan(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("server.calibration.time.perf_counter", Clock(CALIBRATION_S_MAX / 10))
+    stopwatch, way = Stopwatch(np.ones((2, 4), np.int16), 1_005_000), CountingWay()
+    scan, matrix = time_scan(stopwatch, way), time_matrix(stopwatch, way)
+    assert way.call_count < 10
+    assert planner_of(exact=scan, gpu=matrix).choose(Extent(0, 1_000_000, 1_000_000), 100) == "exact"
+
+
+@pytest.mark.parametrize("row_count", [1, 2, 7, 63, 900])
+def test_every_way_is_measured_over_a_catalogue_of_any_size(row_count: int) -> None:
+    vectors = np.random.default_rng(row_count).integers(-9, 9, (row_count, 8)).astype(np.int8)
+    index = IndexSearch(load_index(build_index(vectors.astype(np.float32), "ivf_flat")), "faiss")
+    stopwatch = Stopwatch(np.ones((1, 8), np.int16), row_count)
+    costs: dict[Strategy, Costs] = {
+        "exact": time_scan(stopwatch, ScanSearch(vectors)),
+        "faiss": time_index(stopwatch, index, selects=True),
+        "gpu": time_matrix(stopwatch, index),
+    }
+    for cost in costs.values():
+        for extent in (Extent(0, row_count, row_count), selection(0, row_count, 1)):
+            assert cost.estimate(extent, 1) >= 0
+
+
+def test_a_catalogue_of_the_size_of_a_bank_is_scanned(tiny_bundles: Path) -> None:
+    start_s = time.process_time()
+    opened = open_snapshot(
+        tiny_bundles,
+        load_fit_policy(None),
+        device="cpu",
+        thread_count=1,
+        retriever="auto",
+        allow_assumed=False,
+    )
+    assert time.process_time() > start_s
+    assert opened.retriever.name.startswith("auto: exact, faiss Index")
+
+
+@pytest.mark.parametrize(("mode", "name"), [("exact", "exact"), ("faiss", "faiss IndexFlat")])
+def test_a_way_that_is_asked_for_is_the_only_one(tiny_bundles: Path, mode: Mode, name: str) -> None:
+    opened = open_snapshot(
+        tiny_bundles,
+        load_fit_policy(None),
+        device="cpu",
+        thread_count=1,
+        retriever=mode,
+        allow_assumed=False,
+    )
+    assert opened.retriever.name.startswith(name)
+
+
+def test_the_gpu_is_refused_by_name_where_there_is_none(tiny_bundles: Path) -> None:
+    with pytest.raises(SettingsError, match="retriever gpu needs device cuda, got cpu"):
+        load_settings(["--bundles", "b", "--retriever", "gpu"])
+    with pytest.raises(DeviceError, match="retriever gpu"):
+        open_snapshot(
+            tiny_bundles,
+            load_fit_policy(None),
+            device="cpu",
+            thread_count=1,
+            retriever="gpu",
+            allow_assumed=False,
+        )
+    with pytest.raises(SettingsError, match="retriever"):
+        load_settings(["--bundles", "b", "--retriever", "annoy"])
