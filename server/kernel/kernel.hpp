@@ -137,7 +137,10 @@ inline std::vector<std::int64_t> select(const Scores& scores, const std::int64_t
     std::iota(positions.begin(), positions.end(), std::int64_t{0});
     const std::size_t wanted = std::min(static_cast<std::size_t>(k), positions.size());
     const auto end = positions.begin() + static_cast<std::ptrdiff_t>(wanted);
-    std::partial_sort(positions.begin(), end, positions.end(), ranks_before);
+    if (end != positions.end()) {
+        std::nth_element(positions.begin(), end, positions.end(), ranks_before);
+    }
+    std::sort(positions.begin(), end, ranks_before);
     positions.resize(wanted);
     return positions;
 }
