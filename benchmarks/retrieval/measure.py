@@ -46,7 +46,7 @@ class Settings:
     graph_item_max: int = 100_000
     user_count: int = 128
     tuning_count: int = 128
-    pass_count: int = 9
+    pass_count: int = 7
     pass_s: float = 0.04
     seed: int = 1
 
