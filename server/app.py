@@ -15,7 +15,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from prudence.v1 import admin_pb2_grpc, recommendation_pb2_grpc
 
-from server import admin, native
+from server import admin
 from server.active_policy import ActivePolicy, live_policies
 from server.admin import AdminService
 from server.config import Settings
@@ -119,6 +119,7 @@ def _open_active_policy(settings: Settings, held: contextlib.ExitStack) -> Activ
         thread_count=settings.threads,
         retriever=settings.retriever,
         allow_assumed=settings.allow_assumed,
+        kernel=settings.kernel,
     )
     snapshots = [snapshot, *(under_policy(snapshot, policy) for policy in later)]
     return ActivePolicy(snapshots, clock, control)
@@ -182,7 +183,7 @@ def _announce(settings: Settings, active: ActivePolicy, door: _Door, assumed_dat
         tower=snapshot.encoder.provider,
         index=snapshot.index_kind,
         retriever=snapshot.retriever.name,
-        kernel=native.scan_path(),
+        kernel=snapshot.kernel,
         bundle=snapshot.version,
         products=snapshot.bundle.products.count,
         policy=snapshot.policy.policy_id,

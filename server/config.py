@@ -104,6 +104,10 @@ class Settings(BaseSettings):
         description="Search by an exact scan, with FAISS, or exactly on the GPU; auto takes what costs least "
         "here for each request, so that which rows an index misses may differ between machines.",
     )
+    kernel: Literal["auto", "avx512vnni", "avx2", "sse2", "portable"] = Field(
+        default="auto",
+        description="Instructions of the scan, for the same answers; auto takes the fastest there are.",
+    )
     drain_delay_s: Annotated[float, Field(ge=0, le=600)] = Field(
         default=0.0, description="Seconds to go on answering as NOT_SERVING after SIGTERM."
     )

@@ -8,6 +8,7 @@ from index import ann
 from index.ann_index import AnnIndex
 from index.bundle import Bundle
 from index.errors import AnnDeviceError
+from server import native
 from server.calibration import Stopwatch, time_index, time_matrix, time_scan
 from server.errors import DeviceError
 from server.planner import Costs, Planner, Strategy
@@ -18,7 +19,9 @@ Mode = Literal["auto", "exact", "faiss", "gpu"]
 Device = Literal["cpu", "cuda"]
 
 
-def open_retriever(bundle: Bundle, index: AnnIndex, mode: Mode, device: Device) -> Retriever:
+def open_retriever(
+    bundle: Bundle, index: AnnIndex, mode: Mode, device: Device, kernel: str = native.AUTO
+) -> Retriever:
     """Makes a retriever over a bundle.
 
     Args:
@@ -26,6 +29,7 @@ def open_retriever(bundle: Bundle, index: AnnIndex, mode: Mode, device: Device) 
         index: its index, on the device.
         mode: one way to search, or "auto" for the cheapest of those there are.
         device: where the index is.
+        kernel: path of the scan; see `native.scan_path`.
 
     Raises:
         DeviceError: the GPU was asked for and is not there.
@@ -33,13 +37,13 @@ def open_retriever(bundle: Bundle, index: AnnIndex, mode: Mode, device: Device) 
     if mode == "gpu" and device != "cuda":
         raise DeviceError(f"retriever gpu: needs the device cuda, got {device}")
     if mode == "auto":
-        return Retriever(_open_planner(bundle, index, device))
-    return Retriever(Planner({mode: _open_search(bundle, index, mode)}, {}))
+        return Retriever(_open_planner(bundle, index, device, kernel))
+    return Retriever(Planner({mode: _open_search(bundle, index, mode, kernel)}, {}))
 
 
-def _open_search(bundle: Bundle, index: AnnIndex, strategy: Strategy) -> RowSearch:
+def _open_search(bundle: Bundle, index: AnnIndex, strategy: Strategy, kernel: str) -> RowSearch:
     if strategy == "exact":
-        return ScanSearch(bundle.item_vectors_int8)
+        return ScanSearch(bundle.item_vectors_int8, kernel)
     if strategy == "faiss":
         return IndexSearch(index, "faiss")
     if strategy == "gpu":
@@ -47,9 +51,9 @@ def _open_search(bundle: Bundle, index: AnnIndex, strategy: Strategy) -> RowSear
     assert_never(strategy)
 
 
-def _open_planner(bundle: Bundle, index: AnnIndex, device: Device) -> Planner:
+def _open_planner(bundle: Bundle, index: AnnIndex, device: Device, kernel: str) -> Planner:
     """Measures every way to search that the device has."""
-    scan = ScanSearch(bundle.item_vectors_int8)
+    scan = ScanSearch(bundle.item_vectors_int8, kernel)
     faiss = IndexSearch(index, "faiss")
     vectors = [request.user_vector for request in bundle.golden.requests]
     stopwatch = Stopwatch(np.stack(vectors), bundle.products.count)

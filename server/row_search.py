@@ -82,9 +82,15 @@ class ScanSearch:
 
     name: Final = "exact"
 
-    def __init__(self, item_vectors: NDArray[np.int8]) -> None:
-        """Keeps the bundle's matrix, int8 [product_count, dim]."""
+    def __init__(self, item_vectors: NDArray[np.int8], path: str = native.AUTO) -> None:
+        """Keeps what is scanned.
+
+        Args:
+            item_vectors: the bundle's matrix, int8 [product_count, dim].
+            path: one of `native.available_paths`, or "auto".
+        """
         self._items = np.ascontiguousarray(item_vectors)
+        self._path = path
 
     def search(self, queries: Queries, wanted: Sequence[Wanted]) -> list[Rows]:
         """Scans once for all requests; see `RowSearch`."""
@@ -96,6 +102,7 @@ class ScanSearch:
             np.array([request.extent.row_stop for request in wanted], np.int64),
             [_read_bitmap(request.extent.bitmap) for request in wanted],
             count=count,
+            path=self._path,
         )
         # The order is total, so the best few are the first few of more.
         own = [rows[: request.candidate_count] for rows, request in zip(found, wanted, strict=True)]

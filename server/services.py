@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 from prudence.v1 import recommendation_pb2, recommendation_pb2_grpc
 
-from server import convert, native, render
+from server import convert, render
 from server.batching import WAIT_S_MAX, Call
 from server.errors import InvalidArgumentError, NotReadyError, RequestError, ServerError
 from server.messages import RecommendQuery
@@ -114,7 +114,7 @@ class RecommendationService(recommendation_pb2_grpc.RecommendationServiceService
             policy_hash=snapshot.policy.sha256,
             provider=snapshot.encoder.provider,
             index_type=snapshot.index_kind,
-            kernel=native.scan_path(),
+            kernel=snapshot.kernel,
             k_max=self._limits.k_max,
             batch_count_max=self._batch_count_max,
             system_clock=pipeline.clock.system,

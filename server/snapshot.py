@@ -12,8 +12,9 @@ from index.ann_index import AnnIndex
 from index.bundle import Bundle, open_bundle, read_current
 from index.errors import AnnDeviceError, IndexPackageError
 from index.golden import VECTOR_TOLERANCE, GoldenRequest
+from server import native
 from server.encoder import Encoder
-from server.errors import AssumedDataError, DeviceError, SnapshotError
+from server.errors import AssumedDataError, DeviceError, SettingsError, SnapshotError
 from server.filter import Filter
 from server.gate import Gate
 from server.messages import ProductFacts
@@ -34,6 +35,7 @@ class Snapshot:
     encoder: Encoder
     retriever: Retriever
     index_kind: str
+    kernel: str
     scorer: Scorer
     gate: Gate
     filter: Filter
@@ -55,6 +57,7 @@ def open_snapshot(
     thread_count: int,
     retriever: Mode,
     allow_assumed: bool,
+    kernel: str = native.AUTO,
 ) -> Snapshot:
     """Opens the current bundle under a policy.
 
@@ -65,12 +68,15 @@ def open_snapshot(
         thread_count: threads of each.
         retriever: how rows are searched; "auto" measures what is cheapest.
         allow_assumed: whether a catalogue with assumed values may be served.
+        kernel: instructions that the scan uses; "auto" takes the fastest there are.
 
     Raises:
+        SettingsError: this machine lacks the instructions asked for.
         SnapshotError: the bundle fails verification; the message names the file.
         DeviceError: the device did not load.
         AssumedDataError: the catalogue holds assumed values, and that is not allowed.
     """
+    path = _find_path(kernel)
     bundle, index = _open_bundle(bundles, device, thread_count)
     assumed_data = any(row.get("assumed") for row in bundle.products.rows)
     if assumed_data and not allow_assumed:
@@ -89,8 +95,9 @@ def open_snapshot(
         bundle=bundle,
         policy=policy,
         encoder=Encoder(bundle.user_tower, device=device, thread_count=thread_count),
-        retriever=open_retriever(bundle, index, retriever, device),
+        retriever=open_retriever(bundle, index, retriever, device, path),
         index_kind=index.kind,
+        kernel=path,
         scorer=Scorer(
             bundle.item_vectors,
             reference.rank_ids(bundle.product_ids),
@@ -175,6 +182,13 @@ def _open_bundle(bundles: Path, device: Literal["cpu", "cuda"], thread_count: in
         raise DeviceError(str(error)) from error
     except IndexPackageError as error:
         raise SnapshotError(f"bundle: {error}") from error
+
+
+def _find_path(kernel: str) -> str:
+    try:
+        return native.scan_path(kernel)
+    except native.KernelInputError as error:
+        raise SettingsError(f"kernel: {error}") from error
 
 
 def _read_facts(row: Mapping[str, Any]) -> ProductFacts:

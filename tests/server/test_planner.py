@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -13,13 +14,14 @@ import pytest
 from index.ann import build_index, load_index
 from index.post_filter import GPU_K_MAX
 from index.tiers import IndexPart
+from server import native
 from server.calibration import CALIBRATION_S_MAX, Stopwatch, time_index, time_matrix, time_scan
-from server.config import load_settings
+from server.config import Settings, load_settings
 from server.errors import DeviceError, SettingsError
 from server.open_retriever import Mode
 from server.planner import Costs, IndexCosts, MatrixCosts, PartCosts, Planner, ScanCosts, Strategy
 from server.row_search import Extent, IndexSearch, Queries, Rows, ScanSearch, Wanted
-from server.snapshot import load_fit_policy, open_snapshot
+from server.snapshot import Snapshot, load_fit_policy, open_snapshot
 
 PARTS = (
     IndexPart("IndexFlatIP", 0, 5_000, 1, 1, 1),
@@ -168,44 +170,42 @@ def test_every_way_is_measured_over_a_catalogue_of_any_size(row_count: int) -> N
             assert cost.estimate(extent, 1) >= 0
 
 
+def open_with(bundles: Path, **settings: Any) -> Snapshot:
+    plan: dict[str, Any] = {"device": "cpu", "thread_count": 1, "retriever": "exact", "allow_assumed": False}
+    return open_snapshot(bundles, load_fit_policy(None), **(plan | settings))
+
+
 def test_a_catalogue_of_the_size_of_a_bank_is_scanned(tiny_bundles: Path) -> None:
     start_s = time.process_time()
-    opened = open_snapshot(
-        tiny_bundles,
-        load_fit_policy(None),
-        device="cpu",
-        thread_count=1,
-        retriever="auto",
-        allow_assumed=False,
-    )
+    opened = open_with(tiny_bundles, retriever="auto")
     assert time.process_time() > start_s
     assert opened.retriever.name.startswith("auto: exact, faiss Index")
 
 
 @pytest.mark.parametrize(("mode", "name"), [("exact", "exact"), ("faiss", "faiss IndexFlat")])
 def test_a_way_that_is_asked_for_is_the_only_one(tiny_bundles: Path, mode: Mode, name: str) -> None:
-    opened = open_snapshot(
-        tiny_bundles,
-        load_fit_policy(None),
-        device="cpu",
-        thread_count=1,
-        retriever=mode,
-        allow_assumed=False,
-    )
+    opened = open_with(tiny_bundles, retriever=mode)
     assert opened.retriever.name.startswith(name)
+
+
+def test_the_instructions_of_the_scan_can_be_set_and_are_refused_where_they_lack(
+    tiny_bundles: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choices = get_args(Settings.model_fields["kernel"].annotation)
+    assert choices == ("auto", *native.SCAN_PATHS)
+    for path in native.available_paths():
+        assert open_with(tiny_bundles, kernel=path).kernel == path
+    assert open_with(tiny_bundles).kernel == native.available_paths()[0]
+    with pytest.raises(SettingsError, match="kernel"):
+        open_with(tiny_bundles, kernel="neon")
+    with pytest.raises(SettingsError, match="kernel"):
+        load_settings(["--bundles", "b", "--kernel", "neon"])
 
 
 def test_the_gpu_is_refused_by_name_where_there_is_none(tiny_bundles: Path) -> None:
     with pytest.raises(SettingsError, match="retriever gpu needs device cuda, got cpu"):
         load_settings(["--bundles", "b", "--retriever", "gpu"])
     with pytest.raises(DeviceError, match="retriever gpu"):
-        open_snapshot(
-            tiny_bundles,
-            load_fit_policy(None),
-            device="cpu",
-            thread_count=1,
-            retriever="gpu",
-            allow_assumed=False,
-        )
+        open_with(tiny_bundles, retriever="gpu")
     with pytest.raises(SettingsError, match="retriever"):
         load_settings(["--bundles", "b", "--retriever", "annoy"])

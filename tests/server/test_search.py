@@ -1,6 +1,7 @@
 """What the compute thread does with a batch, over an opened snapshot of the tiny bundle."""
 
 import dataclasses
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -268,6 +269,34 @@ def test_rounds_go_on_while_the_gate_removes_what_the_filter_leaves(
         found = found_of(searcher.run([job])[0])
         assert_nothing_missed(wide, job, found, eligible)
         assert found.round_count in rounds
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_long_lists_of_what_to_include_and_exclude_lose_nothing(
+    snapshot: Snapshot, searcher: Searcher, mode: Literal["exact", "faiss", "mixed"]
+) -> None:
+    products = sparse_products(2400, 300)
+    long = catalogue_snapshot(snapshot, products, mode)
+    eligible = [is_eligible(product, eligible_user()) for product in products]
+    random = np.random.default_rng(8)
+    jobs = [
+        make_job(
+            long,
+            only_rows=None if included is None else random.choice(2400, included, replace=False),
+            left_out_rows=random.choice(2400, excluded, replace=False),
+            row_start=9,
+            k=k,
+        )
+        for included, excluded, k in itertools.product((None, 99, 500, 2400), (0, 40, 2000), (1, 5, 60))
+    ]
+    scanned = 0
+    for job, outcome in zip(jobs, searcher.run(jobs), strict=True):
+        found = found_of(outcome)
+        assert_nothing_missed(long, job, found, eligible)
+        scanned += found.rows_scanned_count > len(found.rows)
+        alone = found_of(searcher.run([job])[0])
+        assert (alone.rows.tolist(), alone.retrievers) == (found.rows.tolist(), found.retrievers)
+    assert scanned > 10
 
 
 class BrokenEncoder:
