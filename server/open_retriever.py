@@ -1,5 +1,6 @@
 """Makes the ways to search that were asked for, over one bundle, and measures them if there is a choice."""
 
+import time
 from typing import Literal, assert_never
 
 import numpy as np
@@ -56,7 +57,8 @@ def _open_planner(bundle: Bundle, index: AnnIndex, device: Device, kernel: str) 
     scan = ScanSearch(bundle.item_vectors_int8, kernel)
     faiss = IndexSearch(index, "faiss")
     vectors = [request.user_vector for request in bundle.golden.requests]
-    stopwatch = Stopwatch(np.stack(vectors), bundle.products.count)
+    clock = time.perf_counter if device == "cuda" else time.process_time
+    stopwatch = Stopwatch(np.stack(vectors), bundle.products.count, clock)
     searches: dict[Strategy, RowSearch] = {"exact": scan, "faiss": faiss}
     costs: dict[Strategy, Costs] = {"exact": time_scan(stopwatch, scan)}
     if device == "cuda":

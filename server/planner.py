@@ -16,7 +16,7 @@ from server.row_search import Extent, RowSearch, probe
 
 Strategy = Literal["exact", "faiss", "gpu"]
 
-CHEAPER_SHARE: Final = 0.8
+CHEAPER_SHARE: Final = 0.85
 """Other ways to search must cost less than so much of what the scan costs."""
 
 
@@ -51,9 +51,16 @@ class ScanCosts:
 
 @dataclass(frozen=True, slots=True)
 class PartCosts:
-    """What one part of an index takes: for all of its rows, and for all of its lists with rows selected."""
+    """What one part of an index takes.
+
+    Attributes:
+        whole_s: for all of its rows.
+        bitmap_s: for reading a bitmap, however many lists are probed.
+        lists_s: for all of its lists where rows are selected.
+    """
 
     whole_s: float
+    bitmap_s: float
     lists_s: float
 
 
@@ -72,7 +79,10 @@ class IndexCosts:
         total_s = 0.0
         for position, left, share in probe(self.parts, extent):
             costs = self.costs[position]
-            total_s += costs.whole_s if left == self.parts[position].count else costs.lists_s * share
+            if left == self.parts[position].count:
+                total_s += costs.whole_s
+            else:
+                total_s += costs.lists_s * share + (0.0 if extent.bitmap is None else costs.bitmap_s)
         return total_s
 
 

@@ -29,7 +29,11 @@ PARTS = (
     IndexPart("IndexIVFFlat", 5_000, 1_005_000, 1_000, 20, 1),
 )
 SCAN = ScanCosts(row_s=1e-9, bit_s=1e-11, wanted_row_s=4e-9)
-INDEX = IndexCosts(PARTS, (PartCosts(3e-4, 4e-4), PartCosts(8e-5, 2e-3), PartCosts(2e-4, 2e-2)), selects=True)
+INDEX = IndexCosts(
+    PARTS,
+    (PartCosts(3e-4, 1e-5, 4e-4), PartCosts(9e-5, 1e-4, 2e-3), PartCosts(2e-4, 3e-4, 1e-2)),
+    selects=True,
+)
 MATRIX = MatrixCosts(search_s=1e-4, row_s=1e-12)
 
 
@@ -60,7 +64,7 @@ def selection(row_start: int, row_stop: int, row_count: int) -> Extent:
     ("extent", "expected"),
     [
         (Extent(0, 2_600, 2_600), "exact"),  # A small catalogue.
-        (Extent(5_000, 105_000, 100_000), "exact"),  # 100 us against 80 us: too close.
+        (Extent(5_000, 105_000, 100_000), "exact"),  # 100 us against 90 us: too close.
         (Extent(5_000, 205_000, 200_000), "exact"),  # Of a larger tier a part is selected.
         (Extent(5_000, 1_005_000, 1_000_000), "faiss"),
         (Extent(0, 1_005_000, 1_005_000), "faiss"),
@@ -75,9 +79,9 @@ def test_the_cheaper_way_is_chosen(extent: Extent, expected: Strategy) -> None:
 
 def test_the_scan_is_taken_unless_another_way_is_clearly_cheaper() -> None:
     extent = Extent(0, 1_000, 1_000)
-    for index_s, expected in ((1.0e-6, "exact"), (0.81e-6, "exact"), (0.79e-6, "faiss")):
+    for index_s, expected in ((1.0e-6, "exact"), (0.86e-6, "exact"), (0.84e-6, "faiss")):
         part = IndexPart("IndexFlatIP", 0, 1_000, 1, 1, 1)
-        index = IndexCosts([part], [PartCosts(index_s, 1.0)], selects=True)
+        index = IndexCosts([part], [PartCosts(index_s, 1.0, 1.0)], selects=True)
         assert planner_of(exact=SCAN, faiss=index).choose(extent, 100) == expected
 
 
@@ -110,7 +114,7 @@ def test_the_choice_depends_on_the_extent_alone() -> None:
 
 
 def test_what_was_not_measured_is_never_chosen() -> None:
-    unknown = IndexCosts(PARTS, [PartCosts(math.inf, math.inf)] * 3, selects=True)
+    unknown = IndexCosts(PARTS, [PartCosts(math.inf, math.inf, math.inf)] * 3, selects=True)
     whole = Extent(0, 1_005_000, 1_005_000)
     assert planner_of(exact=SCAN, faiss=unknown).choose(whole, 100) == "exact"
     assert planner_of(exact=SCAN, faiss=unknown, gpu=MATRIX).choose(whole, 100) == "gpu"
@@ -136,12 +140,14 @@ class CountingWay(Way):
         return [np.empty(0, np.int64)] * len(wanted)
 
 
-@pytest.mark.parametrize(("step_s", "most"), [(1.0, 0), (CALIBRATION_S_MAX / 3, 2), (1e-6, 5)])
+@pytest.mark.parametrize(
+    ("step_s", "most"), [(CALIBRATION_S_MAX * 2, 0), (CALIBRATION_S_MAX / 1.5, 1), (1e-6, 3)]
+)
 def test_measuring_ends_with_its_time(monkeypatch: pytest.MonkeyPatch, step_s: float, most: int) -> None:
     monkeypatch.setattr("server.calibration.time.perf_counter", Clock(step_s))
     stopwatch, way = Stopwatch(np.ones((2, 4), np.int16), 1_000), CountingWay()
     measured_s = stopwatch.time(way, Extent(0, 1_000, 1_000))
-    assert way.call_count <= most
+    assert way.call_count == most
     assert math.isfinite(measured_s) is (way.call_count > 0)
 
 
