@@ -1,9 +1,9 @@
 """How a round is searched: exactly, with FAISS or on the GPU, whichever costs least for the rows it looks at.
 
 Costs are measured when a bundle is opened (`server.calibration`) and never change while it serves. The choice
-depends on the request's own rows alone, never on its batch. It may differ between machines, and with it which
-rows an index of FAISS misses: naming one strategy makes answers the same everywhere. The scan is taken unless
-something else is cheaper by a clear margin, so a catalogue where they are close has exact answers.
+depends on the request's own rows alone, never on its batch. Up to SCANNED_COUNT_MAX rows it is the exact scan
+everywhere. Above, it may differ between machines, and with it which rows an index of FAISS misses: naming one
+strategy makes answers the same everywhere. The scan is taken unless something else is clearly cheaper.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,6 +16,8 @@ from server.row_search import Extent, RowSearch, probe
 
 Strategy = Literal["exact", "faiss", "gpu"]
 
+SCANNED_COUNT_MAX: Final = 10_000
+"""Ranges of no more rows are scanned whatever was measured: nothing else is faster, and answers are exact."""
 CHEAPER_SHARE: Final = 0.85
 """Other ways to search must cost less than so much of what the scan costs."""
 
@@ -112,7 +114,7 @@ class Planner:
         """Keeps the ways to search.
 
         Args:
-            searches: by strategy, at least one; the first wins ties.
+            searches: by strategy; one, or several of which one is "exact". The first wins ties.
             costs: what each takes; not needed of one alone, which is always taken.
         """
         self.searches = searches
@@ -125,6 +127,8 @@ class Planner:
         strategies = list(self.searches)
         if len(strategies) == 1:
             return strategies[0]
+        if extent.row_stop - extent.row_start <= SCANNED_COUNT_MAX:
+            return "exact"
 
         def weigh(strategy: Strategy) -> float:
             cost_s = self._costs[strategy].estimate(extent, candidate_count)

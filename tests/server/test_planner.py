@@ -3,7 +3,6 @@
 import dataclasses
 import itertools
 import math
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -78,9 +77,9 @@ def test_the_cheaper_way_is_chosen(extent: Extent, expected: Strategy) -> None:
 
 
 def test_the_scan_is_taken_unless_another_way_is_clearly_cheaper() -> None:
-    extent = Extent(0, 1_000, 1_000)
-    for index_s, expected in ((1.0e-6, "exact"), (0.86e-6, "exact"), (0.84e-6, "faiss")):
-        part = IndexPart("IndexFlatIP", 0, 1_000, 1, 1, 1)
+    extent = Extent(0, 100_000, 100_000)
+    for index_s, expected in ((100e-6, "exact"), (86e-6, "exact"), (84e-6, "faiss")):
+        part = IndexPart("IndexFlatIP", 0, 100_000, 1, 1, 1)
         index = IndexCosts([part], [PartCosts(index_s, 1.0, 1.0)], selects=True)
         assert planner_of(exact=SCAN, faiss=index).choose(extent, 100) == expected
 
@@ -181,11 +180,15 @@ def open_with(bundles: Path, **settings: Any) -> Snapshot:
     return open_snapshot(bundles, load_fit_policy(None), **(plan | settings))
 
 
-def test_a_catalogue_of_the_size_of_a_bank_is_scanned(tiny_bundles: Path) -> None:
-    start_s = time.process_time()
-    opened = open_with(tiny_bundles, retriever="auto")
-    assert time.process_time() > start_s
-    assert opened.retriever.name.startswith("auto: exact, faiss Index")
+def test_few_rows_are_scanned_whatever_was_measured() -> None:
+    dear, cheap = ScanCosts(1.0, 1.0, 1.0), MatrixCosts(0.0, 0.0)
+    planner = planner_of(exact=dear, gpu=cheap)
+    assert planner.choose(Extent(7, 10_007, 10_000), 100) == "exact"
+    assert planner.choose(Extent(7, 10_008, 10_001), 100) == "gpu"
+
+
+def test_a_server_may_choose_unless_it_is_told(tiny_bundles: Path) -> None:
+    assert open_with(tiny_bundles, retriever="auto").retriever.name.startswith("auto: exact, faiss IndexFlat")
 
 
 @pytest.mark.parametrize(("mode", "name"), [("exact", "exact"), ("faiss", "faiss IndexFlat")])
