@@ -27,6 +27,7 @@ FAISS_VERSION = str(faiss_module.__version__)
 
 IndexKind = Literal["auto", "flat", "ivf_flat", "nested", "hnsw"]
 Device = Literal["cpu", "cuda"]
+SelectorTrial = Literal["ignored", "refused", "applied"]
 
 INDEX_KINDS: tuple[str, ...] = get_args(IndexKind)
 
@@ -185,6 +186,26 @@ def search_matrix(matrix: DeviceMatrix) -> AnnIndex:
     """
     whole = IndexPart(_GpuMatrix.kind, 0, matrix.count, 1, 1, matrix.count * matrix.dim * _FLOAT_BYTES)
     return AnnIndex([_GpuMatrix(matrix, _gpu_resources())], [whole], dim=matrix.dim)
+
+
+def try_selector_on_gpu() -> SelectorTrial:
+    """Asks an inverted file on the GPU for its best row, under a selector that admits only the other one.
+
+    Returns:
+        what faiss makes of the selector. No search relies on it: on the GPU none is given one.
+
+    Raises:
+        AnnDeviceError: the device is not there.
+    """
+    vectors = np.repeat(np.array([[2.0], [1.0]], np.float32), 8, axis=1)
+    resources = _gpu_resources()
+    index = faiss.index_cpu_to_gpu(resources, 0, _build_part(vectors, "ivf_flat")[0])
+    parameters = faiss.SearchParametersIVF(sel=faiss.IDSelectorRange(1, 2), nprobe=1)
+    try:
+        _, rows = index.search(vectors[:1], 1, params=parameters)
+    except RuntimeError:
+        return "refused"
+    return "applied" if rows[0, 0] == 1 else "ignored"
 
 
 class _CpuPart:

@@ -1,4 +1,4 @@
-"""The command line: `python -m server [settings]` serves; `python -m server import-users` fills a store."""
+"""The command line: `python -m server [settings]` serves, `import-users` fills a store, `doctor` tries."""
 
 import argparse
 import contextlib
@@ -10,6 +10,7 @@ from pathlib import Path
 import structlog
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from server.config import load_settings
 from server.errors import StartError
@@ -22,6 +23,8 @@ def main(arguments: list[str]) -> int:
     try:
         if arguments[:1] == ["import-users"]:
             return _import_users(arguments[1:])
+        if arguments[:1] == ["doctor"]:
+            return _examine(arguments[1:])
         return _serve(arguments)
     except StartError as error:
         Console(stderr=True, soft_wrap=True).print(
@@ -62,6 +65,24 @@ def _import_users(arguments: list[str]) -> int:
         )
     console.print(_summarise(counts, options.store), soft_wrap=True)
     return 0
+
+
+def _examine(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m server doctor", allow_abbrev=False)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="Where to run.")
+    parser.add_argument("--bundles", type=Path, help="Folder of bundles: the current one is tried.")
+    options = parser.parse_args(arguments)
+    # Only a process that tries them loads the towers and the index.
+    from server.doctor import examine
+
+    console = Console(soft_wrap=True, highlight=False)
+    bad_count = 0
+    for finding in examine(options.device, options.bundles):
+        bad_count += not finding.good
+        mark = Text("ok  ", "green") if finding.good else Text("BAD ", "bold red")
+        console.print(mark, Text(f"{finding.subject}:", "bold"), Text(finding.detail))
+    console.print("all is well" if bad_count == 0 else f"bad: {bad_count}")
+    return 0 if bad_count == 0 else 1
 
 
 def _summarise(counts: ImportCounts, store: Path) -> str:

@@ -15,6 +15,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from prudence.v1 import admin_pb2_grpc, recommendation_pb2_grpc
 
+from index import ann
 from server import admin
 from server.active_policy import ActivePolicy, live_policies
 from server.admin import AdminService
@@ -80,6 +81,9 @@ def _serve(settings: Settings, held: contextlib.ExitStack) -> None:
     try:
         door.server.start()
         warm_up(snapshot)
+        if settings.device == "cuda":
+            # No search relies on it; a faiss that starts to apply selectors may allow more.
+            _log.info("gpu", selector=ann.try_selector_on_gpu())
         pipeline = Pipeline(
             active,
             store,

@@ -9,9 +9,16 @@ from numpy.typing import NDArray
 
 from server.errors import DeviceError, SnapshotError
 
+RUNTIME_VERSION: Final = str(onnxruntime.__version__)
+
 _PROVIDERS: Final = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 _DTYPES: Final = {"tensor(int64)": np.int64, "tensor(float)": np.float32}
 _OUTPUT: Final = "user_vector"
+
+
+def list_providers() -> list[str]:
+    """Returns the execution providers that this onnxruntime was built with; one may still fail to load."""
+    return list(onnxruntime.get_available_providers())
 
 
 class Encoder:
