@@ -156,11 +156,15 @@ class SelectingCosts:
 
 
 def catalogue_snapshot(
-    snapshot: Snapshot, products: list[dict[str, Any]], mode: Literal["exact", "faiss", "mixed"]
+    snapshot: Snapshot,
+    products: list[dict[str, Any]],
+    mode: Literal["exact", "faiss", "mixed"],
+    vectors: np.ndarray | None = None,
 ) -> Snapshot:
-    """Returns the snapshot over another catalogue, with random vectors."""
+    """Returns the snapshot over another catalogue, with random vectors if none are given."""
     dim = snapshot.bundle.manifest.embedding_dim
-    vectors = np.random.default_rng(2).integers(-99, 100, (len(products), dim)).astype(np.int16)
+    if vectors is None:
+        vectors = np.random.default_rng(2).integers(-99, 100, (len(products), dim)).astype(np.int16)
     bundle: Any = SimpleNamespace(
         features=snapshot.bundle.features,
         vocabulary=snapshot.bundle.vocabulary,
@@ -297,6 +301,32 @@ def test_long_lists_of_what_to_include_and_exclude_lose_nothing(
         alone = found_of(searcher.run([job])[0])
         assert (alone.rows.tolist(), alone.retrievers) == (found.rows.tolist(), found.retrievers)
     assert scanned > 10
+
+
+@pytest.mark.parametrize("good_count", [5, 30, 50])
+@pytest.mark.parametrize("whole_count_max", [0, 1000])
+def test_rounding_to_int8_hides_nothing_that_belongs_into_a_list(
+    snapshot: Snapshot,
+    searcher: Searcher,
+    monkeypatch: pytest.MonkeyPatch,
+    good_count: int,
+    whole_count_max: int,
+) -> None:
+    """Candidates end among rows that int8 cannot tell apart, of which the best come last."""
+    monkeypatch.setattr("server.search.WHOLE_COUNT_MAX", whole_count_max)
+    first = 100 - good_count
+    products = [eligible_product(f"x{row:04}", "INS_PROTECTION") for row in range(400)]
+    products[:first] = [product | {"annual_premium": 10**15} for product in products[:first]]
+    vectors = np.zeros((400, snapshot.bundle.manifest.embedding_dim), np.int16)
+    order = np.arange(400 - first)
+    vectors[:, 0] = np.r_[np.full(first, 30_000), 258 * (80 - order // 60) + order % 60]
+    alike = catalogue_snapshot(snapshot, products, "exact", vectors)
+    job = make_job(alike, k=5, like_row=0)
+    found = found_of(searcher.run([job])[0])
+    eligible = [row >= first for row in range(400)]
+    assert [is_eligible(product, eligible_user()) for product in products] == eligible
+    assert_nothing_missed(alike, job, found, eligible)
+    assert found.round_count > 1
 
 
 class BrokenEncoder:
