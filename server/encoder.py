@@ -21,6 +21,22 @@ def list_providers() -> list[str]:
     return list(onnxruntime.get_available_providers())
 
 
+def copy_to_gpu(values: NDArray[np.float32]) -> tuple[int, object]:
+    """Copies an array to the GPU.
+
+    Returns:
+        the address of its first value there, and what frees the memory when it goes.
+
+    Raises:
+        DeviceError: there is no GPU, or not enough of its memory.
+    """
+    try:
+        content = onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(values), "cuda", 0)
+    except RuntimeError as error:
+        raise DeviceError(f"device cuda: {values.nbytes} bytes cannot be copied to it: {error}") from error
+    return int(content.data_ptr()), content
+
+
 class Encoder:
     """Embeds users. `embed` may be called by one thread at a time."""
 

@@ -11,6 +11,7 @@ from index.bundle import Bundle
 from index.errors import AnnDeviceError
 from server import native
 from server.calibration import Stopwatch, time_index, time_matrix, time_scan
+from server.encoder import copy_to_gpu
 from server.errors import DeviceError
 from server.planner import Costs, Planner, Strategy
 from server.retrieval import Retriever
@@ -48,7 +49,7 @@ def _open_search(bundle: Bundle, index: AnnIndex, strategy: Strategy, kernel: st
     if strategy == "faiss":
         return IndexSearch(index, "faiss")
     if strategy == "gpu":
-        return IndexSearch(_copy_to_gpu(bundle), "gpu")
+        return _open_matrix(bundle)
     assert_never(strategy)
 
 
@@ -62,21 +63,18 @@ def _open_planner(bundle: Bundle, index: AnnIndex, device: Device, kernel: str) 
     searches: dict[Strategy, RowSearch] = {"exact": scan, "faiss": faiss}
     costs: dict[Strategy, Costs] = {"exact": time_scan(stopwatch, scan)}
     if device == "cuda":
-        matrix = IndexSearch(_copy_to_gpu(bundle), "gpu")
+        matrix = _open_matrix(bundle)
         searches["gpu"], costs["gpu"] = matrix, time_matrix(stopwatch, matrix)
     costs["faiss"] = time_index(stopwatch, faiss, selects=device == "cpu")
     return Planner(searches, costs)
 
 
-def _copy_to_gpu(bundle: Bundle) -> AnnIndex:
-    """Copies the item vectors to the memory of the GPU."""
-    # Imported here: a server without a GPU has no use for it beside the tower.
-    import onnxruntime
-
-    vectors = bundle.item_vectors.astype(np.float32)
+def _open_matrix(bundle: Bundle) -> IndexSearch:
+    """Copies the item vectors to the memory of the GPU and searches them there."""
+    vectors = bundle.item_vectors.astype(np.float32)  # [product_count, dim]
+    pointer, owner = copy_to_gpu(vectors)
     try:
-        content = onnxruntime.OrtValue.ortvalue_from_numpy(vectors, "cuda", 0)
-        matrix = ann.DeviceMatrix(content.data_ptr(), len(vectors), vectors.shape[1], content)
-        return ann.search_matrix(matrix)
-    except (RuntimeError, AnnDeviceError) as error:
+        matrix = ann.DeviceMatrix(pointer, len(vectors), vectors.shape[1], owner)
+        return IndexSearch(ann.search_matrix(matrix), "gpu")
+    except AnnDeviceError as error:
         raise DeviceError(f"retriever gpu: {error}") from error

@@ -16,6 +16,7 @@ from index.tiers import IndexPart
 from server import native
 from server.calibration import CALIBRATION_S_MAX, Stopwatch, time_index, time_matrix, time_scan
 from server.config import Settings, load_settings
+from server.encoder import copy_to_gpu
 from server.errors import DeviceError, SettingsError
 from server.open_retriever import Mode
 from server.planner import Costs, IndexCosts, MatrixCosts, PartCosts, Planner, ScanCosts, Strategy
@@ -216,5 +217,7 @@ def test_the_gpu_is_refused_by_name_where_there_is_none(tiny_bundles: Path) -> N
         load_settings(["--bundles", "b", "--retriever", "gpu"])
     with pytest.raises(DeviceError, match="retriever gpu"):
         open_with(tiny_bundles, retriever="gpu")
+    with pytest.raises(DeviceError, match="device cuda: 48 bytes"):
+        copy_to_gpu(np.ones((3, 4), np.float32))
     with pytest.raises(SettingsError, match="retriever"):
         load_settings(["--bundles", "b", "--retriever", "annoy"])
