@@ -18,7 +18,8 @@ RESCORE_COUNT: Final = 200
 _INT8_PER_FLOAT32: Final = 4
 """Products of int8 in a register of the widest instruction for each of float32 in one."""
 _PASSES: Final = 9
-_MATRIX_SIDE: Final = 1_024
+_MATRIX_SIDE: Final = 64  # BLAS shares larger products among threads.
+_MATRIX_COUNT: Final = 4_096
 
 
 @dataclass(frozen=True)
@@ -77,10 +78,10 @@ def measure_limits(byte_count: int) -> MachineLimits:
     """Measures the machine over buffers of a size, which should be far above its caches."""
     source = np.ones(byte_count // 8, np.int64)
     target = np.empty_like(source)
-    left = np.ones((_MATRIX_SIDE, _MATRIX_SIDE), np.float32)
+    left = np.ones((_MATRIX_COUNT, _MATRIX_SIDE, _MATRIX_SIDE), np.float32)
     product = np.empty_like(left)
-    matrix_s = _best(lambda: np.matmul(left, left, out=product))
-    products_s = _MATRIX_SIDE**3 / matrix_s
+    matrix_s = _best(lambda: np.matmul(left, left[0], out=product))
+    products_s = _MATRIX_COUNT * _MATRIX_SIDE**3 / matrix_s
     return MachineLimits(
         read_gb_s=source.nbytes / _best(lambda: np.add.reduce(source)) / 1e9,
         copy_gb_s=2 * source.nbytes / _best(lambda: np.copyto(target, source)) / 1e9,

@@ -101,7 +101,8 @@ def _tabulate_limits(report: Report) -> Table:
     title = (
         f"How near the limits: memory is read at {limits.read_gb_s:.1f} GB/s (a sum; a copy moves "
         f"{limits.copy_gb_s:.1f}), and one core multiplies {limits.int8_products_s / 1e9:,.0f} G int8/s "
-        f"(estimate: 4 x {limits.float32_products_s / 1e9:,.0f} G of a float32 matrix product)"
+        f"(estimate: 4 x {limits.float32_products_s / 1e9:,.0f} G of a float32 matrix product); up to "
+        "100,000 items may stay in a cache"
     )
     table = Table(title=title, **_STYLE)
     for heading in ("items", "scan", "batch", "items/s", "ns an item", "of memory", "of arithmetic"):
@@ -165,7 +166,7 @@ def _draw(report: Report, path: Path) -> None:
     """Draws recall against time, a panel for each catalogue and filter."""
     groups = list(_group(report.measured.rows))
     names = list(dict.fromkeys(row.strategy for rows in groups for row in rows if row.timings))
-    colours = dict(zip(names, plt.get_cmap("nipy_spectral")(_spread(len(names))), strict=True))
+    colours = dict(zip(names, plt.get_cmap("turbo")(_spread(len(names))), strict=True))
     counts = sorted({rows[0].item_count for rows in groups})
     width = max(sum(rows[0].item_count == count for rows in groups) for count in counts)
     figure, panels = plt.subplots(len(counts), width, figsize=(3.2 * width, 3.1 * len(counts)), squeeze=False)
@@ -181,7 +182,7 @@ def _draw(report: Report, path: Path) -> None:
         size=10,
     )
     figure.legend(handles.values(), handles.keys(), loc="lower center", ncols=6, fontsize=8)
-    figure.tight_layout(rect=(0, 0.03 + 0.22 / (1 + len(counts)) / 2, 1, 0.98))
+    figure.tight_layout(rect=(0, 0.3 / len(counts), 1, 0.98))
     figure.savefig(path, dpi=90)
     plt.close(figure)
 
@@ -193,12 +194,17 @@ def _draw_case(axes: Any, rows: Sequence[Row], colours: dict[str, Any], handles:
         marker = "o" if row.strategy.startswith("scan ") else "*" if row.strategy == "auto" else "s"
         handles[row.strategy] = axes.scatter(
             row.timings[BATCH].us,
-            row.quality.recall,
+            1.0 - row.quality.recall,
+            alpha=0.8,
             color=colours[row.strategy],
             marker=marker,
             label=row.strategy,
         )
-    axes.set(xscale="log", ylim=(-0.05, 1.05))
+    # What is missed, upside down, so that what lies near 1 can be told apart.
+    axes.set_xscale("log")
+    axes.set_yscale("symlog", linthresh=0.001)
+    axes.set_ylim(1.2, -0.0002)
+    axes.set_yticks([1.0, 0.1, 0.01, 0.001, 0.0], ["0", ".9", ".99", ".999", "1"], size=7)
     axes.set_title(f"{rows[0].item_count:,}, {rows[0].share:.0%} {rows[0].filter_kind}", size=9)
     axes.set_xlabel("us", size=8)
     axes.grid(alpha=0.3)
