@@ -19,7 +19,8 @@ __all__ = ["Retriever", "Round", "Rows"]
 
 CANDIDATE_COUNT_MIN: Final = 100
 CANDIDATES_PER_K: Final = 4
-SEARCH_ROUND_COUNT_MAX: Final = 3
+GROWTH: Final = (1, 2, 16)
+"""How many times as many candidates each round wants. After these rounds, all rows left are looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,8 @@ class Retriever:
 
     def plan_last(self, row_start: int, row_stop: int, rows_left: NDArray[np.bool_]) -> Round:
         """Returns a round that takes all rows of a range that are left."""
-        return self._plan(row_start, row_stop, rows_left, 0, last=True)
+        extent = _limit(row_start, row_stop, rows_left)
+        return Round(None, extent, extent.row_count)
 
     def plan_next(
         self, row_start: int, row_stop: int, rows_left: NDArray[np.bool_], k: int, round_number: int
@@ -97,8 +99,9 @@ class Retriever:
             k: number of products wanted.
             round_number: 1 for the second round; after an exhaustive one there is none to ask for.
         """
-        last = round_number >= SEARCH_ROUND_COUNT_MAX
-        return self._plan(row_start, row_stop, rows_left, _count_candidates(k, round_number), last=last)
+        if round_number >= len(GROWTH):
+            return self.plan_last(row_start, row_stop, rows_left)
+        return self._plan(row_start, row_stop, rows_left, _count_candidates(k, round_number))
 
     def search(self, queries: Queries, rounds: Sequence[Round]) -> list[Rows]:
         """Runs a round for each of several requests.
@@ -133,23 +136,17 @@ class Retriever:
         return search.name, search.count_compared(planned.extent)
 
     def _plan(
-        self,
-        row_start: int,
-        row_stop: int,
-        rows_left: NDArray[np.bool_] | None,
-        candidate_count: int,
-        *,
-        last: bool = False,
+        self, row_start: int, row_stop: int, rows_left: NDArray[np.bool_] | None, candidate_count: int
     ) -> Round:
-        row_stop = max(row_start, row_stop)
         extent = _limit(row_start, row_stop, rows_left)
-        if last or extent.row_count <= candidate_count:
+        if extent.row_count <= candidate_count:
             return Round(None, extent, extent.row_count)
         return Round(self._planner.choose(extent, candidate_count), extent, candidate_count)
 
 
 def _limit(row_start: int, row_stop: int, rows_left: NDArray[np.bool_] | None) -> Extent:
     """Returns the rows of a range that are left."""
+    row_stop = max(row_start, row_stop)
     width = row_stop - row_start
     left_count = width if rows_left is None else int(np.count_nonzero(rows_left[row_start:row_stop]))
     if rows_left is None or left_count == width:
@@ -167,4 +164,4 @@ def _read_rows(extent: Extent) -> Rows:
 
 
 def _count_candidates(k: int, round_number: int) -> int:
-    return max(CANDIDATE_COUNT_MIN, CANDIDATES_PER_K * k) << round_number
+    return max(CANDIDATE_COUNT_MIN, CANDIDATES_PER_K * k) * GROWTH[round_number]

@@ -93,24 +93,34 @@ class ScanSearch:
         self._path = path
 
     def search(self, queries: Queries, wanted: Sequence[Wanted]) -> list[Rows]:
-        """Scans once for all requests; see `RowSearch`."""
-        count = max((request.candidate_count for request in wanted), default=0)
-        found, _ = native.scan(
-            narrow(queries),
-            self._items,
-            np.array([request.extent.row_start for request in wanted], np.int64),
-            np.array([request.extent.row_stop for request in wanted], np.int64),
-            [_read_bitmap(request.extent.bitmap) for request in wanted],
-            count=count,
-            path=self._path,
-        )
-        # The order is total, so the best few are the first few of more.
-        own = [rows[: request.candidate_count] for rows, request in zip(found, wanted, strict=True)]
-        return [rows[rows >= 0] for rows in own]
+        """Scans once for all requests that want so many rows; see `RowSearch`."""
+        users = narrow(queries)  # [batch, dim]
+        together: dict[int, list[int]] = {}
+        for position, request in enumerate(wanted):
+            together.setdefault(request.candidate_count, []).append(position)
+        answers: dict[int, Rows] = {}
+        for count, positions in together.items():
+            found = self._scan(users[positions], [wanted[position].extent for position in positions], count)
+            answers.update(
+                (position, rows[rows >= 0]) for position, rows in zip(positions, found, strict=True)
+            )
+        return [answers[position] for position in range(len(wanted))]
 
     def count_compared(self, extent: Extent) -> int:
         """See `RowSearch`."""
         return extent.row_count
+
+    def _scan(self, users: NDArray[np.int8], extents: Sequence[Extent], count: int) -> Rows:
+        """Returns the best rows of each extent, int64 [batch, count], -1 where there are no more."""
+        return native.scan(
+            users,
+            self._items,
+            np.array([extent.row_start for extent in extents], np.int64),
+            np.array([extent.row_stop for extent in extents], np.int64),
+            [_read_bitmap(extent.bitmap) for extent in extents],
+            count=count,
+            path=self._path,
+        )[0]
 
 
 class IndexSearch:

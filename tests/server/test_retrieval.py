@@ -8,7 +8,7 @@ from index.reference import score as score_definition
 from index.reference import select as select_definition
 from index.tiers import IndexPart
 from server.planner import Planner
-from server.retrieval import SEARCH_ROUND_COUNT_MAX, Retriever, Round
+from server.retrieval import GROWTH, Retriever, Round
 from server.row_search import Extent, IndexSearch, Rows, ScanSearch, Wanted, probe
 from server.scoring import Scorer
 
@@ -61,12 +61,10 @@ def test_the_first_round_covers_the_part_asked_for_and_later_ones_what_is_left()
     retriever = faiss_retriever(FakeIndex())
     first = retriever.plan_first(100, ROW_COUNT, 50)
     assert first == Round("faiss", Extent(100, ROW_COUNT, ROW_COUNT - 100), 200)
-    left = rows_marked(range(3, 2000))
-    extent = Extent(0, 5000, 1997, pack(left))
-    rounds = [
-        retriever.plan_next(0, 5000, left, 50, number) for number in range(1, SEARCH_ROUND_COUNT_MAX + 1)
-    ]
-    assert rounds == [Round("faiss", extent, 400), Round("faiss", extent, 800), Round(None, extent, 1997)]
+    left = rows_marked(range(3, 4000))
+    extent = Extent(0, 5000, 3997, pack(left))
+    rounds = [retriever.plan_next(0, 5000, left, 50, number) for number in range(1, len(GROWTH) + 1)]
+    assert rounds == [Round("faiss", extent, 400), Round("faiss", extent, 3200), Round(None, extent, 3997)]
 
 
 def test_a_small_k_still_looks_at_a_hundred() -> None:
@@ -167,7 +165,9 @@ def test_rounds_of_any_kind_share_a_search_and_give_what_each_gives_alone(vector
     retriever = exact_retriever(np.rint(vectors / 258).astype(np.int8))
     queries = random.integers(-3000, 3000, (40, 24)).astype(np.int16)
     rounds = [
-        retriever.plan_next(0, 3001 - number, random.random(3001) < 0.7, number % 7 + 10, number % 4)
+        retriever.plan_next(
+            0, 3001 - number, random.random(3001) < 0.7, number % 7 + 10, number % (len(GROWTH) + 1)
+        )
         for number in range(40)
     ]
     assert {planned.exhaustive for planned in rounds} == {True, False}

@@ -268,7 +268,7 @@ def test_rounds_go_on_while_the_gate_removes_what_the_filter_leaves(
     wide = catalogue_snapshot(snapshot, products, mode)
     eligible = [is_eligible(product, eligible_user()) for product in products]
     assert sum(eligible) == 16
-    for k, rounds in ((1, {1, 2, 3, 4}), (9, {4}), (16, {4}), (17, {4}), (100, {3}), (1000, {1})):
+    for k, rounds in ((1, {1, 2, 3}), (9, {3}), (16, {3}), (17, {3}), (100, {3}), (1000, {1})):
         job = make_job(wide, k=k)
         found = found_of(searcher.run([job])[0])
         assert_nothing_missed(wide, job, found, eligible)
@@ -298,9 +298,25 @@ def test_long_lists_of_what_to_include_and_exclude_lose_nothing(
         found = found_of(outcome)
         assert_nothing_missed(long, job, found, eligible)
         scanned += found.rows_scanned_count > len(found.rows)
+        allowed = long.filter.allow(job.subject.profile, NOW, CHANNEL, None)
+        assert len(found.rows) <= max(100, 4 * job.k) + np.count_nonzero(allowed)
         alone = found_of(searcher.run([job])[0])
         assert (alone.rows.tolist(), alone.retrievers) == (found.rows.tolist(), found.retrievers)
     assert scanned > 10
+
+
+def test_few_rows_within_a_risk_limit_are_looked_at_whole(snapshot: Snapshot, searcher: Searcher) -> None:
+    products = [
+        eligible_product(f"x{row:04}", "FUND") | {"level_issuer": level, "level_distributor": level}
+        for row, level in enumerate([1] * 150 + [5] * 1350)
+    ]
+    vectors = np.full((1500, snapshot.bundle.manifest.embedding_dim), 9, np.int16)
+    vectors[150:] = 99
+    rising = catalogue_snapshot(snapshot, products, "exact", vectors)
+    limit = rising.gate.columns.risk_scores[0]
+    found = found_of(searcher.run([make_job(rising, like_row=1000, risk_score_limit=limit)])[0])
+    assert found.retrievers == ("exact", "all rows")
+    assert sorted(found.rows[~found.masks.any(axis=1)].tolist()) == list(range(150))
 
 
 @pytest.mark.parametrize("good_count", [5, 30, 50])
