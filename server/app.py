@@ -13,6 +13,7 @@ import grpc
 import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
+from prometheus_client import CollectorRegistry
 from prudence.v1 import admin_pb2_grpc, recommendation_pb2_grpc
 
 from index import ann
@@ -25,9 +26,11 @@ from server.errors import PortError, SettingsError
 from server.interceptors import REJECTION_COUNT_MAX, CallPool, DoorInterceptor
 from server.pipeline import Pipeline
 from server.policy_start import open_control
+from server.recall_monitor import RecallMonitor
 from server.services import SERVICE_NAME, RecommendationService, describe_source
 from server.snapshot import load_fit_policy, open_snapshot, under_policy, warm_up
 from server.store import Store
+from server.telemetry import serve_metrics
 
 MESSAGE_BYTES_MAX = 1 << 20
 METADATA_BYTES_MAX = 16 << 10
@@ -71,11 +74,11 @@ def _serve(settings: Settings, held: contextlib.ExitStack) -> None:
     held.callback(_catch_signals(stop))
     _write_port(settings, None)
     active = _open_active_policy(settings, held)
-    snapshot = active.pin()
-    store = None
+    snapshot, store = active.pin(), None
     if settings.store is not None:
         store = held.enter_context(Store(settings.store, allow_assumed=settings.allow_assumed))
     assumed_data = snapshot.assumed_data or (store is not None and store.holds_assumed())
+    monitor = _open_monitor(settings, held)
     door = _open_door(settings, assumed_data)
     pipeline: Pipeline | None = None
     try:
@@ -90,6 +93,7 @@ def _serve(settings: Settings, held: contextlib.ExitStack) -> None:
             clock=settings.decision_clock(),
             channel=settings.channel,
             queue_limit=settings.queue_limit,
+            monitor=monitor,
         )
         door.service.open(pipeline)
         door.admin.open(active)
@@ -103,6 +107,18 @@ def _serve(settings: Settings, held: contextlib.ExitStack) -> None:
         time.sleep(REFUSE_S)
     finally:
         _close(door, pipeline, settings.grace_s)
+
+
+def _open_monitor(settings: Settings, held: contextlib.ExitStack) -> RecallMonitor | None:
+    """Starts the recall monitor and the metrics' port, each if it is asked for."""
+    registry = CollectorRegistry()
+    if settings.metrics_port is not None:
+        _log.info("metrics", address=held.enter_context(serve_metrics(registry, settings.metrics_port)))
+    if settings.recall_sample_fraction == 0:
+        return None
+    monitor = RecallMonitor(settings.recall_sample_fraction, registry)
+    held.callback(monitor.close)
+    return monitor
 
 
 def _open_active_policy(settings: Settings, held: contextlib.ExitStack) -> ActivePolicy:

@@ -108,6 +108,15 @@ class Settings(BaseSettings):
         default="auto",
         description="Instructions of the scan, for the same answers; auto takes the fastest there are.",
     )
+    recall_sample_fraction: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.01,
+        description="Share of the answers that are searched again exactly, off the request path, to measure "
+        "recall; 0 for none.",
+    )
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] | None = Field(
+        default=None,
+        description="Port of 127.0.0.1 that serves metrics to Prometheus; 0 takes a free one. Default: none.",
+    )
     drain_delay_s: Annotated[float, Field(ge=0, le=600)] = Field(
         default=0.0, description="Seconds to go on answering as NOT_SERVING after SIGTERM."
     )

@@ -24,6 +24,7 @@ from server.lists import (
 )
 from server.messages import Domain, ResponseReason, Subject
 from server.profiles import apply_holds, derive_pseudonym
+from server.recall_monitor import RecallMonitor
 from server.retrieval import Rows
 from server.search import Found, Job, Searcher
 from server.snapshot import Snapshot
@@ -47,7 +48,14 @@ class Pipeline:
     """Answers checked queries; called by many threads. Each request has one snapshot, that of its instant."""
 
     def __init__(
-        self, active: ActivePolicy, store: Store | None, *, clock: Clock, channel: str, queue_limit: int
+        self,
+        active: ActivePolicy,
+        store: Store | None,
+        *,
+        clock: Clock,
+        channel: str,
+        queue_limit: int,
+        monitor: RecallMonitor | None = None,
     ) -> None:
         """Starts the compute thread.
 
@@ -57,11 +65,13 @@ class Pipeline:
             clock: the decision clock.
             channel: the sales channel of every request.
             queue_limit: searches that may wait.
+            monitor: measures the recall of lists; None for nobody.
         """
         self.active = active
         self.clock = clock
         self._store = store
         self._channel = channel
+        self._monitor = monitor
         searcher = Searcher(clock, channel, active.renew)
         self._batcher: Batcher[Job, Found] = Batcher(searcher.run, queue_limit=queue_limit)
 
@@ -214,6 +224,8 @@ class Pipeline:
                 break
             found = self._run(job, call)
             listing = build_list(job.subject, found, job.k)
+        if self._monitor is not None:
+            self._monitor.offer(job, found, listing)
         return found, listing
 
     def _run(self, job: Job, call: Call) -> Found:
