@@ -94,6 +94,12 @@ def test_a_gpu_is_not_asked_for_rows_that_its_reach_does_not_hold() -> None:
     dropping = dataclasses.replace(INDEX, selects=False)
     assert dropping.estimate(selection(5_000, 1_005_000, 900_000), 100) < math.inf
     assert dropping.estimate(selection(5_000, 1_005_000, 1_000), 100) == math.inf
+    assert INDEX.estimate(selection(5_000, 1_005_000, 1_000), 100) < math.inf
+
+
+def test_a_range_within_a_part_costs_no_bitmap() -> None:
+    within, marked = Extent(5_000, 55_000, 50_000), selection(5_000, 55_000, 50_000)
+    assert INDEX.estimate(marked, 100) == pytest.approx(INDEX.estimate(within, 100) + 1e-4)
 
 
 def test_one_way_alone_is_taken_whatever_it_costs() -> None:

@@ -273,6 +273,7 @@ def test_rounds_go_on_while_the_gate_removes_what_the_filter_leaves(
         found = found_of(searcher.run([job])[0])
         assert_nothing_missed(wide, job, found, eligible)
         assert found.round_count in rounds
+        assert len(set(found.retrievers)) == len(found.retrievers) <= found.round_count
 
 
 @pytest.mark.parametrize("mode", MODES)
