@@ -309,15 +309,15 @@ def test_long_lists_of_what_to_include_and_exclude_lose_nothing(
 def test_few_rows_within_a_risk_limit_are_looked_at_whole(snapshot: Snapshot, searcher: Searcher) -> None:
     products = [
         eligible_product(f"x{row:04}", "FUND") | {"level_issuer": level, "level_distributor": level}
-        for row, level in enumerate([1] * 150 + [5] * 1350)
+        for row, level in enumerate([1] * 300 + [5] * 1200)
     ]
     vectors = np.full((1500, snapshot.bundle.manifest.embedding_dim), 9, np.int16)
-    vectors[150:] = 99
+    vectors[300:] = 99
     rising = catalogue_snapshot(snapshot, products, "exact", vectors)
     limit = rising.gate.columns.risk_scores[0]
     found = found_of(searcher.run([make_job(rising, like_row=1000, risk_score_limit=limit)])[0])
     assert found.retrievers == ("exact", "all rows")
-    assert sorted(found.rows[~found.masks.any(axis=1)].tolist()) == list(range(150))
+    assert sorted(found.rows[~found.masks.any(axis=1)].tolist()) == list(range(300))
 
 
 @pytest.mark.parametrize("good_count", [5, 30, 50])
