@@ -30,6 +30,7 @@ INSTALLED_AS = {
     "grpc_health": "grpcio-health-checking",
     "grpc_reflection": "grpcio-reflection",
     "grpc_status": "grpcio-status",
+    "prometheus_client": "prometheus-client",
     "pydantic_settings": "pydantic-settings",
 }
 OWNERS = {
