@@ -18,7 +18,6 @@ import structlog
 
 from server.clock import Clock
 from server.errors import (
-    OverlayLooserError,
     OverloadError,
     PolicyKeysMissingError,
     PolicyUnfitError,
@@ -41,7 +40,7 @@ from server.policy_changes import (
 from server.policy_log import ChangeKind, PolicyLog
 from server.snapshot import Snapshot, under_policy
 from suitability.errors import OverlayError
-from suitability.overlay import tighten
+from suitability.overlay import Overlay, tighten
 from suitability.policy import Policy
 from suitability.policy_schema import parse_instant
 
@@ -139,7 +138,17 @@ class ActivePolicy:
                 self._accept(control, ChangeKind.OVERLAY, change, query.request_id)
                 for gate in self._gates:
                     gate.set_overlay(change.overlay)
-            return OverlayAnswer(change.overlay, self._clock.now(), query.request_id)
+            now = self._clock.now()
+            # The halt holds by now: looking names up may take its time.
+            products, issuers = _find_unknown(change.overlay, self._in_force(now))
+            if products or issuers:
+                _log.warning(
+                    "the overlay halts what the bundle does not have",
+                    products=products,
+                    issuers=issuers,
+                    request_id=query.request_id,
+                )
+            return OverlayAnswer(change.overlay, now, query.request_id, products, issuers)
 
     def activate(self, query: ChangeQuery) -> ActivateAnswer:
         """Activates a version of the policy, at once or from its effective_from.
@@ -170,9 +179,20 @@ class ActivePolicy:
             snapshot.gate.set_overlay(control.history.overlay)
             self._gates.add(snapshot.gate)
             self._accept(control, ChangeKind.ACTIVATE, change, request_id)
+            policies = (each.policy for each in self._snapshots)
+            waiting = [policy.version for policy in policies if effective_from(policy) > now]
             self._snapshots = (*self._live_before(change.policy, now), snapshot)
+            kept = {each.policy.version for each in self._snapshots}
+            replaced = tuple(version for version in waiting if version not in kept)
+        if replaced:
+            _log.warning(
+                "versions that waited were replaced",
+                versions=replaced,
+                by=change.policy.version,
+                request_id=request_id,
+            )
         start = effective_from(change.policy)
-        return ActivateAnswer(change.policy, max(start, now), start > now, request_id)
+        return ActivateAnswer(change.policy, max(start, now), start > now, request_id, replaced)
 
     def _in_force(self, now: datetime) -> Snapshot:
         snapshots = self._snapshots
@@ -246,7 +266,16 @@ def _check_tightens(policy: Policy, change: OverlayChange) -> None:
     try:
         tighten(policy, change.overlay)
     except OverlayError as error:
-        raise OverlayLooserError(str(error)) from error
+        raise PolicyUnfitError(str(error)) from error
+
+
+def _find_unknown(overlay: Overlay, snapshot: Snapshot) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Returns the halted products and issuers that the bundle does not have, each sorted."""
+    products = overlay.halted_products - snapshot.row_of.keys()
+    issuers = set(overlay.halted_issuers)
+    if issuers:
+        issuers.difference_update(row.get("issuer") for row in snapshot.bundle.products.rows)
+    return tuple(sorted(products)), tuple(sorted(issuers))
 
 
 @contextmanager

@@ -37,6 +37,8 @@ class AdminService(admin_pb2_grpc.AdminServiceServicer):
             overlay_sequence=answer.overlay.sequence,
             effective_time=render_instant(answer.effective_time),
             request_id=answer.request_id,
+            unknown_product_ids=answer.unknown_products,
+            unknown_issuers=answer.unknown_issuers,
         )
 
     def GetPolicy(
@@ -72,6 +74,7 @@ class AdminService(admin_pb2_grpc.AdminServiceServicer):
             effective_time=render_instant(answer.effective_time),
             scheduled=answer.scheduled,
             request_id=answer.request_id,
+            replaced_versions=answer.replaced_versions,
         )
 
     def _ready(self) -> ActivePolicy:

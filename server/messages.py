@@ -225,21 +225,24 @@ class ChangeQuery:
 
 @dataclass(frozen=True, slots=True)
 class OverlayAnswer:
-    """An answer of SetOverlay."""
+    """An answer of SetOverlay; what the bundle does not know is halted all the same."""
 
     overlay: Overlay
     effective_time: datetime
     request_id: str
+    unknown_products: tuple[str, ...]
+    unknown_issuers: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ActivateAnswer:
-    """An answer of ActivatePolicy; a scheduled version waits for its effective time."""
+    """An answer of ActivatePolicy: a scheduled version waits for its time, replaced ones are gone."""
 
     policy: Policy
     effective_time: datetime
     scheduled: bool
     request_id: str
+    replaced_versions: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ def open_control(keys: Path, state: Path, signature_days_max: int, policy: Path 
             _log.info(
                 "the policy file is not read: the policy log says what is in force",
                 file=str(policy),
-                version=history.policies[-1].version,
+                latest_activated=history.policies[-1].version,
             )
     except BaseException:
         log.close()

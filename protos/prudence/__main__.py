@@ -170,7 +170,7 @@ def _seconds(text: str) -> float:
 
 def _recommend(client: Client, options: argparse.Namespace) -> Output:
     response = client.recommend(requests.recommend_request(options))
-    return Output(render.render_recommend(response), _to_json(response))
+    return Output(render.render_recommend(response, whole_domain=options.count_all), _to_json(response))
 
 
 def _score(client: Client, options: argparse.Namespace) -> Output:

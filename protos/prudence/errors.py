@@ -46,7 +46,12 @@ class CallError(PrudenceError):
 
 def _describe(fault: CallFault) -> str:
     lines = [f"{fault.code}{f' {fault.reason}' if fault.reason else ''}: {fault.message}"]
-    lines += [f"  field {violation.field}: {violation.description}" for violation in fault.violations]
+    # The server's message may consist of the one violation; nobody needs to read it twice.
+    lines += [
+        f"  field {violation.field}: {violation.description}"
+        for violation in fault.violations
+        if violation.description not in fault.message
+    ]
     if fault.retry_delay_s is not None:
         lines.append(f"  retry after {fault.retry_delay_s:g} s")
     if fault.request_id:

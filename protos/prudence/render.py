@@ -7,10 +7,15 @@ from prudence.v1 import admin_pb2
 from prudence.v1 import recommendation_pb2 as pb
 
 
-def render_recommend(response: pb.RecommendResponse) -> str:
-    """Shows the products, why there are not more, what was withheld, and the trace if there is one."""
+def render_recommend(response: pb.RecommendResponse, *, whole_domain: bool) -> str:
+    """Shows the products, why there are not more, what was withheld, and the trace if there is one.
+
+    Args:
+        response: the answer.
+        whole_domain: whether the request asked for what is withheld of the whole domain.
+    """
     parts = [_products_table(response.products), *_response_reasons(response.reasons)]
-    parts += _withheld_counts(response.withheld_counts)
+    parts += _withheld_counts(response.withheld_counts, whole_domain=whole_domain)
     if response.HasField("trace"):
         parts.append(_trace_table(response.trace))
     return _join([*parts, _decision_line(response.decision)])
@@ -29,7 +34,8 @@ def render_score(response: pb.ScoreProductsResponse) -> str:
 def render_similar(response: pb.SimilarProductsResponse) -> str:
     """Shows the similar products and why there are not more."""
     parts = [_products_table(response.products), *_response_reasons(response.reasons)]
-    return _join([*parts, *_withheld_counts(response.withheld_counts), _decision_line(response.decision)])
+    parts += _withheld_counts(response.withheld_counts, whole_domain=False)
+    return _join([*parts, _decision_line(response.decision)])
 
 
 def render_eligible(response: pb.CheckEligibilityResponse) -> str:
@@ -66,20 +72,28 @@ def render_policy(response: admin_pb2.GetPolicyResponse) -> str:
 
 
 def render_overlay(response: admin_pb2.SetOverlayResponse) -> str:
-    """Says which overlay is in force."""
-    return (
+    """Says which overlay is in force, and what it halts that the bundle does not have."""
+    lines = [
         f"overlay {response.overlay_sequence} is in force, hash {response.overlay_hash}, "
         f"request {response.request_id}"
-    )
+    ]
+    if response.unknown_product_ids:
+        lines.append("not in this bundle: " + ", ".join(response.unknown_product_ids))
+    if response.unknown_issuers:
+        lines.append("issuers of nothing in this bundle: " + ", ".join(response.unknown_issuers))
+    return "\n".join(lines)
 
 
 def render_activate(response: admin_pb2.ActivatePolicyResponse) -> str:
-    """Says from when the version is in force."""
+    """Says from when the version is in force, and which scheduled ones it replaced."""
     state = "is scheduled for" if response.scheduled else "is in force from"
-    return (
+    line = (
         f"policy {response.policy_hash} {state} {response.effective_time.ToJsonString()}, "
         f"request {response.request_id}"
     )
+    if not response.replaced_versions:
+        return line
+    return f"{line}\nreplaces what was scheduled: {', '.join(response.replaced_versions)}"
 
 
 def _version_cells(version: admin_pb2.PolicyVersion) -> list[str]:
@@ -136,7 +150,7 @@ def _response_reasons(reasons: Iterable[pb.ResponseReason]) -> list[str]:
     return ["note: " + ", ".join(names)] if names else []
 
 
-def _withheld_counts(counts: Sequence[pb.WithheldCount]) -> list[str]:
+def _withheld_counts(counts: Sequence[pb.WithheldCount], *, whole_domain: bool) -> list[str]:
     if not counts:
         return []
     rows = []
@@ -145,7 +159,15 @@ def _withheld_counts(counts: Sequence[pb.WithheldCount]) -> list[str]:
         if example and each.HasField("example_risk_score"):
             example += f" (risk score {each.example_risk_score})"
         rows.append([each.code, str(each.product_count), example])
-    return [_table(["withheld because", "products", "for example"], rows)]
+    header = [
+        "withheld because",
+        "in the whole domain" if whole_domain else "among those searched",
+        "for example",
+    ]
+    if not any(example for *_, example in rows):
+        # The server gives examples with a trace only.
+        header, rows = header[:-1], [row[:-1] for row in rows]
+    return [_table(header, rows)]
 
 
 def _trace_table(trace: pb.Trace) -> str:

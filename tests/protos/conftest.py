@@ -55,13 +55,13 @@ class FakeService(pb_grpc.RecommendationServiceServicer):
                 pb.WithheldCount(
                     code="MAT_RISK_SCORE_OVER_LIMIT",
                     product_count=7,
-                    example_product_id="F9",
-                    example_risk_score=6100,
                 )
             ],
             decision=DECISION,
         )
         if request.include_trace:
+            response.withheld_counts[0].example_product_id = "F9"
+            response.withheld_counts[0].example_risk_score = 6100
             response.trace.CopyFrom(
                 pb.Trace(
                     stages=[pb.StageTiming(stage="embed", row_count=1)],
@@ -124,14 +124,21 @@ class FakeAdmin(admin_pb2_grpc.AdminServiceServicer):
             info = error_details_pb2.ErrorInfo(reason="SIGNATURE_INVALID", domain="prudence")
             abort_with(context, grpc.StatusCode.FAILED_PRECONDITION, "nobody signed", [info])
         return admin_pb2.SetOverlayResponse(
-            overlay_hash=request.overlay_document.hex(), overlay_sequence=8, request_id="r1"
+            overlay_hash=request.overlay_document.hex(),
+            overlay_sequence=8,
+            request_id="r1",
+            unknown_product_ids=["F0237", "F0238"],
+            unknown_issuers=["Nobody"],
         )
 
     def ActivatePolicy(
         self, request: admin_pb2.ActivatePolicyRequest, context: grpc.ServicerContext
     ) -> admin_pb2.ActivatePolicyResponse:
         return admin_pb2.ActivatePolicyResponse(
-            policy_hash=request.policy_document.hex(), scheduled=True, request_id="r1"
+            policy_hash=request.policy_document.hex(),
+            scheduled=True,
+            request_id="r1",
+            replaced_versions=["2027.1"],
         )
 
 

@@ -228,10 +228,42 @@ def test_a_version_is_in_force_at_once_and_the_overlay_stays_on_it(desk: Desk) -
     ]
 
 
+def test_a_halt_of_what_the_bundle_lacks_is_accepted_and_named(desk: Desk) -> None:
+    row = desk.active.pin().bundle.products.rows[0]
+    known = {"halted_products": [row["id"]], "halted_issuers": [row["issuer"]]}
+    with structlog.testing.capture_logs() as logs:
+        answer = desk.overlay(1, **known)
+    assert (answer.unknown_products, answer.unknown_issuers) == ((), ())
+    assert [line["log_level"] for line in logs] == ["info"]
+    misspelt = {name: [*value, "zz", "aa"] for name, value in known.items()}
+    with structlog.testing.capture_logs() as logs:
+        answer = desk.overlay(2, **misspelt)
+    assert (answer.unknown_products, answer.unknown_issuers) == (("aa", "zz"), ("aa", "zz"))
+    assert (logs[1]["log_level"], logs[1]["products"], logs[1]["issuers"]) == (
+        "warning",
+        ("aa", "zz"),
+        ("aa", "zz"),
+    )
+    assert desk.active.pin().gate.overlay == answer.overlay
+
+
+def test_a_version_names_the_waiting_ones_that_it_replaces(desk: Desk) -> None:
+    for month in (1, 2, 3):
+        answer = desk.activate(version=f"2027.{month}", effective_from=f"2027-{month:02}-01T00:00:00Z")
+        assert answer.replaced_versions == ()
+    with structlog.testing.capture_logs() as logs:
+        answer = desk.activate(version="2027.4", effective_from="2027-02-01T00:00:00Z")
+    assert answer.replaced_versions == ("2027.2", "2027.3")
+    assert [line["versions"] for line in logs if line["log_level"] == "warning"] == [("2027.2", "2027.3")]
+    assert desk.activate(version="2027.5").replaced_versions == ("2027.1", "2027.4")
+    # What was in force is followed, not replaced.
+    assert desk.activate(version="2027.6").replaced_versions == ()
+
+
 def test_an_overlay_above_the_cap_of_the_policy_is_refused(desk: Desk) -> None:
     desk.activate(version="2027.1", level_cap=2)
     before = desk.state()
-    with pytest.raises(errors.OverlayLooserError, match="at most the policy's 2, got 4"):
+    with pytest.raises(errors.PolicyUnfitError, match="at most the policy's 2, got 4"):
         desk.overlay(1, level_cap=4)
     assert desk.state() == before
     desk.overlay(1, level_cap=2)

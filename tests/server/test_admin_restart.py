@@ -55,7 +55,7 @@ def test_the_policy_file_does_not_bring_an_older_version_back(open_desk: Callabl
     (desk.folder / "policy.json").write_bytes(b"not even a policy")
     with structlog.testing.capture_logs() as logs:
         assert open_desk().active.pin().policy.version == "2027.1"
-    assert [line["version"] for line in logs] == ["2027.1"]
+    assert [line["latest_activated"] for line in logs] == ["2027.1"]
 
 
 def test_the_first_policy_needs_its_two_signatures(open_desk: Callable[[], Desk], tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from prudence.v1 import recommendation_pb2 as prudence_dot_v1_dot_recommendation__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17prudence/v1/admin.proto\x12\x0bprudence.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a prudence/v1/recommendation.proto\"w\n\x11SetOverlayRequest\x12\x18\n\x10overlay_document\x18\x01 \x01(\x0c\x12\x1a\n\x12signature_document\x18\x02 \x01(\x0c\x12,\n\x07\x63ontext\x18\x03 \x01(\x0b\x32\x1b.prudence.v1.RequestContext\"\x8c\x01\n\x12SetOverlayResponse\x12\x14\n\x0coverlay_hash\x18\x01 \x01(\t\x12\x18\n\x10overlay_sequence\x18\x02 \x01(\x03\x12\x32\n\x0e\x65\x66\x66\x65\x63tive_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"\x12\n\x10GetPolicyRequest\"\x95\x01\n\rPolicyVersion\x12\x11\n\tpolicy_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x13\n\x0bpolicy_hash\x18\x03 \x01(\t\x12\x17\n\x0fpolicy_document\x18\x04 \x01(\x0c\x12\x32\n\x0e\x65\x66\x66\x65\x63tive_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"Y\n\rPolicyOverlay\x12\x14\n\x0coverlay_hash\x18\x01 \x01(\t\x12\x18\n\x10overlay_sequence\x18\x02 \x01(\x03\x12\x18\n\x10overlay_document\x18\x03 \x01(\x0c\"\xf3\x01\n\x11GetPolicyResponse\x12*\n\x06policy\x18\x01 \x01(\x0b\x32\x1a.prudence.v1.PolicyVersion\x12+\n\x07overlay\x18\x02 \x01(\x0b\x32\x1a.prudence.v1.PolicyOverlay\x12\x36\n\x12scheduled_policies\x18\x03 \x03(\x0b\x32\x1a.prudence.v1.PolicyVersion\x12\x1a\n\x12signature_required\x18\x04 \x01(\x08\x12\x31\n\rdecision_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"z\n\x15\x41\x63tivatePolicyRequest\x12\x17\n\x0fpolicy_document\x18\x01 \x01(\x0c\x12\x1a\n\x12signature_document\x18\x02 \x01(\x0c\x12,\n\x07\x63ontext\x18\x03 \x01(\x0b\x32\x1b.prudence.v1.RequestContext\"\x88\x01\n\x16\x41\x63tivatePolicyResponse\x12\x13\n\x0bpolicy_hash\x18\x01 \x01(\t\x12\x32\n\x0e\x65\x66\x66\x65\x63tive_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tscheduled\x18\x03 \x01(\x08\x12\x12\n\nrequest_id\x18\x04 \x01(\t2\x84\x02\n\x0c\x41\x64minService\x12M\n\nSetOverlay\x12\x1e.prudence.v1.SetOverlayRequest\x1a\x1f.prudence.v1.SetOverlayResponse\x12J\n\tGetPolicy\x12\x1d.prudence.v1.GetPolicyRequest\x1a\x1e.prudence.v1.GetPolicyResponse\x12Y\n\x0e\x41\x63tivatePolicy\x12\".prudence.v1.ActivatePolicyRequest\x1a#.prudence.v1.ActivatePolicyResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17prudence/v1/admin.proto\x12\x0bprudence.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a prudence/v1/recommendation.proto\"w\n\x11SetOverlayRequest\x12\x18\n\x10overlay_document\x18\x01 \x01(\x0c\x12\x1a\n\x12signature_document\x18\x02 \x01(\x0c\x12,\n\x07\x63ontext\x18\x03 \x01(\x0b\x32\x1b.prudence.v1.RequestContext\"\xc2\x01\n\x12SetOverlayResponse\x12\x14\n\x0coverlay_hash\x18\x01 \x01(\t\x12\x18\n\x10overlay_sequence\x18\x02 \x01(\x03\x12\x32\n\x0e\x65\x66\x66\x65\x63tive_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x1b\n\x13unknown_product_ids\x18\x05 \x03(\t\x12\x17\n\x0funknown_issuers\x18\x06 \x03(\t\"\x12\n\x10GetPolicyRequest\"\x95\x01\n\rPolicyVersion\x12\x11\n\tpolicy_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x13\n\x0bpolicy_hash\x18\x03 \x01(\t\x12\x17\n\x0fpolicy_document\x18\x04 \x01(\x0c\x12\x32\n\x0e\x65\x66\x66\x65\x63tive_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"Y\n\rPolicyOverlay\x12\x14\n\x0coverlay_hash\x18\x01 \x01(\t\x12\x18\n\x10overlay_sequence\x18\x02 \x01(\x03\x12\x18\n\x10overlay_document\x18\x03 \x01(\x0c\"\xf3\x01\n\x11GetPolicyResponse\x12*\n\x06policy\x18\x01 \x01(\x0b\x32\x1a.prudence.v1.PolicyVersion\x12+\n\x07overlay\x18\x02 \x01(\x0b\x32\x1a.prudence.v1.PolicyOverlay\x12\x36\n\x12scheduled_policies\x18\x03 \x03(\x0b\x32\x1a.prudence.v1.PolicyVersion\x12\x1a\n\x12signature_required\x18\x04 \x01(\x08\x12\x31\n\rdecision_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"z\n\x15\x41\x63tivatePolicyRequest\x12\x17\n\x0fpolicy_document\x18\x01 \x01(\x0c\x12\x1a\n\x12signature_document\x18\x02 \x01(\x0c\x12,\n\x07\x63ontext\x18\x03 \x01(\x0b\x32\x1b.prudence.v1.RequestContext\"\xa3\x01\n\x16\x41\x63tivatePolicyResponse\x12\x13\n\x0bpolicy_hash\x18\x01 \x01(\t\x12\x32\n\x0e\x65\x66\x66\x65\x63tive_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tscheduled\x18\x03 \x01(\x08\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x19\n\x11replaced_versions\x18\x05 \x03(\t2\x84\x02\n\x0c\x41\x64minService\x12M\n\nSetOverlay\x12\x1e.prudence.v1.SetOverlayRequest\x1a\x1f.prudence.v1.SetOverlayResponse\x12J\n\tGetPolicy\x12\x1d.prudence.v1.GetPolicyRequest\x1a\x1e.prudence.v1.GetPolicyResponse\x12Y\n\x0e\x41\x63tivatePolicy\x12\".prudence.v1.ActivatePolicyRequest\x1a#.prudence.v1.ActivatePolicyResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,19 +36,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SETOVERLAYREQUEST']._serialized_start=107
   _globals['_SETOVERLAYREQUEST']._serialized_end=226
   _globals['_SETOVERLAYRESPONSE']._serialized_start=229
-  _globals['_SETOVERLAYRESPONSE']._serialized_end=369
-  _globals['_GETPOLICYREQUEST']._serialized_start=371
-  _globals['_GETPOLICYREQUEST']._serialized_end=389
-  _globals['_POLICYVERSION']._serialized_start=392
-  _globals['_POLICYVERSION']._serialized_end=541
-  _globals['_POLICYOVERLAY']._serialized_start=543
-  _globals['_POLICYOVERLAY']._serialized_end=632
-  _globals['_GETPOLICYRESPONSE']._serialized_start=635
-  _globals['_GETPOLICYRESPONSE']._serialized_end=878
-  _globals['_ACTIVATEPOLICYREQUEST']._serialized_start=880
-  _globals['_ACTIVATEPOLICYREQUEST']._serialized_end=1002
-  _globals['_ACTIVATEPOLICYRESPONSE']._serialized_start=1005
-  _globals['_ACTIVATEPOLICYRESPONSE']._serialized_end=1141
-  _globals['_ADMINSERVICE']._serialized_start=1144
-  _globals['_ADMINSERVICE']._serialized_end=1404
+  _globals['_SETOVERLAYRESPONSE']._serialized_end=423
+  _globals['_GETPOLICYREQUEST']._serialized_start=425
+  _globals['_GETPOLICYREQUEST']._serialized_end=443
+  _globals['_POLICYVERSION']._serialized_start=446
+  _globals['_POLICYVERSION']._serialized_end=595
+  _globals['_POLICYOVERLAY']._serialized_start=597
+  _globals['_POLICYOVERLAY']._serialized_end=686
+  _globals['_GETPOLICYRESPONSE']._serialized_start=689
+  _globals['_GETPOLICYRESPONSE']._serialized_end=932
+  _globals['_ACTIVATEPOLICYREQUEST']._serialized_start=934
+  _globals['_ACTIVATEPOLICYREQUEST']._serialized_end=1056
+  _globals['_ACTIVATEPOLICYRESPONSE']._serialized_start=1059
+  _globals['_ACTIVATEPOLICYRESPONSE']._serialized_end=1222
+  _globals['_ADMINSERVICE']._serialized_start=1225
+  _globals['_ADMINSERVICE']._serialized_end=1485
 # @@protoc_insertion_point(module_scope)

@@ -21,16 +21,20 @@ class SetOverlayRequest(_message.Message):
     def __init__(self, overlay_document: _Optional[bytes] = ..., signature_document: _Optional[bytes] = ..., context: _Optional[_Union[_recommendation_pb2.RequestContext, _Mapping]] = ...) -> None: ...
 
 class SetOverlayResponse(_message.Message):
-    __slots__ = ("overlay_hash", "overlay_sequence", "effective_time", "request_id")
+    __slots__ = ("overlay_hash", "overlay_sequence", "effective_time", "request_id", "unknown_product_ids", "unknown_issuers")
     OVERLAY_HASH_FIELD_NUMBER: _ClassVar[int]
     OVERLAY_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     EFFECTIVE_TIME_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_PRODUCT_IDS_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_ISSUERS_FIELD_NUMBER: _ClassVar[int]
     overlay_hash: str
     overlay_sequence: int
     effective_time: _timestamp_pb2.Timestamp
     request_id: str
-    def __init__(self, overlay_hash: _Optional[str] = ..., overlay_sequence: _Optional[int] = ..., effective_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., request_id: _Optional[str] = ...) -> None: ...
+    unknown_product_ids: _containers.RepeatedScalarFieldContainer[str]
+    unknown_issuers: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, overlay_hash: _Optional[str] = ..., overlay_sequence: _Optional[int] = ..., effective_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., request_id: _Optional[str] = ..., unknown_product_ids: _Optional[_Iterable[str]] = ..., unknown_issuers: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class GetPolicyRequest(_message.Message):
     __slots__ = ()
@@ -85,13 +89,15 @@ class ActivatePolicyRequest(_message.Message):
     def __init__(self, policy_document: _Optional[bytes] = ..., signature_document: _Optional[bytes] = ..., context: _Optional[_Union[_recommendation_pb2.RequestContext, _Mapping]] = ...) -> None: ...
 
 class ActivatePolicyResponse(_message.Message):
-    __slots__ = ("policy_hash", "effective_time", "scheduled", "request_id")
+    __slots__ = ("policy_hash", "effective_time", "scheduled", "request_id", "replaced_versions")
     POLICY_HASH_FIELD_NUMBER: _ClassVar[int]
     EFFECTIVE_TIME_FIELD_NUMBER: _ClassVar[int]
     SCHEDULED_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    REPLACED_VERSIONS_FIELD_NUMBER: _ClassVar[int]
     policy_hash: str
     effective_time: _timestamp_pb2.Timestamp
     scheduled: bool
     request_id: str
-    def __init__(self, policy_hash: _Optional[str] = ..., effective_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., scheduled: _Optional[bool] = ..., request_id: _Optional[str] = ...) -> None: ...
+    replaced_versions: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, policy_hash: _Optional[str] = ..., effective_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., scheduled: _Optional[bool] = ..., request_id: _Optional[str] = ..., replaced_versions: _Optional[_Iterable[str]] = ...) -> None: ...
