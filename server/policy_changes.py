@@ -81,7 +81,7 @@ def load_authority(path: Path, signature_days_max: int) -> Authority:
     try:
         return Authority(load_keys(path), timedelta(days=signature_days_max))
     except DocumentError as error:
-        raise PolicyStateError(f"policy_keys: {path}: {error}") from error
+        raise PolicyStateError(f"policy_keys: {error}") from error
 
 
 def read_overlay_change(document: bytes, signatures: bytes) -> OverlayChange:
@@ -264,6 +264,7 @@ def _check_none_retired(signatures: SignatureSet, authority: Authority, now: dat
     for signature in signatures.signatures:
         key = authority.keys.keys.get(signature.key_id)
         if key is not None and key.retired_at is not None and key.retired_at <= now:
+            retired_at = key.values()["retired_at"]
             raise SignatureInvalidError(
-                f"key {key.key_id!r:.80} was retired at {key.retired_at.isoformat()}: it signs no new change"
+                f"key {key.key_id!r:.80} was retired at {retired_at}: it signs no new change"
             )

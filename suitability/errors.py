@@ -17,6 +17,7 @@ SuitabilityError
 `evaluate` raises none of them: what it cannot decide, it denies.
 """
 
+from pathlib import Path
 from typing import ClassVar
 
 
@@ -25,15 +26,22 @@ class SuitabilityError(Exception):
 
 
 class DocumentError(SuitabilityError):
-    """Says that a JSON document cannot be used."""
+    """Says that a JSON document cannot be used, with its file where it came from one."""
 
     document: ClassVar[str] = "document"
 
     def __init__(self, message: str, path: str = "") -> None:
-        """Keeps message and key path, for example `risk_matrix.CN5.3`, beside the whole text."""
-        super().__init__(f"{self.document} key {path}: {message}" if path else f"{self.document}: {message}")
+        """Keeps message and key path, for example `risk_matrix.CN5.3`."""
+        super().__init__(message, path)
         self.message = message
         self.path = path
+        self.file: Path | None = None
+
+    def __str__(self) -> str:
+        """Returns the whole text, for example `policy old.json key level_cap: expected 0..7, got 9`."""
+        file = f" {self.file}" if self.file is not None else ""
+        key = f" key {self.path}" if self.path else ""
+        return f"{self.document}{file}{key}: {self.message}"
 
 
 class PolicyError(DocumentError):

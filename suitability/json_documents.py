@@ -31,7 +31,11 @@ def read_document(source: str | Path | bytes) -> Mapping[str, Any]:
         PolicySyntaxError: the bytes are not one JSON object in UTF-8.
         PolicyKeyError: a key is given twice.
     """
-    data = source if isinstance(source, bytes) else read_bytes(Path(source))
+    with errors_naming(source):
+        return _parse(source if isinstance(source, bytes) else read_bytes(Path(source)))
+
+
+def _parse(data: bytes) -> Mapping[str, Any]:
     try:
         value = json.loads(data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse_constant)
         # Half a surrogate pair can be written as an escape, but no text with it can be written out again.
@@ -45,13 +49,14 @@ def read_document(source: str | Path | bytes) -> Mapping[str, Any]:
 
 def read_bytes(path: Path) -> bytes:
     """Reads a whole file. Raises: PolicyReadError: it cannot be read or is larger than DOCUMENT_BYTES_MAX."""
-    try:
-        with path.open("rb") as stream:
-            data = stream.read(DOCUMENT_BYTES_MAX + 1)
-    except OSError as error:
-        raise PolicyReadError(f"cannot read {path}: {error.strerror}") from error
-    if len(data) > DOCUMENT_BYTES_MAX:
-        raise PolicyReadError(f"expected at most {DOCUMENT_BYTES_MAX} bytes in {path}, got more")
+    with errors_naming(path):
+        try:
+            with path.open("rb") as stream:
+                data = stream.read(DOCUMENT_BYTES_MAX + 1)
+        except OSError as error:
+            raise PolicyReadError(f"cannot read the file: {error.strerror}") from error
+        if len(data) > DOCUMENT_BYTES_MAX:
+            raise PolicyReadError(f"expected at most {DOCUMENT_BYTES_MAX} bytes, got more")
     return data
 
 
@@ -75,6 +80,17 @@ def frozen(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return tuple(frozen(member) for member in value)
     return value
+
+
+@contextmanager
+def errors_naming(source: object) -> Iterator[None]:
+    """Lets what goes wrong inside name the file, where the source of the document is one."""
+    try:
+        yield
+    except DocumentError as error:
+        if isinstance(source, (str, Path)):
+            error.file = Path(source)
+        raise
 
 
 @contextmanager

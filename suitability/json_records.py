@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from suitability.errors import DocumentError, RecordError
-from suitability.json_documents import read_document
+from suitability.json_documents import errors_naming, read_document
 from suitability.policy_schema import parse_instant
 from suitability.records import PRODUCT_FIELDS, USER_FIELDS, Field, Kind
 
@@ -56,10 +56,11 @@ def decode_record(values: Mapping[str, Any], fields: Mapping[str, Field]) -> dic
 
 
 def _load(source: str | Path | bytes, fields: Mapping[str, Field], whose: str) -> dict[str, Any]:
-    try:
-        return decode_record(read_document(source), fields)
-    except DocumentError as error:
-        raise RecordError(error.message, f"{whose}.{error.path}" if error.path else whose) from error
+    with errors_naming(source):
+        try:
+            return decode_record(read_document(source), fields)
+        except DocumentError as error:
+            raise RecordError(error.message, f"{whose}.{error.path}" if error.path else whose) from error
 
 
 def _assumed(value: object, fields: Mapping[str, Field]) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any, overload
 
 from suitability.errors import OverlayError
-from suitability.json_documents import canonical_bytes, errors_as, frozen, read_document
+from suitability.json_documents import canonical_bytes, errors_as, errors_naming, frozen, read_document
 from suitability.policy import Policy, policy_values
 from suitability.policy_schema import Text, Texts, Whole, check_schema, check_shape
 from suitability.records import SCALE_LEVEL_MAX
@@ -98,7 +98,7 @@ def load_overlay(source: str | Path | bytes | Mapping[str, Any]) -> Overlay:
     """
     if isinstance(source, Mapping):
         return Overlay(source)
-    with errors_as(OverlayError):
+    with errors_naming(source), errors_as(OverlayError):
         return Overlay(read_document(source))
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from suitability.errors import PolicyError
-from suitability.json_documents import canonical_bytes, frozen, read_document
+from suitability.json_documents import canonical_bytes, errors_naming, frozen, read_document
 from suitability.policy_schema import check_schema
 
 
@@ -65,7 +65,8 @@ def load_policy(source: str | Path | bytes | Mapping[str, Any]) -> Policy:
     """
     if isinstance(source, Mapping):
         return Policy(source)
-    return Policy(read_document(source))
+    with errors_naming(source):
+        return Policy(read_document(source))
 
 
 def policy_values(policy: Policy | Mapping[str, Any]) -> Mapping[str, Any]:

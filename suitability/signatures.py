@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from suitability.errors import SignatureError, SigningKeyError
-from suitability.json_documents import canonical_bytes, errors_as, read_document
+from suitability.json_documents import canonical_bytes, errors_as, errors_naming, read_document
 from suitability.policy_schema import Instant, ListOf, Text, check_shape, parse_instant
 
 SIGNATURES_SCHEMA_NAME = "suitability-signatures/1"
@@ -142,6 +142,11 @@ def load_signatures(source: str | Path | bytes | Mapping[str, Any]) -> Signature
         SignatureError: it cannot be read, a key is unknown, missing, given twice or holds a wrong value, or
             one key id signs twice.
     """
+    with errors_naming(source):
+        return _read_signatures(source)
+
+
+def _read_signatures(source: str | Path | bytes | Mapping[str, Any]) -> SignatureSet:
     with errors_as(SignatureError):
         values = source if isinstance(source, Mapping) else read_document(source)
         check_shape(values, _SIGNATURES_SHAPE)
@@ -164,6 +169,11 @@ def load_keys(source: str | Path | bytes | Mapping[str, Any]) -> KeyRing:
         SigningKeyError: it cannot be read, a key is unknown, missing, given twice or holds a wrong value, or
             two entries have one key id.
     """
+    with errors_naming(source):
+        return _read_keys(source)
+
+
+def _read_keys(source: str | Path | bytes | Mapping[str, Any]) -> KeyRing:
     with errors_as(SigningKeyError):
         values = source if isinstance(source, Mapping) else read_document(source)
         check_shape(values, _KEYS_SHAPE)
@@ -318,12 +328,14 @@ def _check_age(signature: Signature, now: datetime, age_max: timedelta, path: st
     signed = _instant_text(signature.signed_at)
     if age < -CLOCK_SKEW_MAX:
         raise SignatureError(
-            f"expected at most {CLOCK_SKEW_MAX} in the future, got {signed}, now is {_instant_text(now)}",
+            f"expected at most {CLOCK_SKEW_MAX.seconds // 60} minutes in the future, got {signed}, "
+            f"now is {_instant_text(now)}",
             f"{path}.signed_at",
         )
     if age > age_max:
         raise SignatureError(
-            f"expected at most {age_max} ago, got {signed}: the signature is stale", f"{path}.signed_at"
+            f"expected at most {age_max.days} days ago, got {signed}: the signature is stale",
+            f"{path}.signed_at",
         )
 
 

@@ -79,7 +79,9 @@ def run(arguments: argparse.Namespace) -> int:
     write_over(out, text.encode("utf-8"))
     console = Console(highlight=False, markup=False, soft_wrap=True)
     console.print(f"signed {document.title} to {purpose} as {arguments.key_id}\nsha256 {document.sha256}")
-    console.print(f"{out} holds {len(signatures.signatures)} of {SIGNER_COUNT[purpose]} signatures")
+    count, needed = len(signatures.signatures), SIGNER_COUNT[purpose]
+    held = f"{count} of {needed} signatures" if count <= needed else f"{count} signatures, needed: {needed}"
+    console.print(f"{out} holds {held}")
     return 0
 
 

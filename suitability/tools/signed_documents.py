@@ -1,10 +1,12 @@
 """Opens what can be signed: a policy or an overlay, recognised by its `schema`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from suitability.errors import DocumentError, SignatureError
-from suitability.json_documents import read_document
+from suitability.json_documents import errors_naming, read_document
 from suitability.overlay import OVERLAY_SCHEMA_NAME, load_overlay
 from suitability.policy import load_policy
 from suitability.policy_lint import lint
@@ -35,7 +37,11 @@ def open_document(path: Path) -> SignedDocument:
     Raises:
         DocumentError: the file is neither, or is malformed.
     """
-    values = read_document(path)
+    with errors_naming(path):
+        return _open(read_document(path))
+
+
+def _open(values: Mapping[str, Any]) -> SignedDocument:
     schema = values.get("schema")
     if schema == SCHEMA_NAME:
         policy = load_policy(values)

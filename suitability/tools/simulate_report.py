@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from suitability.errors import SimulationError
+from suitability.tools import explanation
 from suitability.tools.simulate import Simulation
 from suitability.tools.simulate_counts import Change, CodeChange, Outcome
 
@@ -93,7 +94,7 @@ def to_json(simulation: Simulation) -> dict[str, Any]:
         "population": simulation.population,
         "population_user_count": simulation.user_count,
         "product_count": simulation.product_count,
-        "now": simulation.now.isoformat(),
+        "now": explanation.to_json(simulation.now),
         "channel": simulation.channel,
         "judge": simulation.judge,
         "checked_pairs": simulation.checked_pairs,
@@ -141,7 +142,7 @@ def _head(simulation: Simulation) -> list[str]:
     who = "all" if whole else f"{outcome.user_count:,} (drawn at random; counts are of these only) of"
     lines.append(
         f"population: {simulation.population}: {who} {simulation.user_count:,} users, "
-        f"{simulation.product_count:,} products, at {simulation.now.isoformat()}, "
+        f"{simulation.product_count:,} products, at {explanation.to_json(simulation.now)}, "
         f"channel {simulation.channel}"
     )
     if simulation.judge == "definition":
@@ -149,7 +150,8 @@ def _head(simulation: Simulation) -> list[str]:
     else:
         lines.append(
             f"judged by the gate; {simulation.checked_pairs:,} pairs, {simulation.checked_changed_pairs:,} "
-            "of them changed, judged again by the definition under both policies: 0 differences"
+            "of them with other reason codes under the new policy, judged again by the definition under both "
+            "policies: 0 differences"
         )
     lines.append("both policies are taken to be in effect: rules are compared, not periods")
     findings = (f"the new policy can never become active: {finding}" for finding in simulation.new_findings)

@@ -191,7 +191,7 @@ def test_a_signature_may_be_as_old_as_the_limit():
 def test_a_signature_may_be_from_the_future_by_what_clocks_differ():
     assert timedelta(minutes=5) == CLOCK_SKEW_MAX
     assert check(signed("li-wei"), now=NOW - CLOCK_SKEW_MAX, count=1)
-    with pytest.raises(SignatureError, match="expected at most 0:05:00 in the future, got 2026-11-22T04"):
+    with pytest.raises(SignatureError, match="expected at most 5 minutes in the future, got 2026-11-22T04"):
         check(signed("li-wei"), now=NOW - CLOCK_SKEW_MAX - timedelta(microseconds=1), count=1)
 
 

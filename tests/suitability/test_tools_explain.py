@@ -245,10 +245,10 @@ def test_a_bad_option_is_refused_with_its_reason(run, capsys, options, words):
 def test_bad_input_ends_in_one_line_and_status_two(run, tmp_path):
     missing = str(tmp_path / "none.json")
     cases = [
-        ({"user": {"rsik_level": 3}}, [], "user.rsik_level"),
+        ({"user": {"rsik_level": 3}}, [], "user.json key user.rsik_level: expected"),
         ({"product": {"assumed": "all"}}, [], "product.assumed"),
         ({}, ["--policy", missing], "none.json"),
-        ({}, ["--overlay", missing], "overlay: cannot read"),
+        ({}, ["--overlay", missing], "none.json: cannot read"),
     ]
     for changes, options, words in cases:
         status, error = run(*options, **changes)

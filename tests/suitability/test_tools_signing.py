@@ -112,6 +112,7 @@ def test_lint_refuses_what_is_no_policy_in_one_line(call, tmp_path, old, new, wo
     status, out, err = call("lint", path)
     assert (status, out) == (2, "")
     assert words in err
+    assert err.startswith(f"error: policy {path}")
     assert len(err.splitlines()) == 1
 
 
@@ -148,6 +149,12 @@ def test_two_people_sign_one_after_the_other(call, office):
     assert status == 0
     assert "li-wei (Li Wei), to activate, 2026-11-22T04:00:00Z" in out
     assert out.splitlines()[-1] == "holds to activate: signed by Li Wei, An Na"
+
+
+def test_more_signatures_than_needed_are_counted_as_such(call, office):
+    sign_as(call, office, "li-wei", file="halt.json", purpose="tighten")
+    out = sign_as(call, office, "an-na", file="halt.json", purpose="tighten")[1]
+    assert out.endswith("halt.json.sig.json holds 2 signatures, needed: 1\n")
 
 
 def test_signing_again_replaces_the_own_signature_only(call, office):
@@ -216,7 +223,7 @@ def test_verify_knows_when_signatures_are_stale(call, office):
     assert verify(call, office, now="2026-12-22T04:00:00Z")[0] == 0
     status, out, _ = verify(call, office, now="2026-12-22T04:00:01Z")
     assert status == 1
-    assert "stale" in out
+    assert "expected at most 30 days ago, got 2026-11-22T04:00:00Z: the signature is stale" in out
     assert verify(call, office, "--days-max", "60", now="2026-12-22T04:00:01Z")[0] == 0
     assert verify(call, office, now="2026-11-22T03:55:00Z")[0] == 0
     assert "in the future" in verify(call, office, now="2026-11-22T03:54:59Z")[1]
@@ -245,12 +252,12 @@ def test_bad_files_end_in_one_line_and_status_two(call, office):
     (office / "other.json").write_text('{"schema": "suitability-policy/2"}')
     (office / "li-wei.pem").chmod(0o640)
     cases = [
-        (call("lint", office / "none.json"), "cannot read"),
-        (sign_as(call, office, "an-na", file="other.json"), "suitability-policy/2"),
+        (call("lint", office / "none.json"), "none.json: cannot read"),
+        (sign_as(call, office, "an-na", file="other.json"), "other.json key schema: expected"),
         (sign_as(call, office, "li-wei"), "mode 600, got 640"),
-        (verify(call, office), "cannot read"),
-        (verify(call, office, "--signatures", office / "keys.json"), "signatures key"),
-        (verify(call, office, "--signatures", office / "none.json"), "signatures: cannot read"),
+        (verify(call, office), "policy.json.sig.json: cannot read"),
+        (verify(call, office, "--signatures", office / "keys.json"), "keys.json key"),
+        (verify(call, office, "--signatures", office / "none.json"), "none.json: cannot read"),
     ]
     for (status, out, err), words in cases:
         assert (status, out) == (2, "")

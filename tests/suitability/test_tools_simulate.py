@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from io import StringIO
 from pathlib import Path
 
@@ -157,6 +157,10 @@ def test_a_right_gate_counts_what_the_definition_counts(
     assert by_gate.checked_changed_pairs > 0
     defined = simulate(halting("safe"), OLD, folder, judge="definition", user_count=len(people))
     assert by_gate.outcome == defined.outcome
+    stream = StringIO()
+    print_report(by_gate, Console(file=stream, width=120))
+    changed = f"{by_gate.checked_changed_pairs:,} of them with other reason codes under the new policy"
+    assert changed in " ".join(stream.getvalue().split())
 
 
 @pytest.mark.parametrize("word", [0, 1])
@@ -241,7 +245,7 @@ def test_the_command_writes_table_json_and_picture(population: Path, tmp_path: P
     assert arguments.run(arguments) == 0
     found = json.loads((out / "simulate.json").read_text(encoding="utf-8"))
     assert found["direction"] == "tightens"
-    assert found["now"] == datetime(2026, 11, 22, 4, tzinfo=UTC).isoformat()
+    assert found["now"] == "2026-11-22T04:00:00Z"
     assert found["total"]["eligible_new"] == found["total"]["eligible_old"] - found["total"]["lost"]
     assert (out / "simulate.png").read_bytes().startswith(b"\x89PNG")
     assert "TIGHTENS" in (out / "simulate.txt").read_text(encoding="utf-8")
