@@ -190,12 +190,15 @@ def show_new_user(scene: Scene, pair: Pair) -> None:
     titles = scene.titles
     scene.say("  Three clicks: " + "; ".join(titles[click.product_id] for click in clicks))
     borrowed: dict[str, Any] = dict(scene.dataset.profiles[pair.bold_id])
-    for text, profile in (
-        ("No questionnaire yet", {}),
-        (f"The questionnaire answered as {pair.bold_id} did (risk level {borrowed['risk_level']})", borrowed),
-    ):
+    answered = f"The questionnaire answered as {pair.bold_id} did (risk level {borrowed['risk_level']})"
+    visits: tuple[tuple[str, dict[str, Any], str], ...] = (
+        ("No questionnaire yet", {}, "both"),
+        # Courses would take the places of what the questionnaire opened.
+        (f"{answered}: financial products", borrowed, "financial"),
+    )
+    for text, profile, domain in visits:
         user = make_user("new-visitor", profile, clicks)
-        answer = scene.recommend(make_recommend(user, domain="both", k=FINANCIAL_K, include_trace=True))
+        answer = scene.recommend(make_recommend(user, domain=domain, k=FINANCIAL_K, include_trace=True))
         scene.say(f"\n  {text}")
         show_trace(scene, answer, limit=scene.limits[borrowed["risk_level"]] if profile else None)
         show_products(scene, answer.products)
