@@ -214,6 +214,8 @@ def _explain(error: ValidationError) -> str:
     problems = []
     for detail in error.errors(include_url=False):
         field = ".".join(str(part) for part in detail["loc"]) or "settings"
-        given = "" if detail["type"] == "missing" else f", got {detail['input']!r}"
-        problems.append(f"{field}: {detail['msg']}{given}")
+        # What is wrong with the settings together names them itself; their values would bury it.
+        told = detail["type"] == "missing" or not detail["loc"]
+        given = "" if told else f", got {detail['input']!r}"
+        problems.append(f"{field}: {detail['msg'].removeprefix('Value error, ')}{given}")
     return "; ".join(problems)

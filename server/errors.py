@@ -9,7 +9,7 @@ ServerError
 |   |-- ChangeRefusedError    a change of policy or overlay is refused; what was in force stays
 |   |   |-- PolicyKeysMissingError   this server has no officers' keys, so nothing can authorise a change
 |   |   |-- SignatureInvalidError    the signatures do not authorise this change
-|   |   |-- PolicyUnfitError         the policy fails lint or is not a version of the one in force
+|   |   |-- PolicyUnfitError         the policy fails lint, or it or the overlay does not fit what is in force
 |   |   |-- PolicyVersionOldError    the version is not above every version activated before
 |   |   |-- OverlaySequenceOldError  the sequence is not above that of the overlay in force
 |   |   `-- OverlayLooserError       the overlay lifts something and is not signed for that
@@ -76,7 +76,7 @@ class SignatureInvalidError(ChangeRefusedError):
 
 
 class PolicyUnfitError(ChangeRefusedError):
-    """The policy fails lint or is not a version of the one in force."""
+    """The policy fails lint, or it or the overlay does not fit what is in force."""
 
 
 class PolicyVersionOldError(ChangeRefusedError):

@@ -230,12 +230,12 @@ def test_a_version_is_in_force_at_once_and_the_overlay_stays_on_it(desk: Desk) -
 
 def test_a_halt_of_what_the_bundle_lacks_is_accepted_and_named(desk: Desk) -> None:
     row = desk.active.pin().bundle.products.rows[0]
-    known = {"halted_products": [row["id"]], "halted_issuers": [row["issuer"]]}
+    known: dict[str, Any] = {"halted_products": [row["id"]], "halted_issuers": [row["issuer"]]}
     with structlog.testing.capture_logs() as logs:
         answer = desk.overlay(1, **known)
     assert (answer.unknown_products, answer.unknown_issuers) == ((), ())
     assert [line["log_level"] for line in logs] == ["info"]
-    misspelt = {name: [*value, "zz", "aa"] for name, value in known.items()}
+    misspelt: dict[str, Any] = {name: [*value, "zz", "aa"] for name, value in known.items()}
     with structlog.testing.capture_logs() as logs:
         answer = desk.overlay(2, **misspelt)
     assert (answer.unknown_products, answer.unknown_issuers) == (("aa", "zz"), ("aa", "zz"))

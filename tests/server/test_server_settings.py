@@ -76,7 +76,7 @@ def test_the_fixed_clock_is_kept_in_utc() -> None:
 @pytest.mark.parametrize("given", ["policy-keys", "policy-state"])
 def test_keys_and_state_of_the_policy_come_together_or_not_at_all(given: str) -> None:
     missing = {"policy-keys": "policy_state", "policy-state": "policy_keys"}[given]
-    with pytest.raises(SettingsError, match=f"is set without {missing}"):
+    with pytest.raises(SettingsError, match=f"^settings: [a-z_]+ is set without {missing}; .* need both$"):
         load_settings(["--bundles", "b", f"--{given}", "somewhere"])
     settings = load_settings(["--bundles", "b", "--policy-keys", "k", "--policy-state", "s"])
     assert (settings.policy_keys, settings.policy_state) == (Path("k"), Path("s"))
