@@ -99,10 +99,11 @@ def test_a_halt_works_from_the_next_request_of_every_call(start_office: Callable
     office = start_office()
     before = office.shown()
     halted, kept = before[0], before[1]
-    document = make_overlay(1, halted_products=[halted])
+    document = make_overlay(1, halted_products=[halted, "misspelt"], halted_issuers=["nobody"])
     changed = office.admin.SetOverlay(overlay_request(document))
     overlay = load_overlay(document)
     assert (changed.overlay_hash, changed.overlay_sequence) == (overlay.sha256, 1)
+    assert (changed.unknown_product_ids, changed.unknown_issuers) == (["misspelt"], ["nobody"])
 
     answer = office.calls.Recommend(recommend(USER, K))
     assert len(answer.products) == K
@@ -203,6 +204,8 @@ def test_an_activated_version_is_in_force_and_named_by_every_answer_after_it(
     now = office.admin.GetPolicy(admin_pb2.GetPolicyRequest())
     assert now.policy.policy_hash == changed.policy_hash
     assert [version.version for version in now.scheduled_policies] == ["2027.2"]
+    sooner = policy_request(make_policy(version="2027.3", effective_from="2027-05-01T00:00:00Z"))
+    assert office.admin.ActivatePolicy(sooner).replaced_versions == ["2027.2"]
     # Sent once more, as somebody who listened could.
     with pytest.raises(grpc.RpcError) as caught:
         office.admin.ActivatePolicy(request)
