@@ -57,6 +57,9 @@ Int64Result select_best(const AnyArray& scores, const AnyArray& id_rank, const s
 }  // namespace
 
 NB_MODULE(_kernel, module) {
+    // A thread that still judges when the process ends keeps its catalogue: no leak, and standard error is the
+    // server's log, where a line that is no JSON would be lost.
+    nb::set_leak_warnings(false);
     module.doc() = "The native kernel. Import it through server.native only.";
     module.attr("K_MAX") = prudence::k_max;
     nb::exception<prudence::InputError>(module, "KernelInputError", PyExc_ValueError);
