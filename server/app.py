@@ -1,13 +1,9 @@
 """The program: opens everything or says in one line why not, serves, and drains on SIGTERM."""
 
 import contextlib
-import queue
-import signal
 import socket
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from types import FrameType
 
 import grpc
 import structlog
@@ -28,6 +24,7 @@ from server.pipeline import Pipeline
 from server.policy_start import open_control
 from server.recall_monitor import RecallMonitor
 from server.services import SERVICE_NAME, RecommendationService, describe_source
+from server.signals import StopSignals
 from server.snapshot import load_fit_policy, open_snapshot, under_policy, warm_up
 from server.store import Store
 from server.telemetry import serve_metrics
@@ -69,9 +66,7 @@ def serve(settings: Settings) -> None:
 
 def _serve(settings: Settings, held: contextlib.ExitStack) -> None:
     """Serves; what must be given back at the end is pushed on `held`."""
-    # An Event's own lock is not reentrant: a signal that comes while `wait` holds it would never be heard.
-    stop: queue.SimpleQueue[int] = queue.SimpleQueue()
-    held.callback(_catch_signals(stop))
+    stop = held.enter_context(StopSignals())
     _write_port(settings, None)
     active = _open_active_policy(settings, held)
     snapshot, store = active.pin(), None
@@ -99,7 +94,7 @@ def _serve(settings: Settings, held: contextlib.ExitStack) -> None:
         door.admin.open(active)
         _set_health(door, _SERVING)
         _announce(settings, active, door, assumed_data)
-        stop.get()
+        stop.wait()
         _log.info("draining", drain_delay_s=settings.drain_delay_s, grace_s=settings.grace_s)
         door.health.enter_graceful_shutdown()
         time.sleep(settings.drain_delay_s)
@@ -237,19 +232,3 @@ def _close(door: _Door, pipeline: Pipeline | None, grace_s: float) -> None:
         pipeline.close()
     door.interceptor.close()
     door.pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _catch_signals(stop: "queue.SimpleQueue[int]") -> Callable[[], None]:
-    """Makes SIGTERM and SIGINT enter the queue; returns what puts the old handlers back."""
-
-    def request_stop(number: int, frame: FrameType | None) -> None:
-        del frame
-        stop.put(number)
-
-    kept = {number: signal.signal(number, request_stop) for number in (signal.SIGTERM, signal.SIGINT)}
-
-    def restore() -> None:
-        for number, handler in kept.items():
-            signal.signal(number, handler)
-
-    return restore

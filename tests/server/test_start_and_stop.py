@@ -172,7 +172,7 @@ from server import __main__, app
 
 def interrupt(frame, event, argument):
     if frame.f_back is not None and frame.f_back.f_code.co_name == "_serve":
-        if frame.f_globals["__name__"] in ("threading", "queue"):
+        if frame.f_globals["__name__"] == "server.signals":
             signal.raise_signal(signal.SIGTERM)
             return interrupt
 
