@@ -10,6 +10,8 @@ from training.split import Validation
 
 RECALL_K: Final = 20
 NDCG_K: Final = 10
+Scores = NDArray[np.floating]
+
 _CHUNK_COUNT: Final = 256  # Users scored at once: a chunk against 100,000 products takes 100 MB.
 
 
@@ -26,23 +28,37 @@ def measure_ranking(
 ) -> RankingQuality:
     """Measures inner products against what the validation users did next.
 
-    Recall is hits / |held-out products|; the ideal ranking of ndcg is cut at min(10, |held-out products|).
-
     Args:
         user_vectors: float32 [validation users, dim].
         item_vectors: float32 [products, dim], in catalogue order.
         validation: the users' pasts and held-out products.
     """
     count = len(user_vectors)
-    wanted_count = np.bincount(validation.pair_user, minlength=count)
-    recall, gain = np.zeros(count), np.zeros(count)
+    chunks = (slice(start, min(start + _CHUNK_COUNT, count)) for start in range(0, count, _CHUNK_COUNT))
+    best = [
+        list_best(hide_seen(user_vectors[chunk] @ item_vectors.T, validation, chunk.start))
+        for chunk in chunks
+    ]
+    return measure_lists(np.concatenate(best), validation)
+
+
+def measure_lists(best: NDArray[np.int64], validation: Validation) -> RankingQuality:
+    """Measures ranked lists against what the validation users did next.
+
+    Recall is hits / |held-out products|; the ideal ranking of ndcg is cut at min(10, |held-out products|).
+
+    Args:
+        best: each user's best products, best first, int64 [validation users, k].
+        validation: the users' held-out products.
+    """
+    wanted_count = np.bincount(validation.pair_user, minlength=len(best))
+    item_count = 1 + max(best.max(initial=0), validation.pair_item.max(initial=0))
+    wanted = validation.pair_user * item_count + validation.pair_item
+    hit = np.isin(np.arange(len(best))[:, None] * item_count + best, wanted)  # [users, k]
     discount = 1.0 / np.log2(np.arange(2, NDCG_K + 2))
-    for start in range(0, count, _CHUNK_COUNT):
-        chunk = slice(start, min(start + _CHUNK_COUNT, count))
-        hit = _find_hits(user_vectors[chunk] @ item_vectors.T, validation, start)  # [chunk, k]
-        recall[chunk] = hit.sum(axis=1) / wanted_count[chunk]
-        gain[chunk] = hit[:, :NDCG_K] @ discount[: min(NDCG_K, hit.shape[1])]
+    gain = hit[:, :NDCG_K] @ discount[: min(NDCG_K, hit.shape[1])]
     ideal = np.cumsum(discount)[np.minimum(wanted_count, NDCG_K) - 1]
+    recall = hit.sum(axis=1) / wanted_count
     return RankingQuality(float(recall.mean()), float((gain / ideal).mean()))
 
 
@@ -52,19 +68,18 @@ def measure_popularity(item_share: NDArray[np.float32], validation: Validation) 
     return measure_ranking(constant, item_share[:, None], validation)
 
 
-def _find_hits(scores: NDArray[np.float32], validation: Validation, start: int) -> NDArray[np.bool_]:
-    """Marks which of each user's best products were wanted, best first."""
-    wanted = np.zeros(scores.shape, np.bool_)
-    _mark(wanted, validation.pair_user - start, validation.pair_item)
+def hide_seen(scores: Scores, validation: Validation, start: int) -> Scores:
+    """Gives the products of a user's past the score -inf; row 0 of [chunk, products] is user `start`."""
     seen = np.zeros(scores.shape, np.bool_)
-    _mark(seen, validation.seen_user - start, validation.seen_item)
-    scores = np.where(seen, -np.inf, scores)
-    k = min(RECALL_K, scores.shape[1])
+    user = validation.seen_user - start
+    inside = (user >= 0) & (user < len(seen))
+    seen[user[inside], validation.seen_item[inside]] = True
+    return np.where(seen, -np.inf, scores)
+
+
+def list_best(scores: Scores, count: int = RECALL_K) -> NDArray[np.int64]:
+    """Lists the products of the best scores of each row, best first, int64 [rows, <= count]."""
+    k = min(count, scores.shape[1])
     best = np.argpartition(-scores, k - 1, axis=1)[:, :k]
     order = np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1, kind="stable")
-    return np.take_along_axis(wanted, np.take_along_axis(best, order, axis=1), axis=1)
-
-
-def _mark(mask: NDArray[np.bool_], user: NDArray[np.int64], item: NDArray[np.int64]) -> None:
-    inside = (user >= 0) & (user < len(mask))
-    mask[user[inside], item[inside]] = True
+    return np.take_along_axis(best, order, axis=1)
