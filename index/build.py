@@ -156,7 +156,7 @@ def _order_catalogue(exported: ExportInput, path: Path, policy: Policy) -> _Cata
         product_ids=product_ids,
         export_rows=np.array([export_row[product_id] for product_id in product_ids], dtype=np.int64),
         learning_count=count_learning(table.rows),
-        tier_stops=find_tiers([table.rows[position] for position in order], policy),
+        tier_stops=find_tiers(table.rows, policy),
     )
 
 

@@ -26,7 +26,7 @@ from index.errors import (
 from index.features import FeatureSpec, Vocabulary
 from index.golden import GOLDEN, Golden, read_golden
 from index.manifest import INDEX, Manifest, strict_json
-from index.products import ProductTable, count_learning, order_rows, read_products, table_of
+from index.products import ProductTable, count_learning, is_ordered, order_rows, read_products, table_of
 from index.tiers import IndexFile
 from suitability.errors import PolicyError
 from suitability.policy import Policy, load_policy
@@ -156,14 +156,14 @@ def _check_manifest(manifest: Manifest, contents: Contents) -> None:
 
 
 def _check_order(contents: Contents) -> None:
-    order = order_rows(contents.products.rows, contents.policy)
-    wrong = next((row for row, position in enumerate(order) if row != position), None)
-    if wrong is not None:
-        raise BundleConsistencyError(
-            "products.parquet",
-            f"row {wrong} is {contents.products.ids[wrong]!r}; under policy.json it should be "
-            f"{contents.products.ids[order[wrong]]!r}",
-        )
+    if is_ordered(contents.products.rows, contents.policy):
+        return
+    ids, order = contents.products.ids, order_rows(contents.products.rows, contents.policy)
+    wrong = next(row for row, position in enumerate(order) if row != position)
+    raise BundleConsistencyError(
+        "products.parquet",
+        f"row {wrong} is {ids[wrong]!r}; under policy.json it should be {ids[order[wrong]]!r}",
+    )
 
 
 def _check_vectors(manifest: Manifest, contents: Contents) -> None:

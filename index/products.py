@@ -6,16 +6,22 @@ effective risk score (unknown last), then id. "Risk score at most L" is then a p
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
+from index.distinct import encode
 from index.errors import BuildInputError
+from index.product_rows import ProductRows, ask
+from index.reference import rank_ids
 from suitability.policy import Policy, policy_values
 from suitability.ratings import effective_risk_score, is_learning, is_rated
 from suitability.records import PRODUCT_FIELDS, RISK_SCORE_MAX, Kind
@@ -24,6 +30,9 @@ ID_BYTES_MAX = 128  # The wire contract's limit for ids.
 
 _COPIED_TEXTS = frozenset({"title", "title_alternate", "family", "issuer", "scale"})
 _SET_FIELDS = frozenset(name for name, field in PRODUCT_FIELDS.items() if field.kind is Kind.TEXTS)
+_RISK_FIELDS = ("family", "scale", "level_issuer", "level_distributor", "risk_score")
+# Learning content, unrated and rated products: each class of rows lies between multiples of this.
+_CLASS = RISK_SCORE_MAX + 2
 
 
 @dataclass(frozen=True)
@@ -31,7 +40,7 @@ class ProductTable:
     """Holds the catalogue: `rows[item_row]` is a read-only mapping without its missing fields."""
 
     ids: tuple[str, ...]
-    rows: tuple[Mapping[str, Any], ...]
+    rows: ProductRows
     column_names: tuple[str, ...]
 
     @property
@@ -49,9 +58,7 @@ class ProductTable:
         Raises:
             KeyError: the catalogue has no such column.
         """
-        if name not in self.column_names:
-            raise KeyError(name)
-        return [row.get(name) for row in self.rows]
+        return self.rows.column(name)
 
 
 def read_products(source: pa.BufferReader | str, *, name: str) -> pa.Table:
@@ -86,36 +93,47 @@ def table_of(table: pa.Table, *, name: str) -> ProductTable:
         BuildInputError: an id is missing, repeated, blank or over ID_BYTES_MAX bytes, or a column holds
             what Python cannot, such as a day after the year 9999.
     """
-    columns = {field.name: _read_column(table, field, name) for field in table.schema}
-    ids = _require_ids(columns["id"], name)
-    names = tuple(columns)
-    rows = tuple(
-        MappingProxyType({key: value for key, value in zip(names, values, strict=True) if value is not None})
-        for values in zip(*columns.values(), strict=True)
+    converters = {field.name: _converter(field) for field in table.schema}
+    for field in table.schema:
+        try:
+            _require_python_values(table.column(field.name), converters[field.name])
+        except (pa.ArrowException, ValueError, OverflowError, TypeError) as error:
+            raise BuildInputError(f"{name}: column {field.name!r} of {field.type}: {error}") from error
+    rows = ProductRows(table, converters)
+    return ProductTable(
+        ids=_require_ids(rows.column("id"), name), rows=rows, column_names=tuple(table.column_names)
     )
-    return ProductTable(ids=ids, rows=rows, column_names=names)
 
 
 def order_rows(rows: Sequence[Mapping[str, Any]], policy: Policy) -> list[int]:
     """Returns the positions of `rows` in bundle order under a policy. Does not depend on the order given."""
-    return sorted(range(len(rows)), key=lambda position: _row_key(rows[position], policy))
+    order: list[int] = np.lexsort((rank_ids(_read_ids(rows)), _find_keys(rows, policy))).tolist()
+    return order
+
+
+def is_ordered(rows: Sequence[Mapping[str, Any]], policy: Policy) -> bool:
+    """Tells whether rows stand in bundle order under a policy."""
+    keys = _find_keys(rows, policy)
+    rising = np.array([first < second for first, second in pairwise(_read_ids(rows))], np.bool_)  # [n - 1]
+    return bool(((keys[:-1] < keys[1:]) | ((keys[:-1] == keys[1:]) & rising)).all())
 
 
 def count_learning(rows: Sequence[Mapping[str, Any]]) -> int:
     """Counts the learning products, which are the first rows of a bundle."""
-    return sum(is_learning(row) for row in rows)
+    return int(np.count_nonzero(ask(rows, is_learning, "family").array(np.bool_)))
 
 
 def find_tiers(rows: Sequence[Mapping[str, Any]], policy: Policy) -> tuple[int, ...]:
     """Returns for each distinct risk limit of a policy, in ascending order, one past the last row it admits.
 
     Args:
-        rows: the catalogue in bundle order under that policy.
+        rows: the catalogue, in any order; the answer is about bundle order.
         policy: the policy.
     """
     limits = sorted(set(policy_values(policy)["risk_score"]["limit_by_level"].values()))
-    keys = [_row_key(row, policy)[:2] for row in rows]
-    return tuple(bisect_right(keys, (2, limit)) for limit in limits)
+    keys = np.sort(_find_keys(rows, policy))
+    stops: list[int] = np.searchsorted(keys, [2 * _CLASS + limit for limit in limits], side="right").tolist()
+    return tuple(stops)
 
 
 def write_products(table: pa.Table, order: Sequence[int]) -> bytes:
@@ -126,14 +144,22 @@ def write_products(table: pa.Table, order: Sequence[int]) -> bytes:
     return bytes(sink.getvalue())
 
 
-def _row_key(row: Mapping[str, Any], policy: Policy) -> tuple[int, int, bytes]:
-    product_id = str(row["id"]).encode("utf-8")
+def _find_keys(rows: Sequence[Mapping[str, Any]], policy: Policy) -> NDArray[np.int64]:
+    """Returns for each row a number that is higher the later the row comes, but for its id, [n]."""
+    return ask(rows, lambda row: _find_key(row, policy), *_RISK_FIELDS).array(np.int64)
+
+
+def _find_key(row: Mapping[str, Any], policy: Policy) -> int:
     if is_learning(row):
-        return 0, 0, product_id
+        return 0
     if not is_rated(row, policy):
-        return 1, 0, product_id
+        return _CLASS
     risk_score = effective_risk_score(row, policy)
-    return 2, RISK_SCORE_MAX + 1 if risk_score is None else risk_score, product_id
+    return 2 * _CLASS + (RISK_SCORE_MAX + 1 if risk_score is None else risk_score)
+
+
+def _read_ids(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    return rows.column("id") if isinstance(rows, ProductRows) else [str(row["id"]) for row in rows]
 
 
 def _has_copied_type(field: pa.Field[Any]) -> bool:
@@ -151,13 +177,26 @@ def _is_text(found: pa.DataType) -> bool:
     return pa.types.is_string(found) or pa.types.is_large_string(found)
 
 
-def _read_column(table: pa.Table, field: pa.Field[Any], name: str) -> list[Any]:
-    convert = _converter(field)
-    try:
-        values = table.column(field.name).to_pylist()
-        return [None if value is None else convert(value) for value in values]
-    except (pa.ArrowException, ValueError, OverflowError, TypeError) as error:
-        raise BuildInputError(f"{name}: column {field.name!r} of {field.type}: {error}") from error
+def _require_python_values(column: pa.ChunkedArray[Any], convert: Callable[[Any], Any]) -> None:
+    """Raises what converting every value would raise, without converting those that cannot fail."""
+    column.validate(full=True)
+    if _is_plain(column.type):
+        return
+    if pa.types.is_timestamp(column.type) and column.type.unit != "ns":
+        # What lies between two instants that Python can hold is one as well.
+        pc.min_max(column).as_py()
+        return
+    for chunk in column.chunks:
+        encode(chunk, convert)
+
+
+def _is_plain(found: pa.DataType) -> bool:
+    """Tells whether Python can hold every sound value of a type."""
+    if pa.types.is_list(found) or pa.types.is_large_list(found):
+        return not pa.types.is_nested(found.value_type) and _is_plain(found.value_type)
+    return (_is_text(found) or pa.types.is_integer(found) or pa.types.is_floating(found)) or (
+        pa.types.is_boolean(found) or pa.types.is_null(found)
+    )
 
 
 def _converter(field: pa.Field[Any]) -> Callable[[Any], Any]:
@@ -169,15 +208,22 @@ def _converter(field: pa.Field[Any]) -> Callable[[Any], Any]:
 
 
 def _require_ids(values: list[Any], name: str) -> tuple[str, ...]:
-    seen: set[str] = set()
+    distinct = len(set(values)) == len(values)
     for position, value in enumerate(values):
         if not isinstance(value, str) or not value.strip() or len(value.encode()) > ID_BYTES_MAX:
             raise BuildInputError(
                 f"{name}: id at row {position} is {value!r:.80}; expected a text of 1 to {ID_BYTES_MAX} bytes"
             )
-        if value in seen:
-            raise BuildInputError(
-                f"{name}: id {value!r} at row {position} is there twice; expected distinct ids"
-            )
-        seen.add(value)
+    if not distinct:
+        position, value = _find_repeated(values)
+        raise BuildInputError(f"{name}: id {value!r} at row {position} is there twice; expected distinct ids")
     return tuple(values)
+
+
+def _find_repeated(values: list[str]) -> tuple[int, str]:
+    seen: set[str] = set()
+    for position, value in enumerate(values):
+        if value in seen:
+            return position, value
+        seen.add(value)
+    raise AssertionError("every value is there once")
