@@ -1,8 +1,9 @@
 """The plain definition of quantise, score, select and scan, in NumPy.
 
 The native kernel and every faster path must agree with these functions bit for bit. Scores are integers:
-int16 vectors, int64 accumulation, no rounding after the tower. The order of a list is total: score
-descending, then `id_rank` ascending (the position of a product_id in ascending UTF-8 byte order).
+int16 vectors, an int32 item bias, int64 accumulation, no rounding after the tower. The order of a list
+is total: score descending, then `id_rank` ascending (the position of a product_id in ascending UTF-8 byte
+order).
 
 A scan finds candidates: it scores int8 vectors and breaks ties by row, which the list's order then overrules.
 """
@@ -19,6 +20,7 @@ from index.errors import VectorValueError
 UInt8Array = NDArray[np.uint8]
 Int8Array = NDArray[np.int8]
 Int16Array = NDArray[np.int16]
+Int32Array = NDArray[np.int32]
 Int64Array = NDArray[np.int64]
 Float32Array = NDArray[np.float32]
 
@@ -26,6 +28,8 @@ INT8_LIMIT = 127
 """Largest magnitude after narrowing."""
 INT16_LIMIT = 32767
 """Largest magnitude after quantising; -32768 is never produced, so negating a vector is exact."""
+INT32_LIMIT = 2**31 - 1
+"""Largest magnitude of a bias."""
 
 
 def quantise(vectors: Float32Array, scale: float) -> Int16Array:
@@ -50,17 +54,58 @@ def count_saturated(vectors: Float32Array, scale: float) -> int:
     return int(np.count_nonzero(np.abs(_scaled(vectors, scale)) > INT16_LIMIT))
 
 
-def score(user: Int16Array, items: Int16Array) -> Int64Array:
+def quantise_items(vectors: Float32Array, scale: float) -> tuple[Int16Array, Int32Array]:
+    """Turns item vectors into int16 and their last component, the bias, into int32.
+
+    The bias carries popularity. It may be far larger than the others, and at one int16 scale for all it
+    would cost them their resolution; so the int16 matrix holds zero in its place.
+
+    Args:
+        vectors: float32 [n, dim], finite, dim >= 1.
+        scale: positive finite number of integer steps per unit.
+
+    Returns:
+        int16 [n, dim] with zeros in the last column, and int32 [n].
+
+    Raises:
+        VectorValueError: a value is NaN or infinite, the scale is not positive and finite, or a bias is too
+            large.
+    """
+    items = quantise(vectors, scale)  # [n, dim]
+    bias = _scaled(vectors[:, -1], scale)  # [n]
+    largest = float(np.max(np.abs(bias), initial=0.0))
+    if largest > INT32_LIMIT:
+        raise VectorValueError(f"a bias has {largest:.0f} steps; expected at most {INT32_LIMIT}")
+    items[:, -1] = 0
+    return items, bias.astype(np.int32)
+
+
+def widen(items: Int16Array, item_bias: Int32Array) -> Int32Array:
+    """Returns whole item vectors, int32 [n, dim]: the last component is the bias.
+
+    Args:
+        items: int16 [n, dim], zero in the last column.
+        item_bias: int32 [n].
+    """
+    wide = items.astype(np.int32)  # [n, dim]
+    wide[:, -1] = item_bias
+    return wide
+
+
+def score(user: Int16Array, items: Int16Array, item_bias: Int32Array | None = None) -> Int64Array:
     """Scores items for one user: the integer dot product.
 
     Args:
         user: int16 [dim].
         items: int16 [n, dim].
+        item_bias: what each item's last component holds beyond its int16, int32 [n]; None is zeros.
 
     Returns:
         int64 [n].
     """
-    return items.astype(np.int64) @ user.astype(np.int64)  # [n]
+    wide = user.astype(np.int64)  # [dim]
+    scores: Int64Array = items.astype(np.int64) @ wide  # [n]
+    return scores if item_bias is None else scores + wide[-1] * item_bias.astype(np.int64)
 
 
 def select(scores: Int64Array, id_rank: Int64Array, k: int) -> Int64Array:
@@ -139,7 +184,10 @@ def rank_ids(product_ids: Sequence[str]) -> Int64Array:
 
 
 def item_scale_for(vectors: Float32Array) -> float:
-    """Returns the item scale that uses the whole int16 range: 32767 / max|v|, or 32767 for all zeros."""
+    """Returns the item scale that uses the whole int16 range: 32767 / max|v|, or 32767 for all zeros.
+
+    Vectors whose last component is a bias are given without it: `quantise_items` keeps it in int32.
+    """
     return _full_range_scale(vectors, headroom=1.0)
 
 

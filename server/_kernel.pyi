@@ -22,7 +22,10 @@ class Catalogue:
     ) -> None: ...
 
 def rescore(
-    user: NDArray[np.int16], items: NDArray[np.int16], rows: NDArray[np.int64]
+    user: NDArray[np.int16],
+    items: NDArray[np.int16],
+    rows: NDArray[np.int64],
+    item_bias: NDArray[np.int32] | None,
 ) -> NDArray[np.int64]: ...
 def select(scores: NDArray[np.int64], id_rank: NDArray[np.int64], k: int) -> NDArray[np.int64]: ...
 def gate(

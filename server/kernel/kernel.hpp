@@ -1,13 +1,10 @@
 // Integer score and select. Pure C++17, no Python.
 //
-// The definition is index/reference.py; tests compare the two bit for bit. Scores are exact: int16 products
-// accumulated in int64, so no input can overflow (a product is at most 2^30 and a vector far below 2^33 long).
+// The definition is index/reference.py; tests compare the two bit for bit. Scores are exact: products accumulated
+// in int64, so no input can overflow (one of two int16 is at most 2^30 and a vector far below 2^32 long; one of a
+// bias is at most 2^46).
 
 #pragma once
-
-#if defined(__x86_64__)
-#include <emmintrin.h>
-#endif
 
 #include <algorithm>
 #include <cstddef>
@@ -16,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "dot.hpp"
 #include "errors.hpp"
 
 namespace prudence {
@@ -23,13 +21,15 @@ namespace prudence {
 inline constexpr std::int64_t k_max = 10000;
 
 // How many items ahead of their turn are asked for.
-inline constexpr std::size_t rescore_fetch_distance = 8;
+inline constexpr std::size_t rescore_fetch_distance = 16;
 
-// Item vectors, row-major [row_count, dim].
+// Item vectors, row-major [row_count, dim]. The bias is what a row's last component holds beyond the int16 there:
+// it may be far larger than the others, and would cost them their resolution. Without biases it is null.
 struct ItemMatrix {
     const std::int16_t* values;
     std::size_t row_count;
     std::size_t dim;
+    const std::int32_t* bias = nullptr;  // [row_count]
 };
 
 // Item rows chosen by a caller, [count].
@@ -44,47 +44,6 @@ struct Scores {
     const std::int64_t* id_rank;
     std::size_t count;
 };
-
-inline std::int64_t dot_plainly(const std::int16_t* const left, const std::int16_t* const right,
-                                const std::size_t dim) {
-    std::int64_t sum = 0;
-    for (std::size_t position = 0; position < dim; ++position) {
-        sum += static_cast<std::int32_t>(left[position]) * static_cast<std::int32_t>(right[position]);
-    }
-    return sum;
-}
-
-#if defined(__x86_64__)
-
-// Every x86-64 machine has SSE2. pmaddwd adds two products in 32 bits, from -2^31 + 2^16 up to 2^31, which wraps.
-// With 2^31 - 1 added each sum is right as an unsigned number, and is added up as one.
-inline std::int64_t dot(const std::int16_t* const left, const std::int16_t* const right, const std::size_t dim) {
-    constexpr std::size_t width = 8;
-    constexpr std::int64_t offset = INT32_MAX;
-    const __m128i offsets = _mm_set1_epi32(INT32_MAX);
-    const __m128i low_halves = _mm_set1_epi64x(UINT32_MAX);
-    __m128i sums = _mm_setzero_si128();
-    std::size_t position = 0;
-    for (; position + width <= dim; position += width) {
-        const __m128i pairs =
-            _mm_madd_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(left + position)),
-                           _mm_loadu_si128(reinterpret_cast<const __m128i*>(right + position)));
-        const __m128i shifted = _mm_add_epi32(pairs, offsets);
-        sums = _mm_add_epi64(sums, _mm_and_si128(shifted, low_halves));
-        sums = _mm_add_epi64(sums, _mm_srli_epi64(shifted, 32));
-    }
-    const __m128i both = _mm_add_epi64(sums, _mm_unpackhi_epi64(sums, sums));
-    const std::int64_t sum = _mm_cvtsi128_si64(both) - offset * static_cast<std::int64_t>(position / 2);
-    return sum + dot_plainly(left + position, right + position, dim - position);
-}
-
-#else
-
-inline std::int64_t dot(const std::int16_t* const left, const std::int16_t* const right, const std::size_t dim) {
-    return dot_plainly(left, right, dim);
-}
-
-#endif
 
 inline void require_rows(const RowList& chosen, const std::size_t row_count) {
     const auto limit = static_cast<std::int64_t>(row_count);
@@ -104,6 +63,9 @@ inline void fetch_row(const ItemMatrix& items, const std::size_t row) {
     for (std::size_t position = 0; position < items.dim * sizeof(std::int16_t); position += 64) {
         __builtin_prefetch(bytes + position);
     }
+    if (items.bias != nullptr) {
+        __builtin_prefetch(items.bias + row);
+    }
 #else
     static_cast<void>(items);
     static_cast<void>(row);
@@ -113,12 +75,20 @@ inline void fetch_row(const ItemMatrix& items, const std::size_t row) {
 // Writes the score of each chosen row to scores [chosen.count], in the order given.
 inline void rescore(const std::int16_t* const user, const ItemMatrix& items, const RowList& chosen,
                     std::int64_t* const scores) {
+    if (items.bias != nullptr && items.dim == 0) {
+        throw InputError("item_bias: given for vectors of dim 0; expected at least one component");
+    }
     require_rows(chosen, items.row_count);
+    const Dot dot = find_dot();
+    const std::int64_t bias_factor = items.bias != nullptr ? user[items.dim - 1] : 0;
     for (std::size_t position = 0; position < chosen.count; ++position) {
         const std::size_t later = std::min(position + rescore_fetch_distance, chosen.count - 1);
         fetch_row(items, static_cast<std::size_t>(chosen.rows[later]));
         const auto row = static_cast<std::size_t>(chosen.rows[position]);
         scores[position] = dot(user, items.values + row * items.dim, items.dim);
+        if (items.bias != nullptr) {
+            scores[position] += bias_factor * items.bias[row];
+        }
     }
 }
 

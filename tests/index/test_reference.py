@@ -105,3 +105,21 @@ def test_scan_sees_only_the_rows_of_a_bitmap() -> None:
 def test_scan_does_not_overflow() -> None:
     items = np.full((1, 1000), -128, np.int8)
     assert reference.scan(items, items, np.array([0]), np.array([1]), None, 1)[1].tolist() == [[1000 * 2**14]]
+
+
+def test_items_keep_their_last_component_as_a_wide_bias() -> None:
+    vectors = np.array([[0.5, -0.25, 300.0], [0.0, 1.0, -7e5]], np.float32)
+    items, bias = reference.quantise_items(vectors, 1000.0)
+    assert items.tolist() == [[500, -250, 0], [0, 1000, 0]]
+    assert bias.tolist() == [300_000, -700_000_000]
+    assert reference.widen(items, bias).tolist() == [[500, -250, 300_000], [0, 1000, -700_000_000]]
+    user = np.array([2, 3, -4], np.int16)
+    expected = reference.widen(items, bias).astype(np.int64) @ user.astype(np.int64)
+    assert reference.score(user, items, bias).tolist() == expected.tolist()
+
+
+def test_a_bias_beyond_32_bits_is_refused() -> None:
+    with pytest.raises(VectorValueError, match="a bias has 3000000000 steps; expected at most 2147483647"):
+        reference.quantise_items(np.array([[1.0, 3e6]], np.float32), 1000.0)
+    with pytest.raises(VectorValueError, match="NaN or infinite"):
+        reference.quantise_items(np.array([[1.0, np.nan]], np.float32), 1000.0)

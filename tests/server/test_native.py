@@ -37,6 +37,40 @@ def test_scores_are_exact_at_the_extremes() -> None:
     assert scores.tolist() == [1024 * 2**30, -1024 * 32768 * 32767]
 
 
+@pytest.mark.parametrize("dim", SIZES[1:])
+def test_a_bias_counts_by_the_last_component_of_the_user(dim: int) -> None:
+    user, items, _ = _case(dim, 31)
+    bias = np.random.default_rng(dim).integers(-(2**31), 2**31, 31, dtype=np.int32)
+    rows = np.array([30, 0, 7, 7], dtype=np.int64)
+    scores = native.rescore(user, items, rows, bias)
+    np.testing.assert_array_equal(scores, reference.score(user, items[rows], bias[rows]))
+    user[-1] = 0
+    np.testing.assert_array_equal(native.rescore(user, items, rows, bias), native.rescore(user, items, rows))
+
+
+def test_scores_with_a_bias_are_exact_at_the_extremes() -> None:
+    user = np.full(1024, -32768, dtype=np.int16)
+    items = np.stack([user, np.full(1024, 32767, dtype=np.int16)])
+    bias = np.array([-(2**31), 2**31 - 1], dtype=np.int32)
+    scores = native.rescore(user, items, np.array([0, 1], dtype=np.int64), bias)
+    assert scores.tolist() == [1024 * 2**30 + 2**46, -1024 * 32768 * 32767 - 2**15 * (2**31 - 1)]
+
+
+def test_a_bias_of_another_dtype_or_length_or_without_components_is_refused() -> None:
+    user, items, _ = _case(4, 7)
+    rows, bias = np.arange(7, dtype=np.int64), np.zeros(7, np.int32)
+    with pytest.raises(native.KernelInputError, match="item_bias: wrong dtype; expected int32"):
+        native.rescore(user, items, rows, bias.astype(np.int64))
+    with pytest.raises(native.KernelInputError, match="item_bias: length 6 on axis 0; expected 7"):
+        native.rescore(user, items, rows, bias[:6].copy())
+    with pytest.raises(native.KernelInputError, match="item_bias: not C-contiguous"):
+        native.rescore(user, items, rows, np.zeros(14, np.int32)[::2])
+    with pytest.raises(native.KernelInputError, match="expected plain NumPy arrays"):
+        native.rescore(user, items, rows, [0] * 7)  # type: ignore[arg-type]
+    with pytest.raises(native.KernelInputError, match="item_bias: given for vectors of dim 0"):
+        native.rescore(user[:0].copy(), items[:, :0].copy(), rows, bias)
+
+
 @pytest.mark.parametrize("k", [1, 2, 31, 64, 65])
 def test_ties_are_broken_by_id_rank(k: int) -> None:
     random = np.random.default_rng(3)
