@@ -17,6 +17,7 @@ from index.bundle import find_changed_files, read_current, verify_bundle
 from index.errors import IndexPackageError
 from index.files import CURRENT
 from index.manifest import Manifest
+from index.tiers import SELECTED_SHARES
 from suitability.errors import SuitabilityError
 
 
@@ -92,15 +93,18 @@ def _bundle_path(path: Path) -> Path:
 
 def _print_manifest(manifest: Manifest, out: Console) -> None:
     out.print(_summary(manifest))
-    parts = Table("index", "rows", "lists", "effort", "bytes", box=None)
+    shares = ", ".join(f"{share:.0%}" for share in SELECTED_SHARES)
+    parts = Table("index", "rows", "lists", "effort", f"range of {shares}", f"mask of {shares}", box=None)
+    parts.add_column("bytes")
     for part in manifest.index:
         rows = f"[{part.row_start}, {part.row_stop})"
-        parts.add_row(part.kind, rows, str(part.list_count), str(part.effort), f"{part.size:,}")
+        tables = [", ".join(map(str, efforts)) for efforts in (part.range_efforts, part.mask_efforts)]
+        parts.add_row(part.kind, rows, str(part.list_count), str(part.effort), *tables, f"{part.size:,}")
     out.print(parts, markup=False)
-    recall = Table("domain", "rows", f"recall@{manifest.recall.get('k')}", box=None)
+    recall = Table("domain", "rows", "of them", f"recall@{manifest.recall.get('k')}", box=None)
     for found in manifest.recall.get("ranges", ()):
         rows = f"[{found['row_start']}, {found['row_stop']})"
-        recall.add_row(found["domain"], rows, f"{found['recall']:.4f}")
+        recall.add_row(found["domain"], rows, f"{found['share']:.0%}", f"{found['recall']:.4f}")
     out.print(recall)
 
 

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from index.ann_index import AnnIndex, Part, require_finite
 from index.errors import AnnDeviceError, AnnFormatError, AnnQueryError
-from index.post_filter import Found, Marks, search_and_filter
-from index.tiers import IndexFile, IndexPart, divide_rows, is_small, is_whole
+from index.post_filter import GPU_K_MAX, Found, Marks, search_and_filter
+from index.tiers import HNSW, SELECTED_SHARES, IndexFile, IndexPart, divide_rows, is_small, is_whole
 
 faiss: Any = faiss_module  # Its type stubs lag the library and know no GPU.
 
@@ -31,14 +31,9 @@ SelectorTrial = Literal["ignored", "refused", "applied"]
 
 INDEX_KINDS: tuple[str, ...] = get_args(IndexKind)
 
-LEFT_COUNT_MAX = 4_000
-"""Most rows of a selection that are all compared: it costs little, and the best of few lie in many lists.
-With 1,000 of 10,000 rows left, ten times the lists that are enough for all rows found .90 of them."""
-
 _ROWS_PER_LIST_MIN = 39  # faiss warns about fewer training points per centroid.
 _HNSW_NEIGHBOURS = 32
 _HNSW_BUILD_QUEUE = 80
-_HNSW_QUEUE_MAX = 1024
 
 _FLOAT_BYTES = 4
 
@@ -69,7 +64,7 @@ def build_index(
 ) -> IndexFile:
     """Builds an inner-product index over vectors in row order.
 
-    Its efforts are the largest of use (all lists, or a queue of HNSW) until `index.tuning` lowers them.
+    Its efforts look at every row until `index.tuning` lowers them.
 
     Args:
         vectors: float32 [n, dim], finite, n >= 1.
@@ -93,17 +88,18 @@ def build_index(
     ranges = divide_rows(count, learning_count, tier_stops) if kind == "nested" else [(0, count)]
     built = [_build_part(vectors[start:stop], kind) for start, stop in ranges]
     parts = tuple(
-        IndexPart(
-            kind=type(index).__name__,
-            row_start=start,
-            row_stop=stop,
-            list_count=_list_count_of(index),
-            effort=min(_effort_max(index), _HNSW_QUEUE_MAX) if kind == "hnsw" else _effort_max(index),
-            size=len(content),
-        )
+        _describe(index, start, stop, len(content))
         for (start, stop), (index, content) in zip(ranges, built, strict=True)
     )
     return IndexFile(b"".join(content for _, content in built), parts)
+
+
+def _describe(index: Any, row_start: int, row_stop: int, size: int) -> IndexPart:
+    """Returns a part that looks at every row."""
+    kind, lists = type(index).__name__, _list_count_of(index)
+    effort = row_stop - row_start if kind == HNSW else lists
+    efforts = (effort,) * len(SELECTED_SHARES)
+    return IndexPart(kind, row_start, row_stop, lists, effort, efforts, efforts, size)
 
 
 def _build_part(vectors: NDArray[np.float32], kind: IndexKind) -> tuple[Any, bytes]:
@@ -135,11 +131,6 @@ def _list_count_of(index: Any) -> int:
     return int(index.nlist) if isinstance(index, faiss.IndexIVF) else 1
 
 
-def _effort_max(index: Any) -> int:
-    """Returns the effort that looks at every row."""
-    return int(index.ntotal) if isinstance(index, faiss.IndexHNSW) else _list_count_of(index)
-
-
 def check_index(file: IndexFile, count: int, dim: int) -> None:
     """Checks that an index is readable and holds each of `count` rows of `dim` values.
 
@@ -166,16 +157,38 @@ def load_index(file: IndexFile, *, device: Device = "cpu", thread_count: int = 1
     if device not in get_args(Device):
         raise AnnDeviceError(f"device is {device!r}; expected one of {get_args(Device)}")
     indexes = _read_parts(file)
+    pairs = zip(indexes, file.parts, strict=True)
     searches: list[Part] = []
     if device == "cuda":
         resources = _gpu_resources()
-        searches += [_GpuPart(index, resources) for index in indexes]
+        searches += [_GpuPart(index, part, resources) for index, part in pairs]
     else:
-        searches += [
-            _CpuPart(index, part.effort, thread_count)
-            for index, part in zip(indexes, file.parts, strict=True)
-        ]
+        searches += [_CpuPart(index, part, thread_count) for index, part in pairs]
     return AnnIndex(searches, file.parts, dim=int(indexes[0].d), owner=file.content)
+
+
+def place_rows(
+    file: IndexFile, position: int, queries: NDArray[np.float32]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Says when an inverted file would meet each of its rows.
+
+    Args:
+        file: the index.
+        position: that of a part which is an inverted file.
+        queries: float32 [batch, dim].
+
+    Returns:
+        the list of each row of the part, int64 [rows], and how many lists are probed before each list,
+        int64 [batch, lists].
+    """
+    index = _read_parts(file)[position]
+    sizes = [index.invlists.list_size(each) for each in range(index.nlist)]
+    list_of = np.empty(file.parts[position].count, np.int64)
+    for each, size in enumerate(sizes):
+        if size:
+            list_of[faiss.rev_swig_ptr(index.invlists.get_ids(each), size)] = each
+    order = index.quantizer.search(np.ascontiguousarray(queries, np.float32), index.nlist)[1]
+    return list_of, np.argsort(order, axis=1).astype(np.int64)
 
 
 def search_matrix(matrix: DeviceMatrix) -> AnnIndex:
@@ -184,7 +197,9 @@ def search_matrix(matrix: DeviceMatrix) -> AnnIndex:
     Raises:
         AnnDeviceError: the device is not there.
     """
-    whole = IndexPart(_GpuMatrix.kind, 0, matrix.count, 1, 1, matrix.count * matrix.dim * _FLOAT_BYTES)
+    efforts = (1,) * len(SELECTED_SHARES)
+    size = matrix.count * matrix.dim * _FLOAT_BYTES
+    whole = IndexPart(_GpuMatrix.kind, 0, matrix.count, 1, 1, efforts, efforts, size)
     return AnnIndex([_GpuMatrix(matrix, _gpu_resources())], [whole], dim=matrix.dim)
 
 
@@ -209,36 +224,27 @@ def try_selector_on_gpu() -> SelectorTrial:
 
 
 class _CpuPart:
-    """Selects with faiss. The fewer rows are left, the more effort: else a rare one is in no list probed."""
+    """Selects with faiss."""
 
-    def __init__(self, index: Any, effort: int, thread_count: int) -> None:
+    def __init__(self, index: Any, part: IndexPart, thread_count: int) -> None:
         self._index = index
-        self._effort = effort
+        self._part = part
         self._thread_count = thread_count
-        self._count = int(index.ntotal)
-        self._whole = self._plan(None, effort)
+        self._whole = self._plan(None, part.effort)
         self.kind = type(index).__name__
 
     def search(
         self, queries: NDArray[np.float32], count: int, start: int, stop: int, marks: Marks | None
     ) -> Found:
         index, parameters = self._whole
-        if marks is not None:
-            selector = faiss.IDSelectorBitmap(np.packbits(marks, bitorder="little"))
-            index, parameters = self._plan(selector, self._effort_for(int(np.count_nonzero(marks))))
-        elif stop - start < self._count:
-            selector = faiss.IDSelectorRange(start, stop)
-            index, parameters = self._plan(selector, self._effort_for(stop - start))
+        if marks is not None or stop - start < self._part.count:
+            index, parameters = self._plan(
+                _make_selector(start, stop, marks), _effort_for(self._part, start, stop, marks)
+            )
         # OpenMP keeps this number per calling thread; a thread that never set it gets every core.
         faiss.omp_set_num_threads(self._thread_count)
         scores, rows = index.search(queries, count, params=parameters)
         return scores, rows
-
-    def _effort_for(self, left: int) -> int:
-        """Returns the effort for a selection of so many rows: all there is where comparing them is cheap."""
-        if left <= LEFT_COUNT_MAX:
-            return _effort_max(self._index)
-        return min(_effort_max(self._index), math.ceil(self._effort * self._count / left))
 
     def _plan(self, selector: Any, effort: int) -> tuple[Any, Any]:
         """Returns what to search, and its parameters."""
@@ -246,30 +252,44 @@ class _CpuPart:
         if isinstance(index, faiss.IndexIVF):
             return index, faiss.SearchParametersIVF(sel=selector, nprobe=effort)
         if isinstance(index, faiss.IndexHNSW):
-            if effort * _HNSW_NEIGHBOURS < self._count:
+            if effort * _HNSW_NEIGHBOURS < self._part.count:
                 return index, faiss.SearchParametersHNSW(sel=selector, efSearch=effort)
             # Walking the graph would meet every row, so they are compared in their order.
             index = index.storage
         return index, faiss.SearchParameters(sel=selector)
 
 
+def _make_selector(start: int, stop: int, marks: Marks | None) -> Any:
+    if marks is None:
+        return faiss.IDSelectorRange(start, stop)
+    return faiss.IDSelectorBitmap(np.packbits(marks, bitorder="little"))
+
+
+def _effort_for(part: IndexPart, start: int, stop: int, marks: Marks | None) -> int:
+    left = stop - start if marks is None else int(np.count_nonzero(marks))
+    return part.find_effort(stop - start, max(1, left))
+
+
 class _GpuPart:
     """Never hands faiss a selector."""
 
-    def __init__(self, index: Any, resources: object) -> None:
+    def __init__(self, index: Any, part: IndexPart, resources: object) -> None:
+        self._part = part
         self._resources = resources  # They must outlive the index.
         try:
             self._index = faiss.index_cpu_to_gpu(resources, 0, index)
         except RuntimeError as error:
             raise AnnDeviceError(f"device cuda: faiss cannot move the index to the GPU: {error}") from error
-        self._count = int(index.ntotal)
         self.kind = type(self._index).__name__
 
     def search(
         self, queries: NDArray[np.float32], count: int, start: int, stop: int, marks: Marks | None
     ) -> Found:
+        if self._part.list_count > 1:
+            # One search runs at a time, so the index may keep what this one needs.
+            self._index.nprobe = min(GPU_K_MAX, _effort_for(self._part, start, stop, marks))
         return search_and_filter(
-            lambda k: self._index.search(queries, k), self._count, count, start, stop, marks
+            lambda k: self._index.search(queries, k), self._part.count, count, start, stop, marks
         )
 
 
@@ -352,10 +372,9 @@ def _read_part(content: NDArray[np.uint8], part: IndexPart) -> Any:
         raise AnnFormatError(
             f"{part.name}: it is {found}; expected {part.count} rows in {part.list_count} lists"
         )
-    if not 1 <= part.effort <= _effort_max(index):
-        raise AnnFormatError(f"{part.name}: effort is {part.effort}; expected 1 to {_effort_max(index)}")
-    if isinstance(index, faiss.IndexIVF):
-        index.nprobe = part.effort  # A GPU takes it from here.
+    for effort in (part.effort, *part.range_efforts, *part.mask_efforts):
+        if not 1 <= effort <= part.effort_max:
+            raise AnnFormatError(f"{part.name}: an effort is {effort}; expected 1 to {part.effort_max}")
     return index
 
 

@@ -15,9 +15,9 @@ from typing import Any
 
 from index.errors import BundleChecksumError, BundleFormatError
 from index.files import CURRENT
-from index.tiers import IndexPart
+from index.tiers import SELECTED_SHARES, IndexPart
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 MANIFEST = "manifest.json"
 INDEX = "index.faiss"
 DIGEST = "manifest_sha256"
@@ -215,9 +215,15 @@ def _parse_index(value: object) -> tuple[IndexPart, ...]:
 
 def _parse_part(position: int, value: object) -> IndexPart:
     names = {field.name for field in dataclasses.fields(IndexPart)}
-    if isinstance(value, dict) and value.keys() == names and isinstance(value["kind"], str):
-        part = IndexPart(**value)
-        counts = (part.row_stop, part.list_count, part.effort)
+    tables = ("range_efforts", "mask_efforts")
+    if (
+        isinstance(value, dict)
+        and value.keys() == names
+        and isinstance(value["kind"], str)
+        and all(isinstance(value[name], list) and len(value[name]) == len(SELECTED_SHARES) for name in tables)
+    ):
+        part = IndexPart(**(value | {name: tuple(value[name]) for name in tables}))
+        counts = (part.row_stop, part.list_count, part.effort, *part.range_efforts, *part.mask_efforts)
         if (
             _is_count(part.row_start, 0, PRODUCT_COUNT_MAX)
             and all(_is_count(count, 1, PRODUCT_COUNT_MAX) for count in counts)

@@ -8,10 +8,13 @@ and no row is in both of these.
 
 from __future__ import annotations
 
+import math
 import mmap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+
+HNSW = "IndexHNSWFlat"
 
 FLAT_ROW_COUNT_MAX = 10_000
 """Most rows for which an exact scan is used. Measured on clustered vectors whose risk differs, at 64 dims and
@@ -19,16 +22,26 @@ FLAT_ROW_COUNT_MAX = 10_000
 tight, and from about 20,000 where norms differ much and half of the lists must be probed."""
 
 
+SELECTED_SHARES = (0.75, 0.5, 0.25, 0.1, 0.03, 0.01)
+"""Shares of a part's rows for which efforts are measured. Of fewer, the last say, all lists are probed."""
+
+
 @dataclass(frozen=True)
 class IndexPart:
-    """One FAISS index over a range of the rows.
+    """One FAISS index over a range of the rows, and how hard it searches.
+
+    An effort is the lists probed per query by an inverted file, the length of the queue of HNSW, 1 if flat.
+    The fewer rows are left, the more it takes, and more still where a range is left: rows next to each other
+    in risk are of few clusters, so the best of them may be far from the query.
 
     Attributes:
         kind: its FAISS class.
         row_start: first row.
         row_stop: one past its last row.
         list_count: lists of an inverted file; 1 for other kinds.
-        effort: lists probed per query by an inverted file, length of the queue of HNSW, 1 if flat.
+        effort: where all rows are searched.
+        range_efforts: where a range of them is, for each of SELECTED_SHARES.
+        mask_efforts: where as many are, scattered over all of it.
         size: its bytes, which follow those of the part before it.
     """
 
@@ -37,6 +50,8 @@ class IndexPart:
     row_stop: int
     list_count: int
     effort: int
+    range_efforts: tuple[int, ...]
+    mask_efforts: tuple[int, ...]
     size: int
 
     @property
@@ -45,9 +60,51 @@ class IndexPart:
         return self.row_stop - self.row_start
 
     @property
+    def effort_max(self) -> int:
+        """Returns the effort that looks at every row."""
+        return self.count if self.kind == HNSW else self.list_count
+
+    @property
     def name(self) -> str:
         """Returns what to call it in a message."""
         return f"{self.kind} of rows [{self.row_start}, {self.row_stop})"
+
+    def find_effort(self, width: int, left: int) -> int:
+        """Returns how hard to search for the best of `left` rows that lie in a range of `width`, both >= 1.
+
+        What a range takes is multiplied by what a mask does: after the range, the rows left are as scattered.
+        """
+        of_range = self._read_efforts(self.range_efforts, width / self.count)
+        of_mask = self._read_efforts(self.mask_efforts, left / width)
+        return max(1, min(self.effort_max, round(of_range * of_mask / self.effort)))
+
+    def _read_efforts(self, efforts: Sequence[int], share: float) -> float:
+        """Reads between two measured shares: on a line over the share's logarithm, which is enough for lists.
+
+        What a graph needs rises in steps, so it takes what the smaller of the two shares does.
+        """
+        above_share, above = 1.0, self.effort
+        for below_share, below in zip(SELECTED_SHARES, efforts, strict=True):
+            if share >= below_share:
+                way = math.log(above_share / share) / math.log(above_share / below_share)
+                return above + (below - above) * (math.ceil(way) if self.kind == HNSW else way)
+            above_share, above = below_share, below
+        return self.effort_max
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a search asks of one part.
+
+    Attributes:
+        position: the part's.
+        left: rows of it to choose from.
+        share: how much of its lists is probed, or of its rows compared.
+    """
+
+    position: int
+    left: int
+    share: float
 
 
 @dataclass(frozen=True)
@@ -100,6 +157,19 @@ def cover(parts: Sequence[IndexPart], row_start: int, row_stop: int) -> Iterator
                 yield min(holding)[1], row_start, stop
                 row_start = stop
                 break
+
+
+def probe(parts: Sequence[IndexPart], row_start: int, row_stop: int, row_count: int) -> Iterator[Probe]:
+    """Yields what a search for `row_count` rows of [row_start, row_stop) asks of each part that it needs.
+
+    It is what `index.ann` does if the rows are spread evenly over the range.
+    """
+    width = row_stop - row_start
+    for position, start, stop in cover(parts, row_start, row_stop):
+        part = parts[position]
+        left = round(row_count * (stop - start) / width)
+        effort = part.find_effort(stop - start, max(1, left))
+        yield Probe(position, left, min(1.0, effort / part.list_count))
 
 
 def is_whole(parts: Sequence[IndexPart], count: int) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 
 from index.tiers import IndexPart
 from server.planner import IndexCosts, MatrixCosts, PartCosts, ScanCosts
-from server.row_search import Extent, IndexSearch, Queries, RowSearch, Wanted, probe
+from server.row_search import Extent, IndexSearch, Queries, RowSearch, Wanted
 
 CALIBRATION_S_MAX: Final = 0.15
 
@@ -104,7 +104,7 @@ def _time_selection(stopwatch: Stopwatch, search: IndexSearch, part: IndexPart) 
     more_s, few_s = stopwatch.time(search, more), stopwatch.time(search, few)
     if not math.isfinite(few_s):
         return math.inf, math.inf
-    more_share, few_share = (sum(share for *_, share in probe(search.parts, each)) for each in (more, few))
+    more_share, few_share = (sum(part.share for part in search.plan(each)) for each in (more, few))
     if few_share == more_share:
         return 0.0, more_s / more_share
     lists_s = max(0.0, few_s - more_s) / (few_share - more_share)

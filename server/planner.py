@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
 from index.post_filter import GPU_K_MAX
-from index.tiers import IndexPart
-from server.row_search import Extent, RowSearch, probe
+from index.tiers import IndexPart, probe
+from server.row_search import Extent, RowSearch
 
 Strategy = Literal["exact", "faiss", "gpu"]
 
@@ -79,12 +79,12 @@ class IndexCosts:
         if not self.selects and is_beyond_reach(extent, candidate_count):
             return float("inf")
         total_s = 0.0
-        for position, left, share in probe(self.parts, extent):
-            costs = self.costs[position]
-            if left == self.parts[position].count:
+        for part in probe(self.parts, extent.row_start, extent.row_stop, extent.row_count):
+            costs = self.costs[part.position]
+            if part.left == self.parts[part.position].count:
                 total_s += costs.whole_s
             else:
-                total_s += costs.lists_s * share + (0.0 if extent.bitmap is None else costs.bitmap_s)
+                total_s += costs.lists_s * part.share + (0.0 if extent.bitmap is None else costs.bitmap_s)
         return total_s
 
 

@@ -12,10 +12,8 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from index.ann import LEFT_COUNT_MAX
-from index.reference import narrow
-from index.tiers import IndexPart, cover
-from server import native
+from index.tiers import IndexPart, Probe, probe
+from server import large_pages, native
 
 Rows = NDArray[np.int64]
 Queries = NDArray[np.int16]
@@ -83,44 +81,32 @@ class ScanSearch:
     name: Final = "exact"
 
     def __init__(self, item_vectors: NDArray[np.int8], path: str = native.AUTO) -> None:
-        """Keeps what is scanned.
+        """Copies what is scanned, once as it is and once as the path reads it if that takes no more memory.
 
         Args:
             item_vectors: the bundle's matrix, int8 [product_count, dim].
             path: one of `native.available_paths`, or "auto".
         """
-        self._items = np.ascontiguousarray(item_vectors)
-        self._path = path
+        self._items = native.ScanItems(large_pages.copy(item_vectors), path)
+        if self._items.packed_size > 0:
+            self._items.pack(large_pages.allocate((self._items.packed_size,), np.uint8))
 
     def search(self, queries: Queries, wanted: Sequence[Wanted]) -> list[Rows]:
-        """Scans once for all requests that want so many rows; see `RowSearch`."""
-        users = narrow(queries)  # [batch, dim]
-        together: dict[int, list[int]] = {}
-        for position, request in enumerate(wanted):
-            together.setdefault(request.candidate_count, []).append(position)
-        answers: dict[int, Rows] = {}
-        for count, positions in together.items():
-            found = self._scan(users[positions], [wanted[position].extent for position in positions], count)
-            answers.update(
-                (position, rows[rows >= 0]) for position, rows in zip(positions, found, strict=True)
-            )
-        return [answers[position] for position in range(len(wanted))]
+        """Scans once for all requests; see `RowSearch`."""
+        extents = [request.extent for request in wanted]
+        counts = [request.candidate_count for request in wanted]
+        found = self._items.scan(
+            queries,
+            [extent.row_start for extent in extents],
+            [extent.row_stop for extent in extents],
+            [extent.bitmap for extent in extents],
+            counts,
+        )
+        return [_trim(rows[:count]) for rows, count in zip(found, counts, strict=True)]
 
     def count_compared(self, extent: Extent) -> int:
         """See `RowSearch`."""
         return extent.row_count
-
-    def _scan(self, users: NDArray[np.int8], extents: Sequence[Extent], count: int) -> Rows:
-        """Returns the best rows of each extent, int64 [batch, count], -1 where there are no more."""
-        return native.scan(
-            users,
-            self._items,
-            np.array([extent.row_start for extent in extents], np.int64),
-            np.array([extent.row_stop for extent in extents], np.int64),
-            [_read_bitmap(extent.bitmap) for extent in extents],
-            count=count,
-            path=self._path,
-        )[0]
 
 
 class IndexSearch:
@@ -163,24 +149,13 @@ class IndexSearch:
 
     def count_compared(self, extent: Extent) -> int:
         """See `RowSearch`."""
-        return sum(math.ceil(left * share) for _, left, share in probe(self.parts, extent))
+        return sum(math.ceil(part.left * part.share) for part in self.plan(extent))
+
+    def plan(self, extent: Extent) -> Iterator[Probe]:
+        """Yields what a search of an extent asks of each part that it needs."""
+        return probe(self.parts, extent.row_start, extent.row_stop, extent.row_count)
 
 
-def probe(parts: Sequence[IndexPart], extent: Extent) -> Iterator[tuple[int, int, float]]:
-    """Yields of each part that a search needs its position, the rows to choose from and the share probed.
-
-    The share follows `index.ann`: the fewer rows are left, the more lists are probed.
-    """
-    width = extent.row_stop - extent.row_start
-    for position, start, stop in cover(parts, extent.row_start, extent.row_stop):
-        part = parts[position]
-        left = round(extent.row_count * (stop - start) / width)
-        effort = part.effort
-        if left < part.count:
-            grown = math.ceil(effort * part.count / max(left, 1))
-            effort = part.list_count if left <= LEFT_COUNT_MAX else min(part.list_count, grown)
-        yield position, left, min(1.0, effort / part.list_count)
-
-
-def _read_bitmap(bitmap: bytes | None) -> NDArray[np.uint8] | None:
-    return None if bitmap is None else np.frombuffer(bitmap, np.uint8)
+def _trim(rows: Rows) -> Rows:
+    """Returns the rows without the -1 at the end that stand for none."""
+    return rows if len(rows) == 0 or rows[-1] >= 0 else rows[rows >= 0]

@@ -15,21 +15,26 @@ from index import ann, tiers
 from index.ann_index import AnnIndex
 from index.errors import AnnDeviceError, AnnError, AnnFormatError, AnnQueryError
 from index.post_filter import GPU_K_MAX, Found
-from index.tiers import IndexFile, IndexPart
+from index.tiers import SELECTED_SHARES, IndexFile, IndexPart
 
 DIM = 7
+ONES = (1,) * len(SELECTED_SHARES)
 
 
 class GpuIndexIVFFlat:
-    """Imitates a GPU index: takes no selector, and refuses k over 2048."""
+    """Imitates a GPU index: takes no selector, probes as it was told before, and refuses k over 2048."""
 
     def __init__(self, index: Any) -> None:
         self._index = index
+        self.nprobe = 1
 
     def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         if k > 2048:
             raise RuntimeError("GPU index only supports k <= 2048")
-        found: tuple[np.ndarray, np.ndarray] = self._index.search(queries, k)
+        parameters = None
+        if isinstance(self._index, faiss.IndexIVF):
+            parameters = faiss.SearchParametersIVF(nprobe=self.nprobe)
+        found: tuple[np.ndarray, np.ndarray] = self._index.search(queries, k, params=parameters)
         return found
 
 
@@ -261,7 +266,7 @@ def test_a_failing_search_is_ours() -> None:
         def search(self, *_arguments: object) -> Found:
             raise RuntimeError("a device-side fault")
 
-    index = AnnIndex([Broken()], [IndexPart("Broken", 0, 9, 1, 1, 1)], dim=DIM)
+    index = AnnIndex([Broken()], [IndexPart("Broken", 0, 9, 1, 1, ONES, ONES, 1)], dim=DIM)
     with pytest.raises(AnnError, match="Broken: the search failed: a device-side fault"):
         index.search(_vectors(1), 2, 0, 9)
 
@@ -282,7 +287,7 @@ def test_a_row_outside_of_the_range_is_never_returned() -> None:
             rows = np.array([[7, -5, 3, 2**40]])
             return np.ones((1, count), np.float32), rows
 
-    index = AnnIndex([Damaged()], [IndexPart("Damaged", 0, 9, 1, 1, 1)], dim=DIM)
+    index = AnnIndex([Damaged()], [IndexPart("Damaged", 0, 9, 1, 1, ONES, ONES, 1)], dim=DIM)
     assert index.search(_vectors(1), 4, 0, 6).tolist() == [[-1, -1, 3, -1]]
 
 
@@ -312,7 +317,7 @@ def test_nothing_to_index_is_refused(vectors: np.ndarray) -> None:
 
 def _wrap(index: Any, **changes: Any) -> IndexFile:
     content = faiss.serialize_index(index).tobytes()
-    part = IndexPart(type(index).__name__, 0, int(index.ntotal), 1, 1, len(content))
+    part = IndexPart(type(index).__name__, 0, int(index.ntotal), 1, 1, ONES, ONES, len(content))
     return IndexFile(content, (dataclasses.replace(part, **changes),))
 
 
@@ -323,7 +328,7 @@ def _flat(count: int) -> Any:
 
 
 def test_bytes_that_are_no_index_are_refused() -> None:
-    part = IndexPart("IndexFlatIP", 0, 5, 1, 1, 64)
+    part = IndexPart("IndexFlatIP", 0, 5, 1, 1, ONES, ONES, 64)
     with pytest.raises(AnnFormatError, match=r"IndexFlatIP of rows \[0, 5\): expected a faiss index of 64"):
         ann.load_index(IndexFile(b"\0" * 64, (part,)))
 
@@ -336,8 +341,9 @@ def test_bytes_that_are_no_index_are_refused() -> None:
         (_flat(5), {"row_stop": 6}, "expected 6 rows in 1 lists"),
         (_flat(5), {"kind": "IndexIVFFlat"}, r"it is \('IndexFlatIP', 5, 1\)"),
         (_flat(5), {"list_count": 2}, "expected 5 rows in 2 lists"),
-        (_flat(5), {"effort": 2}, "effort is 2; expected 1 to 1"),
-        (_flat(5), {"effort": 0}, "effort is 0; expected 1 to 1"),
+        (_flat(5), {"effort": 2}, "an effort is 2; expected 1 to 1"),
+        (_flat(5), {"range_efforts": (1, 1, 2, 1, 1, 1)}, "an effort is 2; expected 1 to 1"),
+        (_flat(5), {"mask_efforts": (1, 1, 1, 1, 1, 0)}, "an effort is 0; expected 1 to 1"),
         (_flat(5), {"size": 9}, r"expected parts of \[9\]"),
     ],
 )

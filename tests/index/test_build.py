@@ -100,9 +100,11 @@ def test_a_large_catalogue_gets_an_inverted_file_with_measured_recall(
     (part,) = manifest.index
     assert (part.kind, part.row_start, part.row_stop, part.list_count) == ("IndexIVFFlat", 0, 10_001, 100)
     assert 1 <= part.effort < 100
-    assert [(found["domain"], found["row_stop"]) for found in manifest.recall["ranges"]] == [
-        ("learning", 10_001),
-        ("both", 10_001),
+    assert [(found["domain"], found["row_stop"], found["share"]) for found in manifest.recall["ranges"]] == [
+        ("learning", 10_001, 1.0),
+        ("both", 10_001, 1.0),
+        ("both", 10_001, 0.1),
+        ("both", 10_001, 0.01),
     ]
     assert min(found["recall"] for found in manifest.recall["ranges"]) >= 0.99
 
@@ -128,8 +130,12 @@ def test_every_kind_of_index_is_sealed_measured_and_served_from_the_mapped_file(
     bundle = open_bundle(sealed.path)
     found = [(part.kind, part.row_start, part.row_stop) for part in bundle.manifest.index]
     assert found[: len(parts)] == parts
-    recall = {(row["domain"], row["row_stop"]): row["recall"] for row in bundle.manifest.recall["ranges"]}
-    assert {("learning", 30), ("financial", 46), ("both", 46), ("both", 60)} <= recall.keys()
+    recall = {
+        (row["domain"], row["row_stop"], row["share"]): row["recall"]
+        for row in bundle.manifest.recall["ranges"]
+    }
+    asked = {("learning", 30), ("financial", 46), ("both", 46), ("both", 60), ("both", 38)}
+    assert {(*each, 1.0) for each in asked} | {("both", 60, 0.1), ("both", 60, 0.01)} <= recall.keys()
     assert min(recall.values()) >= 0.99
     file = bundle.read_index()
     assert isinstance(file.content, mmap.mmap)

@@ -27,8 +27,8 @@ def test_build_prints_what_it_sealed(
     assert f"sealed {bundles / 'one'}" in out
     assert "60 (30 learning)" in out
     assert re.search(r"IndexFlatIP +\[0, 60\) +1 +1", out)
-    assert re.search(r"learning +\[0, 30\) +1\.0000", out)
-    assert re.search(r"both +\[0, 60\) +1\.0000", out)
+    assert re.search(r"learning +\[0, 30\) +100% +1\.0000", out)
+    assert re.search(r"both +\[0, 60\) +100% +1\.0000", out)
 
 
 def test_build_refuses_with_one_line(

@@ -15,9 +15,20 @@ from index.errors import (
     BundleFormatError,
 )
 from index.manifest import FILE_BYTES_MAX, MANIFEST
+from index.tiers import SELECTED_SHARES
 
 FILES = tuple(FILE_BYTES_MAX)
-PART = {"kind": "IndexFlatIP", "row_start": 0, "row_stop": 60, "list_count": 1, "effort": 1, "size": 9}
+ONES = [1] * len(SELECTED_SHARES)
+PART = {
+    "kind": "IndexFlatIP",
+    "row_start": 0,
+    "row_stop": 60,
+    "list_count": 1,
+    "effort": 1,
+    "range_efforts": ONES,
+    "mask_efforts": ONES,
+    "size": 9,
+}
 
 
 @pytest.mark.usefixtures("no_parser")
@@ -31,10 +42,10 @@ def test_every_truncation_of_the_manifest_is_refused(copy: Any) -> None:
 
 
 @pytest.mark.usefixtures("no_parser")
-@pytest.mark.parametrize("version", [0, 1, 3, "2", 2.5, True, None])
+@pytest.mark.parametrize("version", [0, 2, 4, "3", 3.5, True, None])
 def test_an_unknown_format_version_is_refused(copy: Any, version: object) -> None:
     copy.edit_manifest(lambda body: body.update(format_version=version))
-    with pytest.raises(BundleFormatError, match=r"manifest\.json: format_version is .*; expected 2; build"):
+    with pytest.raises(BundleFormatError, match=r"manifest\.json: format_version is .*; expected 3; build"):
         open_bundle(copy.path)
 
 
@@ -78,6 +89,10 @@ def test_a_manifest_that_names_another_path_is_refused(copy: Any, name: str) -> 
         ({"index": [PART | {"row_stop": 0}]}, r"index\[0\] is"),
         ({"index": [PART | {"row_start": 60}]}, r"index\[0\] is"),
         ({"index": [PART | {"effort": True}]}, r"index\[0\] is"),
+        ({"index": [PART | {"range_efforts": 1}]}, r"index\[0\] is"),
+        ({"index": [PART | {"range_efforts": ONES[1:]}]}, r"index\[0\] is"),
+        ({"index": [PART | {"mask_efforts": [*ONES[1:], 0]}]}, r"index\[0\] is"),
+        ({"index": [PART | {"mask_efforts": [*ONES[1:], "1"]}]}, r"index\[0\] is"),
         ({"index": [PART | {"size": -1}]}, r"index\[0\] is"),
         ({"files": []}, "files is"),
         ({"files": {}}, "files does not name"),

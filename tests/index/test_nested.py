@@ -26,7 +26,7 @@ LEARNING_COUNT = 600
 STOPS = (1300, 2000, 2000, 2900, 3600)
 K = 20
 TARGET = 0.99
-TUNING_COUNT = 140
+TUNING_COUNT = 300
 KINDS: tuple[ann.IndexKind, ...] = ("flat", "ivf_flat", "nested", "hnsw")
 
 HOLD_INDEX = """
@@ -35,12 +35,13 @@ from pathlib import Path
 import numpy as np
 from index.ann import load_index
 from index.files import map_proven, open_directory
-from index.tiers import IndexFile, IndexPart
+from index.tiers import SELECTED_SHARES, IndexFile, IndexPart
 
+ONES = (1,) * len(SELECTED_SHARES)
 folder, size, sha256, dim, count = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], *map(int, sys.argv[4:])
 with open_directory(folder) as directory:
     content = map_proven(directory, "index.faiss", size=size, sha256=sha256)
-index = load_index(IndexFile(content, (IndexPart("IndexFlatIP", 0, count, 1, 1, size),)))
+index = load_index(IndexFile(content, (IndexPart("IndexFlatIP", 0, count, 1, 1, ONES, ONES, size),)))
 print(index.search(np.ones((1, dim), np.float32), 3, 0, count).tolist(), flush=True)
 sys.stdin.read()
 """
@@ -69,8 +70,8 @@ def items() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def users() -> tuple[np.ndarray, np.ndarray]:
-    """float32 and int16 [200, DIM]: TUNING_COUNT to tune with, and others."""
-    vectors = _clustered(2, 200)[0].astype(np.float32)
+    """float32 and int16 [500, DIM]: TUNING_COUNT to tune with, and others."""
+    vectors = _clustered(2, 500)[0].astype(np.float32)
     return vectors, _codes(vectors)
 
 
@@ -79,7 +80,6 @@ def tuned(items: np.ndarray, users: tuple[np.ndarray, np.ndarray]) -> Iterator[d
     """Each kind of index over the items, where up to 500 rows are all compared."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tiers, "FLAT_ROW_COUNT_MAX", 500)
-        patch.setattr(ann, "LEFT_COUNT_MAX", 500)
         yield {
             kind: build_tuned(
                 items,
@@ -125,7 +125,9 @@ def test_every_tier_reaches_the_target(
     users: tuple[np.ndarray, np.ndarray],
 ) -> None:
     assert _recall(ann.load_index(tuned[kind].file), items, users, (first, stop)) >= TARGET - 0.01
-    measured = {(found.row_start, found.row_stop): found.recall for found in tuned[kind].recall}
+    measured = {
+        (found.row_start, found.row_stop): found.recall for found in tuned[kind].recall if found.share == 1
+    }
     assert measured[first, stop] >= TARGET
 
 
@@ -141,6 +143,32 @@ def test_a_selection_reaches_the_target(
     marks = np.random.default_rng(9).random(COUNT) < share
     index = ann.load_index(tuned[kind].file)
     assert _recall(index, items, users, (0, COUNT), marks) >= TARGET - 0.01
+
+
+@pytest.mark.parametrize("row_stop", [1600, 3000, 3999])
+@pytest.mark.parametrize("share", [0.1, 0.5])
+def test_a_selection_within_a_limit_reaches_the_target(
+    row_stop: int,
+    share: float,
+    tuned: dict[str, TunedIndex],
+    items: np.ndarray,
+    users: tuple[np.ndarray, np.ndarray],
+) -> None:
+    marks = np.random.default_rng(9).random(COUNT) < share
+    marks[row_stop:] = False
+    index = ann.load_index(tuned["nested"].file)
+    assert _recall(index, items, users, (0, row_stop), marks) >= TARGET - 0.01
+
+
+def test_hard_selections_are_measured(tuned: dict[str, TunedIndex]) -> None:
+    for kind in KINDS:
+        measured = {
+            (found.row_start, found.row_stop, found.share): found.recall for found in tuned[kind].recall
+        }
+        assert {(0, COUNT, 0.1), (0, COUNT, 0.01)} <= measured.keys()
+        between = {stop for _, stop, _ in measured} - {*STOPS, COUNT, LEARNING_COUNT}
+        assert between == {950, 1650, 2450, 3250, 3800}
+        assert min(measured.values()) >= TARGET
 
 
 @pytest.mark.parametrize("row_stop", [601, 1299, 1301, 2400, 3999])
@@ -160,6 +188,9 @@ def test_each_distinct_limit_has_one_part_without_the_rows_above_it(tuned: dict[
 def test_tuning_probes_fewer_lists_than_there_are(tuned: dict[str, TunedIndex]) -> None:
     for part in tuned["nested"].file.parts:
         assert 1 <= part.effort < part.list_count
+        for efforts in (part.range_efforts, part.mask_efforts):
+            assert sorted(efforts) == list(efforts)
+            assert efforts[0] >= part.effort
 
 
 @pytest.mark.parametrize("kind", KINDS)

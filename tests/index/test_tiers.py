@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from index import tiers
-from index.tiers import IndexPart, cover, divide_rows, is_whole
+from index.tiers import HNSW, SELECTED_SHARES, IndexPart, Probe, cover, divide_rows, is_whole, probe
+
+ONES = (1,) * len(SELECTED_SHARES)
 
 
 def _parts(*ranges: tuple[int, int]) -> list[IndexPart]:
-    return [IndexPart("IndexFlatIP", start, stop, 1, 1, 1) for start, stop in ranges]
+    return [IndexPart("IndexFlatIP", start, stop, 1, 1, ONES, ONES, 1) for start, stop in ranges]
 
 
 @pytest.fixture(autouse=True)
@@ -96,3 +100,52 @@ def test_parts_with_a_gap_an_overlap_or_another_end_are_not_whole(
     ranges: tuple[tuple[int, int], ...],
 ) -> None:
     assert not is_whole(_parts(*ranges), 9)
+
+
+EFFORTS = IndexPart("IndexIVFFlat", 0, 1_000, 100, 2, (5, 10, 20, 40, 60, 80), (2, 2, 4, 12, 20, 30), 1)
+
+
+@pytest.mark.parametrize(
+    ("width", "left", "expected"),
+    [
+        (1_000, 1_000, 2),
+        (500, 500, 10),
+        (250, 250, 20),
+        (10, 10, 80),
+        (9, 9, 100),
+        (1_000, 500, 2),
+        (1_000, 100, 12),
+        (1_000, 10, 30),
+        (1_000, 9, 100),
+        # On a line over the logarithm, so 1/sqrt(8) of the rows is half-way between a half and a quarter.
+        (354, 354, 15),
+        # A tenth of a half takes what the half takes, as many times more as the tenth does.
+        (500, 50, 60),
+        (100, 10, 100),
+    ],
+)
+def test_the_fewer_rows_are_left_the_harder_a_part_searches(width: int, left: int, expected: int) -> None:
+    assert EFFORTS.find_effort(width, left) == expected
+
+
+def test_effort_never_falls_as_fewer_rows_are_left() -> None:
+    efforts = [
+        EFFORTS.find_effort(width, left) for width in range(1_000, 0, -7) for left in (width, width // 2 or 1)
+    ]
+    assert all(high >= low for low, high in zip(efforts[::2], efforts[2::2], strict=False))
+    assert all(mask >= whole for whole, mask in zip(efforts[::2], efforts[1::2], strict=True))
+    assert max(efforts) == EFFORTS.effort_max == 100
+
+
+def test_the_most_effort_of_a_graph_is_a_queue_of_all_rows() -> None:
+    assert IndexPart(HNSW, 0, 1_000, 1, 50, ONES, ONES, 1).effort_max == 1_000
+
+
+def test_a_search_probes_each_part_that_it_needs_for_its_share_of_the_rows() -> None:
+    parts = [
+        IndexPart("IndexFlatIP", 0, 500, 1, 1, ONES, ONES, 1),
+        replace(EFFORTS, row_start=500, row_stop=1_500),
+    ]
+    assert list(probe(parts, 0, 1_500, 1_500)) == [Probe(0, 500, 1.0), Probe(1, 1_000, 0.02)]
+    assert list(probe(parts, 0, 1_500, 150)) == [Probe(0, 50, 1.0), Probe(1, 100, 0.12)]
+    assert list(probe(parts, 500, 1_000, 0)) == [Probe(1, 0, 1.0)]

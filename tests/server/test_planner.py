@@ -12,7 +12,7 @@ import pytest
 
 from index.ann import build_index, load_index
 from index.post_filter import GPU_K_MAX
-from index.tiers import IndexPart
+from index.tiers import SELECTED_SHARES, IndexPart
 from server import native
 from server.calibration import CALIBRATION_S_MAX, Stopwatch, time_index, time_matrix, time_scan
 from server.config import Settings, load_settings
@@ -23,10 +23,22 @@ from server.planner import Costs, IndexCosts, MatrixCosts, PartCosts, Planner, S
 from server.row_search import Extent, IndexSearch, Queries, Rows, ScanSearch, Wanted
 from server.snapshot import Snapshot, load_fit_policy, open_snapshot
 
+ONES = (1,) * len(SELECTED_SHARES)
 PARTS = (
-    IndexPart("IndexFlatIP", 0, 5_000, 1, 1, 1),
-    IndexPart("IndexIVFFlat", 5_000, 105_000, 300, 15, 1),
-    IndexPart("IndexIVFFlat", 5_000, 1_005_000, 1_000, 20, 1),
+    IndexPart("IndexFlatIP", 0, 5_000, 1, 1, ONES, ONES, 1),
+    IndexPart(
+        "IndexIVFFlat", 5_000, 105_000, 300, 15, (20, 30, 60, 150, 300, 300), (20, 30, 60, 150, 300, 300), 1
+    ),
+    IndexPart(
+        "IndexIVFFlat",
+        5_000,
+        1_005_000,
+        1_000,
+        20,
+        (30, 40, 80, 200, 600, 1_000),
+        (30, 40, 80, 200, 600, 1_000),
+        1,
+    ),
 )
 SCAN = ScanCosts(row_s=1e-9, bit_s=1e-11, wanted_row_s=4e-9)
 INDEX = IndexCosts(
@@ -80,7 +92,7 @@ def test_the_cheaper_way_is_chosen(extent: Extent, expected: Strategy) -> None:
 def test_the_scan_is_taken_unless_another_way_is_clearly_cheaper() -> None:
     extent = Extent(0, 100_000, 100_000)
     for index_s, expected in ((100e-6, "exact"), (86e-6, "exact"), (84e-6, "faiss")):
-        part = IndexPart("IndexFlatIP", 0, 100_000, 1, 1, 1)
+        part = IndexPart("IndexFlatIP", 0, 100_000, 1, 1, ONES, ONES, 1)
         index = IndexCosts([part], [PartCosts(index_s, 1.0, 1.0)], selects=True)
         assert planner_of(exact=SCAN, faiss=index).choose(extent, 100) == expected
 

@@ -6,20 +6,21 @@ import pytest
 from index.reference import rank_ids
 from index.reference import score as score_definition
 from index.reference import select as select_definition
-from index.tiers import IndexPart
+from index.tiers import SELECTED_SHARES, IndexPart
 from server.planner import Planner
 from server.retrieval import GROWTH, Retriever, Round
-from server.row_search import Extent, IndexSearch, Rows, ScanSearch, Wanted, probe
+from server.row_search import Extent, IndexSearch, Rows, ScanSearch, Wanted
 from server.scoring import Scorer
 
 ROW_COUNT = 100_000
+ONES = (1,) * len(SELECTED_SHARES)
 
 
 class FakeIndex:
     """Returns the first rows of the range, with fewer than asked for."""
 
     kind = "IndexFake"
-    parts: tuple[IndexPart, ...] = (IndexPart("IndexFake", 0, ROW_COUNT, 1, 1, 1),)
+    parts: tuple[IndexPart, ...] = (IndexPart("IndexFake", 0, ROW_COUNT, 1, 1, ONES, ONES, 1),)
 
     def __init__(self) -> None:
         self.calls: list[tuple[int, int, int, int, bytes | None]] = []
@@ -192,19 +193,17 @@ def test_what_was_compared_is_told_by_the_way_it_was_searched() -> None:
 
 
 def test_an_inverted_file_compares_the_lists_it_probes() -> None:
-    parts = [IndexPart("IndexFlatIP", 0, 100, 1, 1, 1), IndexPart("IndexIVFFlat", 100, 40_100, 200, 10, 1)]
-    whole = Extent(0, 40_100, 40_100)
-    assert list(probe(parts, whole)) == [(0, 100, 1.0), (1, 40_000, 0.05)]
-    half = Extent(100, 40_100, 20_000, b"")
-    assert list(probe(parts, half)) == [(1, 20_000, 0.1)]
-    few = Extent(100, 40_100, 4_000, b"")
-    assert list(probe(parts, few)) == [(1, 4_000, 1.0)]
     index = FakeIndex()
-    index.parts = tuple(parts)
-    assert IndexSearch(index, "faiss").count_compared(whole) == 100 + 2_000
-    assert IndexSearch(index, "faiss").search(np.zeros((1, 2), np.int16), [Wanted(few, 2)])[0].tolist() == [
-        100
-    ]
+    index.parts = (
+        IndexPart("IndexFlatIP", 0, 100, 1, 1, ONES, ONES, 1),
+        IndexPart("IndexIVFFlat", 100, 40_100, 200, 10, (100,) * len(ONES), (20,) * len(ONES), 1),
+    )
+    search = IndexSearch(index, "faiss")
+    assert search.count_compared(Extent(0, 40_100, 40_100)) == 100 + 2_000
+    assert search.count_compared(Extent(100, 20_100, 20_000)) == 10_000
+    half = Extent(100, 40_100, 20_000, b"")
+    assert search.count_compared(half) == 2_000
+    assert search.search(np.zeros((1, 2), np.int16), [Wanted(half, 2)])[0].tolist() == [100]
 
 
 @pytest.mark.parametrize("count", [0, 1, 7, 997])
