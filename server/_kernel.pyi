@@ -57,4 +57,19 @@ def scan(
     count: int,
     path: str,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]: ...
+
+class ScanItems:
+    def __init__(self, items: NDArray[np.int8], path: str) -> None: ...
+    @property
+    def packed_size(self) -> int: ...
+    def pack(self, packed: NDArray[np.uint8]) -> None: ...
+    def scan(
+        self,
+        queries: NDArray[np.int16],
+        row_starts: Sequence[int],
+        row_stops: Sequence[int],
+        bitmaps: Sequence[bytes | None],
+        counts: Sequence[int],
+    ) -> NDArray[np.int64]: ...
+
 def scan_path(name: str) -> str: ...

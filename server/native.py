@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server import _kernel
-from server._kernel import Catalogue, KernelInputError
+from server._kernel import Catalogue, KernelInputError, ScanItems
 
 __all__ = [
     "CODES",
@@ -27,6 +27,7 @@ __all__ = [
     "USER_LAYOUT",
     "Catalogue",
     "KernelInputError",
+    "ScanItems",
     "UserArguments",
     "available_paths",
     "count_codes",
@@ -90,7 +91,8 @@ def scan(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Finds the best rows of a range for each user of a batch: score descending, row ascending.
 
-    Releases the GIL. A user's result depends neither on the path nor on the rest of the batch.
+    What is scanned often is kept as `ScanItems`. Releases the GIL. A user's result depends neither on the
+    path nor on the rest of the batch.
 
     Args:
         users: int8 [b, dim].

@@ -12,6 +12,7 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from index.device_matrix import DeviceMatrix
 from index.tiers import IndexPart, Probe, probe
 from server import large_pages, native
 
@@ -51,8 +52,16 @@ class RowSearch(Protocol):
     def name(self) -> str:
         """Names it in traces and in the start line."""
 
-    def search(self, queries: Queries, wanted: Sequence[Wanted]) -> list[Rows]:
-        """Returns distinct rows for each query of int16 [batch, dim], at most as many as are wanted."""
+    def search(
+        self, queries: Queries, wanted: Sequence[Wanted], on_device: DeviceMatrix | None = None
+    ) -> list[Rows]:
+        """Returns distinct rows for each query, at most as many as are wanted.
+
+        Args:
+            queries: int16 [batch, dim].
+            wanted: what each of them wants.
+            on_device: the queries as the tower left them in the memory of the GPU, if they are there.
+        """
 
     def count_compared(self, extent: Extent) -> int:
         """Returns how many rows are compared with a query; an estimate where lists are probed."""
@@ -71,6 +80,8 @@ class Index(Protocol):
         row_start: int,
         row_stop: int,
         bitmap: bytes | None = None,
+        *,
+        on_device: DeviceMatrix | None = None,
     ) -> Rows:
         """Returns candidate rows, int64 [batch, candidate_count], -1 where there are no more."""
 
@@ -91,8 +102,11 @@ class ScanSearch:
         if self._items.packed_size > 0:
             self._items.pack(large_pages.allocate((self._items.packed_size,), np.uint8))
 
-    def search(self, queries: Queries, wanted: Sequence[Wanted]) -> list[Rows]:
-        """Scans once for all requests; see `RowSearch`."""
+    def search(
+        self, queries: Queries, wanted: Sequence[Wanted], on_device: DeviceMatrix | None = None
+    ) -> list[Rows]:
+        """Scans once for all requests, in the host's memory; see `RowSearch`."""
+        del on_device
         extents = [request.extent for request in wanted]
         counts = [request.candidate_count for request in wanted]
         found = self._items.scan(
@@ -127,7 +141,9 @@ class IndexSearch:
         """The parts of the index."""
         return self._index.parts
 
-    def search(self, queries: Queries, wanted: Sequence[Wanted]) -> list[Rows]:
+    def search(
+        self, queries: Queries, wanted: Sequence[Wanted], on_device: DeviceMatrix | None = None
+    ) -> list[Rows]:
         """Searches together what looks at the same rows; see `RowSearch`."""
         together: dict[Wanted, list[int]] = {}
         for position, request in enumerate(wanted):
@@ -141,6 +157,7 @@ class IndexSearch:
                 extent.row_start,
                 extent.row_stop,
                 extent.bitmap,
+                on_device=None if on_device is None else on_device.take(positions),
             )
             answers.update(
                 (position, rows[rows >= 0]) for position, rows in zip(positions, found, strict=True)

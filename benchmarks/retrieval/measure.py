@@ -18,7 +18,7 @@ from benchmarks.retrieval.libraries import (
 )
 from benchmarks.retrieval.limits import RescoreTime, measure_rescore
 from benchmarks.retrieval.planned import make_auto
-from benchmarks.retrieval.strategies import Search, Strategy, build_faiss, list_strategies
+from benchmarks.retrieval.strategies import Search, Strategy, build_faiss, keep_scans, list_strategies
 from benchmarks.retrieval.timing import Timing, time_in_turns
 from benchmarks.retrieval.truth import BATCH, Quality, find_best, measure_quality
 
@@ -112,11 +112,11 @@ def measure(settings: Settings, report: Callable[[str], None]) -> Measured:
         indexes = build_faiss(catalogue)
         build_s[f"faiss, {count:,} items"] = time.process_time() - start_s
         libraries, notes = _build_libraries(catalogue, settings, build_s, report)
-        auto = make_auto(catalogue, indexes)
+        scans, auto = keep_scans(catalogue), make_auto(catalogue, indexes)
         rescores.append(measure_rescore(catalogue, settings.pass_count))
         for which in list_filters(count, settings.seed):
             report(f"{count:,} items: {which.kind} {which.share:.0%}")
-            strategies = [*list_strategies(catalogue, indexes, which), auto]
+            strategies = [*list_strategies(catalogue, scans, indexes, which), auto]
             strategies += _tune_libraries(libraries, catalogue, which)
             rows += _measure_filter(catalogue, which, strategies, settings)
             rows += [_note_row(count, which, name, note) for name, note in notes.items()]

@@ -4,7 +4,7 @@ A search takes users, a filter and k, and returns rows int64 [users, k], -1 wher
 scan or a nested index finds is a candidate, so the exact scores and the selection are part of their time.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from benchmarks.retrieval.catalogue import Catalogue, Filter, Rows, Users, prefix_stops
 from index.ann import load_index
-from index.reference import narrow
 from index.tiers import IndexFile
 from index.tuning import build_tuned
 from server import native
+from server.row_search import Extent, ScanSearch, Wanted
 
 faiss: Any = faiss_module  # Its type stubs lag the library.
 
@@ -85,9 +85,16 @@ def build_faiss(catalogue: Catalogue) -> FaissIndexes:
     return FaissIndexes(flat, nested, faiss.deserialize_index(content), last.effort)
 
 
-def list_strategies(catalogue: Catalogue, indexes: FaissIndexes, which: Filter) -> list[Strategy]:
+def keep_scans(catalogue: Catalogue) -> dict[str, ScanSearch]:
+    """Keeps the items as each path of this machine reads them, by path."""
+    return {path: ScanSearch(catalogue.int8, path) for path in native.available_paths()}
+
+
+def list_strategies(
+    catalogue: Catalogue, scans: Mapping[str, ScanSearch], indexes: FaissIndexes, which: Filter
+) -> list[Strategy]:
     """Lists what can answer under a filter."""
-    strategies = [Strategy(name_scan(path), _make_scan(catalogue, path)) for path in native.available_paths()]
+    strategies = [Strategy(name_scan(path), _make_scan(catalogue, scan)) for path, scan in scans.items()]
     strategies.append(Strategy(NESTED, _make_nested(catalogue, indexes.nested)))
     if which.kind == "all":
         strategies.append(Strategy(FLAT, _make_flat(indexes.flat, BLAS_THRESHOLD_SHIPPED)))
@@ -124,21 +131,12 @@ def _build(catalogue: Catalogue, kind: Any, tier_stops: tuple[int, ...]) -> Inde
     ).file
 
 
-def _make_scan(catalogue: Catalogue, path: str) -> Search:
+def _make_scan(catalogue: Catalogue, scan: ScanSearch) -> Search:
     def search(users: Users, which: Filter, k: int) -> Rows:
-        starts, stops = np.zeros(len(users), np.int64), np.full(len(users), which.row_stop, np.int64)
         bitmap = _pack(which)
-        bitmaps = None if bitmap is None else [bitmap] * len(users)
-        rows, _ = native.scan(
-            narrow(users.codes),
-            catalogue.int8,
-            starts,
-            stops,
-            bitmaps,
-            count=_count_candidates(k),
-            path=path,
-        )
-        return rank(catalogue, users, rows, k)
+        packed = None if bitmap is None else bitmap.tobytes()
+        wanted = Wanted(Extent(0, which.row_stop, which.eligible_count, packed), _count_candidates(k))
+        return rank(catalogue, users, scan.search(users.codes, [wanted] * len(users)), k)
 
     return search
 

@@ -1,8 +1,7 @@
 // The best rows seen so far: score descending, row ascending.
 //
-// Rows are added in ascending order, so one whose score only equals the threshold comes too late. A row and its
-// score are one number, the larger the better; when the buffer is full, the best are kept and the last of them
-// sets the threshold.
+// A row and its score are one number, the larger the better, so that rows may be added in any order. When the
+// buffer is full, the best are kept, and only what is larger than the least of them is taken from then on.
 
 #pragma once
 
@@ -29,14 +28,24 @@ class BestRows {
 
     std::size_t wanted() const { return wanted_; }
 
-    // Adds a row that is above the threshold, and returns the threshold from now on.
-    std::int32_t add(const std::int64_t row, const std::int32_t score, const std::int32_t threshold) {
-        numbers_[size_++] = (static_cast<std::uint64_t>(static_cast<std::uint32_t>(score) ^ sign_bit) << 32) |
-                            (row_mask - static_cast<std::uint64_t>(row));
-        return size_ < numbers_.size() ? threshold : keep_best();
+    // The score of the row that others have to exceed, or to equal with a lower row.
+    std::int32_t threshold() const { return score_of(least_); }
+
+    // Adds a row, unless enough better ones are known.
+    void add(const std::int64_t row, const std::int32_t score) {
+        const std::uint64_t number =
+            (static_cast<std::uint64_t>(static_cast<std::uint32_t>(score) ^ sign_bit) << 32) |
+            (row_mask - static_cast<std::uint64_t>(row));
+        if (number < least_) {
+            return;
+        }
+        numbers_[size_++] = number;
+        if (size_ == numbers_.size()) {
+            keep_best();
+        }
     }
 
-    // Writes rows and scores [count], best first; a place without a row gets row -1 and score 0.
+    // Writes rows and, unless nullptr, scores [count], best first; a place without a row gets row -1 and score 0.
     void write(const std::int64_t count, std::int64_t* const rows, std::int64_t* const scores) {
         const auto found = static_cast<std::int64_t>(std::min(size_, wanted_));
         if (size_ > wanted_) {
@@ -45,12 +54,12 @@ class BestRows {
         const auto end = numbers_.begin() + found;
         std::sort(numbers_.begin(), end, std::greater<std::uint64_t>());
         for (std::int64_t place = 0; place < found; ++place) {
-            const std::uint64_t number = numbers_[static_cast<std::size_t>(place)];
-            rows[place] = static_cast<std::int64_t>(row_mask - (number & row_mask));
-            scores[place] = score_of(number);
+            rows[place] = static_cast<std::int64_t>(row_mask - (numbers_[static_cast<std::size_t>(place)] & row_mask));
         }
         std::fill(rows + found, rows + count, std::int64_t{-1});
-        std::fill(scores + found, scores + count, std::int64_t{0});
+        for (std::int64_t place = 0; place < count && scores != nullptr; ++place) {
+            scores[place] = place < found ? score_of(numbers_[static_cast<std::size_t>(place)]) : 0;
+        }
     }
 
   private:
@@ -61,9 +70,9 @@ class BestRows {
         return static_cast<std::int32_t>(static_cast<std::uint32_t>(number >> 32) ^ sign_bit);
     }
 
-    // Moves the wanted numbers to the front, and returns the score of the least of them. As std::nth_element, but
-    // no branch depends on how two numbers compare, and a span that halves takes 64 rounds at most.
-    std::int32_t keep_best() {
+    // Moves the wanted numbers to the front. As std::nth_element, but no branch depends on how two numbers compare,
+    // and a span that halves takes 64 rounds at most.
+    void keep_best() {
         std::size_t begin = 0;
         std::size_t end = size_;
         std::uint64_t low = find_least(begin, end);
@@ -80,7 +89,7 @@ class BestRows {
             }
         }
         size_ = wanted_;
-        return score_of(find_least(begin, end));
+        least_ = find_least(begin, end);
     }
 
     // Moves the numbers beyond a limit before the others, and returns where these begin.
@@ -113,6 +122,7 @@ class BestRows {
 
     std::size_t wanted_;
     std::size_t size_ = 0;
+    std::uint64_t least_ = 0;
     std::vector<std::uint64_t> numbers_;
 };
 

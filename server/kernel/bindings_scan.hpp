@@ -8,21 +8,27 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "arrays.hpp"
 #include "dispatch.hpp"
+#include "narrow.hpp"
 #include "scan.hpp"
 
 namespace prudence {
 
 using Int64Matrix = nanobind::ndarray<nanobind::numpy, std::int64_t, nanobind::ndim<2>>;
+using WritableBytes = nanobind::ndarray<std::uint8_t, nanobind::ndim<1>, nanobind::c_contig, nanobind::device::cpu>;
 using Bitmaps = std::vector<std::optional<AnyArray>>;
+using PackedBitmaps = std::vector<std::optional<nanobind::bytes>>;
+using Numbers = std::vector<std::int64_t>;
 
 // An uninitialised matrix that Python will own.
 struct OwnedMatrix {
@@ -44,26 +50,53 @@ struct OwnedMatrix {
     std::size_t column_count;
 };
 
-inline std::vector<const std::uint8_t*> require_bitmaps(const Bitmaps& bitmaps, const std::size_t user_count,
-                                                        const std::size_t row_count) {
-    if (bitmaps.size() != user_count) {
-        throw InputError("bitmaps: " + std::to_string(bitmaps.size()) + "; expected one per user, " +
+inline void require_one_per_user(const std::size_t count, const char* const name, const std::size_t user_count) {
+    if (count != user_count) {
+        throw InputError(std::string(name) + ": " + std::to_string(count) + "; expected one per user, " +
                          std::to_string(user_count));
     }
+}
+
+inline std::size_t count_bitmap_bytes(const std::size_t row_count) { return row_count / 8 + (row_count % 8 != 0); }
+
+inline std::vector<const std::uint8_t*> require_bitmaps(const Bitmaps& bitmaps, const std::size_t user_count,
+                                                        const std::size_t row_count) {
+    require_one_per_user(bitmaps.size(), "bitmaps", user_count);
     std::vector<const std::uint8_t*> checked(user_count, nullptr);
     for (std::size_t user = 0; user < user_count; ++user) {
         if (bitmaps[user].has_value()) {
             checked[user] = require_array<std::uint8_t>(*bitmaps[user], "bitmaps", 1);
-            require_shape(*bitmaps[user], "bitmaps", 0, row_count / 8 + (row_count % 8 != 0));
+            require_shape(*bitmaps[user], "bitmaps", 0, count_bitmap_bytes(row_count));
         }
     }
     return checked;
 }
 
+inline std::vector<const std::uint8_t*> require_bitmaps(const PackedBitmaps& bitmaps, const std::size_t user_count,
+                                                        const std::size_t row_count) {
+    require_one_per_user(bitmaps.size(), "bitmaps", user_count);
+    std::vector<const std::uint8_t*> checked(user_count, nullptr);
+    for (std::size_t user = 0; user < user_count; ++user) {
+        if (bitmaps[user].has_value()) {
+            if (bitmaps[user]->size() != count_bitmap_bytes(row_count)) {
+                throw InputError("bitmaps: " + std::to_string(bitmaps[user]->size()) + " bytes; expected " +
+                                 std::to_string(count_bitmap_bytes(row_count)));
+            }
+            checked[user] = static_cast<const std::uint8_t*>(bitmaps[user]->data());
+        }
+    }
+    return checked;
+}
+
+inline ByteMatrix require_items(const AnyArray& items) {
+    return {require_array<std::int8_t>(items, "items", 2), items.shape(0), items.shape(1)};
+}
+
+// Scans items that are used once.
 inline nanobind::tuple scan_best(const AnyArray& users, const AnyArray& items, const AnyArray& row_starts,
                                  const AnyArray& row_stops, const Bitmaps& bitmaps, const std::int64_t count,
                                  const std::string& path) {
-    const ByteMatrix matrix{require_array<std::int8_t>(items, "items", 2), items.shape(0), items.shape(1)};
+    const ByteMatrix matrix = require_items(items);
     const std::int8_t* const vectors = require_array<std::int8_t>(users, "users", 2);
     require_shape(users, "users", 1, matrix.dim);
     const std::size_t user_count = users.shape(0);
@@ -72,17 +105,74 @@ inline nanobind::tuple scan_best(const AnyArray& users, const AnyArray& items, c
     require_shape(row_starts, "row_starts", 0, user_count);
     require_shape(row_stops, "row_stops", 0, user_count);
     const std::vector<const std::uint8_t*> checked = require_bitmaps(bitmaps, user_count, matrix.row_count);
-    const ScanBatch batch{vectors, starts, stops, checked.data(), user_count};
-    require_scan(batch, matrix, count);
-    const ScanPath chosen = find_scan_path(path);
+    const ScanItems scanned(find_scan_path(path), matrix);
+    require_in(count, scan_count_max, "count");
+    const Numbers counts(user_count, count);
+    const ScanBatch batch{vectors, starts, stops, checked.data(), counts.data(), user_count};
+    require_scan(batch, matrix.row_count, count);
     OwnedMatrix rows(user_count, static_cast<std::size_t>(count));
     OwnedMatrix scores(user_count, static_cast<std::size_t>(count));
     {
         const nanobind::gil_scoped_release released;
-        scan(chosen, matrix, batch, count, rows.values.get(), scores.values.get());
+        scan(scanned, batch, count, rows.values.get(), scores.values.get());
     }
     return nanobind::make_tuple(rows.to_numpy(), scores.to_numpy());
 }
+
+// Items that are scanned again and again: arrays of Python, which live as long as this.
+class KeptItems {
+  public:
+    KeptItems(AnyArray items, const std::string& path)
+        : items_(std::move(items)), scanned_(find_scan_path(path), require_items(items_)) {}
+
+    std::size_t packed_size() const {
+        return scanned_.path().packs_bytes ? count_packed_bytes(scanned_.row_count(), scanned_.dim()) : 0;
+    }
+
+    void pack(WritableBytes packed) {
+        if (packed.shape(0) != packed_size() || packed.shape(0) == 0) {
+            throw InputError("packed: " + std::to_string(packed.shape(0)) + " bytes; expected " +
+                             std::to_string(packed_size()) + ", and nothing is packed where that is 0");
+        }
+        scanned_.pack(reinterpret_cast<std::int8_t*>(packed.data()));
+        packed_ = std::move(packed);
+    }
+
+    Int64Matrix scan_queries(const AnyArray& queries, const Numbers& row_starts, const Numbers& row_stops,
+                             const PackedBitmaps& bitmaps, const Numbers& counts) const {
+        const std::int16_t* const wide = require_array<std::int16_t>(queries, "queries", 2);
+        require_shape(queries, "queries", 1, scanned_.dim());
+        const std::size_t user_count = queries.shape(0);
+        require_one_per_user(row_starts.size(), "row_starts", user_count);
+        require_one_per_user(row_stops.size(), "row_stops", user_count);
+        require_one_per_user(counts.size(), "counts", user_count);
+        const std::vector<const std::uint8_t*> checked =
+            require_bitmaps(bitmaps, user_count, scanned_.row_count());
+        std::vector<std::int8_t> users(queries.size());
+        for (std::size_t user = 0; user < user_count; ++user) {
+            narrow(wide + user * scanned_.dim(), scanned_.dim(), users.data() + user * scanned_.dim());
+        }
+        std::int64_t width = 0;
+        for (const std::int64_t count : counts) {
+            require_in(count, scan_count_max, "counts");
+            width = std::max(width, count);
+        }
+        const ScanBatch batch{users.data(),   row_starts.data(), row_stops.data(),
+                              checked.data(), counts.data(),     user_count};
+        require_scan(batch, scanned_.row_count(), width);
+        OwnedMatrix rows(user_count, static_cast<std::size_t>(width));
+        {
+            const nanobind::gil_scoped_release released;
+            scan(scanned_, batch, width, rows.values.get(), nullptr);
+        }
+        return rows.to_numpy();
+    }
+
+  private:
+    AnyArray items_;
+    ScanItems scanned_;
+    WritableBytes packed_;
+};
 
 inline void bind_scan(nanobind::module_& module) {
     namespace nb = nanobind;
@@ -101,6 +191,12 @@ inline void bind_scan(nanobind::module_& module) {
     module.def("scan", &scan_best, nb::arg("users"), nb::arg("items"), nb::arg("row_starts"),
                nb::arg("row_stops"), nb::arg("bitmaps"), nb::arg("count"), nb::arg("path"));
     module.def("scan_path", [](const std::string& name) { return find_scan_path(name).name; }, nb::arg("name"));
+    nb::class_<KeptItems>(module, "ScanItems")
+        .def(nb::init<AnyArray, const std::string&>(), nb::arg("items"), nb::arg("path"))
+        .def_prop_ro("packed_size", &KeptItems::packed_size)
+        .def("pack", &KeptItems::pack, nb::arg("packed"))
+        .def("scan", &KeptItems::scan_queries, nb::arg("queries"), nb::arg("row_starts"), nb::arg("row_stops"),
+             nb::arg("bitmaps"), nb::arg("counts"));
 }
 
 }  // namespace prudence

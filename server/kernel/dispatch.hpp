@@ -14,14 +14,6 @@
 
 namespace prudence {
 
-struct ScanPath {
-    const char* name;
-    bool available;
-    PackTile pack;
-    ScoreTile score;
-    ScoreRows score_rows;
-};
-
 inline constexpr const char* scan_path_auto = "auto";
 
 // Returns every path that was compiled, the fastest first. Whether the machine has it includes whether its
@@ -32,11 +24,11 @@ inline std::vector<ScanPath> list_scan_paths() {
     __builtin_cpu_init();
     const bool avx512vnni = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                             __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
-    paths.push_back({"avx512vnni", avx512vnni, &pack_vnni, &score_vnni, &score_rows_vnni});
-    paths.push_back({"avx2", __builtin_cpu_supports("avx2") != 0, &pack_avx2, &score_avx2, &score_rows_avx2});
-    paths.push_back({"sse2", true, &pack_sse2, &score_sse2, &score_rows_sse2});
+    paths.push_back({"avx512vnni", avx512vnni, true, &pack_vnni, &score_vnni, &score_rows_vnni});
+    paths.push_back({"avx2", __builtin_cpu_supports("avx2") != 0, false, &pack_avx2, &score_avx2, &score_rows_avx2});
+    paths.push_back({"sse2", true, false, &pack_sse2, &score_sse2, &score_rows_sse2});
 #endif
-    paths.push_back({"portable", true, &pack_portable, &score_portable, &score_rows_portable});
+    paths.push_back({"portable", true, true, &pack_portable, &score_portable, &score_rows_portable});
     return paths;
 }
 

@@ -2,67 +2,71 @@
 //
 // The definition is index/reference.py. Scores are exact and the order is total (score descending, row
 // ascending), so a user's result depends neither on the path nor on the rest of the batch. A tile of rows is
-// packed once and scored for every user who wants some of it, so memory is read once for a batch. For a user
-// who wants few rows of a range, only these are packed and scored.
+// scored for every user who wants much of it, so memory is read once for a batch. A user who wants few rows of a
+// tile has them collected, and these are scored a tile at a time.
 
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <vector>
 
 #include "best_rows.hpp"
-#include "dispatch.hpp"
 #include "scan_batch.hpp"
+#include "scan_few.hpp"
+#include "scan_items.hpp"
 #include "scan_tile.hpp"
 
 namespace prudence {
 
-// A user who wants fewer than one row in so many has them collected one by one.
-inline constexpr std::int64_t sparse_ratio = 6;
-
 // For so many users at most, packing a tile costs more than it saves.
 inline constexpr std::size_t unpacked_user_count = 2;
 
+// So many wanted rows of a tile at most are collected: where nobody shares the tile, and in a batch.
+inline constexpr std::int64_t few_rows_alone = 12;
+inline constexpr std::int64_t few_rows_of_batch = 5;
+
+// One user of a scan.
+struct Search {
+    RowChoice choice;
+    ScanUser user;
+    BestRows best;
+    FewRows few;
+};
+
 // What one scan works with. Nothing is allocated after this is made.
 struct ScanState {
-    ScanState(const ScanPath& path_, const ByteMatrix& items_, const ScanBatch& batch_, const std::int64_t count)
-        : path(path_),
-          items(items_),
-          batch(batch_),
-          padded_dim(pad_dim(items_.dim)),
-          rows(items_),
-          users(batch_, items_.dim),
-          gathered(tile_rows * padded_dim),
-          packed(tile_rows * padded_dim * packed_value_size),
-          scores(batch_.count),
-          wanted(batch_.count),
-          looking(batch_.count),
-          looking_users(batch_.count) {
-        best.reserve(batch.count);
+    ScanState(const ScanItems& items_, const ScanBatch& batch)
+        : items(items_),
+          users(batch, items.dim()),
+          few_rows(batch.count <= unpacked_user_count ? few_rows_alone : few_rows_of_batch),
+          gathered(tile_rows * items.padded_dim()),
+          packed(items.packed() ? 0 : gathered.size() * packed_value_size),
+          scores(batch.count),
+          looking(batch.count),
+          looking_users(batch.count),
+          wanted(batch.count) {
+        searches.reserve(batch.count);
         for (std::size_t user = 0; user < batch.count; ++user) {
-            best.emplace_back(std::min(count, batch.row_stops[user] - batch.row_starts[user]));
+            const RowChoice choice{batch.row_starts[user], batch.row_stops[user], batch.bitmaps[user]};
+            const std::int64_t count = std::min(batch.wanted_counts[user], choice.stop - choice.start);
+            searches.push_back({choice, users[user], BestRows(count), FewRows(choice.bitmap != nullptr)});
         }
     }
 
-    const ScanPath path;
-    const ByteMatrix items;
-    const ScanBatch batch;
-    const std::size_t padded_dim;
-    const PaddedRows rows;
+    const ScanItems& items;
     PaddedUsers users;
-    std::vector<BestRows> best;
+    std::vector<Search> searches;
+    const std::int64_t few_rows;
     // Rows from different places, [tile_rows, padded_dim], and a tile as the path packs it.
     std::vector<std::int8_t> gathered;
     std::vector<std::int8_t> packed;
     std::vector<TileScores> scores;
-    // Of the users who want rows of the tile at hand: those rows, the user, and the user as paths read it.
-    std::vector<std::uint64_t> wanted;
-    std::vector<std::size_t> looking;
+    // Of the users who look at the tile at hand: the search, the user as paths read it, and the rows wanted.
+    std::vector<Search*> looking;
     std::vector<const ScanUser*> looking_users;
+    std::vector<std::uint64_t> wanted;
 };
 
 inline std::int64_t count_bits(std::uint64_t word) {
@@ -81,163 +85,116 @@ inline std::size_t find_lowest(const std::uint64_t word) {
 #endif
 }
 
-inline std::int64_t tile_of(const std::int64_t row) {
-    constexpr auto width = static_cast<std::int64_t>(tile_rows);
-    return row / width * width;
-}
-
-// Whether the user wants few rows, so that collecting them costs less than scoring all.
-inline bool wants_few(const ScanState& state, const std::size_t user) {
-    if (state.batch.bitmaps[user] == nullptr) {
-        return false;
-    }
-    const std::int64_t start = state.batch.row_starts[user];
-    const std::int64_t stop = state.batch.row_stops[user];
-    std::int64_t wanted_count = 0;
-    for (std::int64_t first = tile_of(start); first < stop; first += static_cast<std::int64_t>(tile_rows)) {
-        wanted_count += count_bits(find_wanted(state.batch, state.items.row_count, user, first));
-    }
-    return wanted_count < (stop - start) / sparse_ratio;
-}
-
-// Copies a row to its place in the tile that is put together.
-inline void copy_row(ScanState& state, const std::int8_t* const row, const std::size_t place) {
-    std::int8_t* const to = state.gathered.data() + place * state.padded_dim;
-    for (std::size_t position = 0; position < state.padded_dim; position += dim_step) {
-        std::memcpy(to + position, row + position, dim_step);
-    }
-}
-
-// Returns the tile at row `first`; the last ones are put together, and repeat the first row past the last.
-inline TileRows find_tile(ScanState& state, const std::size_t first) {
-    if (state.rows.has_tile(first)) {
-        return {state.items.values + first * state.items.dim, state.items.dim};
-    }
-    for (std::size_t place = 0; place < tile_rows; ++place) {
-        copy_row(state, state.rows.find(first + place < state.items.row_count ? first + place : first), place);
-    }
-    return {state.gathered.data(), state.padded_dim};
-}
-
-// Rows of one user that wait until a tile is full.
-struct Collected {
-    std::array<std::int64_t, tile_rows> row_numbers;
-    std::array<const std::int8_t*, tile_rows> rows;
-    std::size_t count;
-};
-
-inline void score_collected(ScanState& state, const std::size_t user, Collected& collected) {
-    if (collected.count == 0) {
-        return;
-    }
-    for (std::size_t place = 0; place < collected.count; ++place) {
-        copy_row(state, collected.rows[place], place);
-    }
-    ScanUser& padded = state.users[user];
+// Scores the oldest rows that were collected. They may be lower than rows known before, so that one with the
+// score of the threshold may still be taken.
+inline void score_few(ScanState& state, Search& search, const std::size_t count) {
+    const std::int64_t* const rows = search.few.take(state.items, count, state.gathered.data());
+    const std::size_t padded_dim = state.items.padded_dim();
     TileScores& scores = state.scores[0];
-    state.path.score_rows({state.gathered.data(), state.padded_dim}, state.padded_dim, padded, scores);
-    for (std::size_t place = 0; place < collected.count; ++place) {
-        if (scores.values[place] > padded.threshold) {
-            padded.threshold =
-                state.best[user].add(collected.row_numbers[place], scores.values[place], padded.threshold);
+    state.items.path().score_rows({state.gathered.data(), padded_dim}, padded_dim, search.user, scores);
+    for (std::size_t place = 0; place < count; ++place) {
+        if (scores.values[place] >= search.user.threshold) {
+            search.best.add(rows[place], scores.values[place]);
         }
     }
-    collected.count = 0;
+    search.user.threshold = search.best.threshold();
 }
 
-// Scores the rows that the user wants, and no others.
-inline void scan_few(ScanState& state, const std::size_t user) {
-    Collected collected{};
-    const std::int64_t stop = state.batch.row_stops[user];
-    std::int64_t first = tile_of(state.batch.row_starts[user]);
-    for (; first < stop; first += static_cast<std::int64_t>(tile_rows)) {
-        std::uint64_t wanted = find_wanted(state.batch, state.items.row_count, user, first);
-        for (; wanted != 0; wanted &= wanted - 1) {
-            const std::int64_t row = first + static_cast<std::int64_t>(find_lowest(wanted));
-            const std::int8_t* const values = state.rows.find(static_cast<std::size_t>(row));
-            collected.row_numbers[collected.count] = row;
-            collected.rows[collected.count] = values;
-#if defined(__GNUC__)
-            __builtin_prefetch(values);
-#endif
-            if (++collected.count == tile_rows) {
-                score_collected(state, user, collected);
-            }
+inline void collect_rows(ScanState& state, Search& search, std::uint64_t wanted, const std::int64_t first) {
+    for (; wanted != 0; wanted &= wanted - 1) {
+        if (search.few.add(state.items, first + static_cast<std::int64_t>(find_lowest(wanted)))) {
+            score_few(state, search, tile_rows);
         }
     }
-    score_collected(state, user, collected);
 }
 
-// Scores the tile from row `first` for the users [looking_count] at hand.
-inline void score_tile(ScanState& state, const std::size_t looking_count, const std::int64_t first) {
-    const TileRows rows = find_tile(state, static_cast<std::size_t>(first));
-    if (looking_count <= unpacked_user_count) {
-        for (std::size_t place = 0; place < looking_count; ++place) {
-            const ScanUser& user = *state.looking_users[place];
-            state.path.score_rows(rows, state.padded_dim, user, state.scores[place]);
-        }
+// Scores the tile from row `first` for the users [looking_count] who look at it.
+inline void score_tile(ScanState& state, const std::size_t looking_count, const std::size_t first) {
+    const ScanPath& path = state.items.path();
+    const std::size_t padded_dim = state.items.padded_dim();
+    const ScanUser* const* const users = state.looking_users.data();
+    if (state.items.packed()) {
+        path.score(state.items.find_packed(first), padded_dim, users, looking_count, state.scores.data());
         return;
     }
-    state.path.pack(rows, state.padded_dim, state.packed.data());
-    state.path.score(state.packed.data(), state.padded_dim, state.looking_users.data(), looking_count,
-                     state.scores.data());
+    const TileRows rows = state.items.find_tile(first, state.gathered.data());
+    if (looking_count > unpacked_user_count) {
+        path.pack(rows, padded_dim, state.packed.data());
+        path.score(state.packed.data(), padded_dim, users, looking_count, state.scores.data());
+        return;
+    }
+    for (std::size_t place = 0; place < looking_count; ++place) {
+        path.score_rows(rows, padded_dim, *users[place], state.scores[place]);
+    }
 }
 
-// Scores the tile from row `first` for the users [dense_count] of `dense` who want some of it.
-inline void scan_tile(ScanState& state, const std::vector<std::size_t>& dense, const std::int64_t first) {
+// Adds the rows of the tile from row `first` that exceed the threshold.
+inline void add_rows(Search& search, const TileScores& scores, std::uint64_t above, const std::int64_t first) {
+    for (; above != 0; above &= above - 1) {
+        const std::size_t place = find_lowest(above);
+        search.best.add(first + static_cast<std::int64_t>(place), scores.values[place]);
+    }
+    search.user.threshold = search.best.threshold();
+}
+
+// Scans the tile from row `first` for every user who wants some of it.
+inline void scan_tile(ScanState& state, const std::int64_t first) {
+    const std::size_t row_count = state.items.row_count();
     std::size_t looking_count = 0;
-    for (const std::size_t user : dense) {
-        const std::uint64_t wanted = find_wanted(state.batch, state.items.row_count, user, first);
+    for (Search& search : state.searches) {
+        const std::uint64_t wanted = find_wanted(search.choice, row_count, first);
+        if (wanted == 0) {
+            continue;
+        }
+        if (search.choice.bitmap != nullptr && count_bits(wanted) <= state.few_rows) {
+            collect_rows(state, search, wanted, first);
+            continue;
+        }
+        state.looking[looking_count] = &search;
+        state.looking_users[looking_count] = &search.user;
         state.wanted[looking_count] = wanted;
-        state.looking[looking_count] = user;
-        state.looking_users[looking_count] = &state.users[user];
-        looking_count += wanted != 0;
+        ++looking_count;
     }
     if (looking_count == 0) {
         return;
     }
-    score_tile(state, looking_count, first);
+    score_tile(state, looking_count, static_cast<std::size_t>(first));
     for (std::size_t place = 0; place < looking_count; ++place) {
-        const TileScores& scores = state.scores[place];
-        const std::size_t user = state.looking[place];
-        std::int32_t threshold = state.users[user].threshold;
-        for (std::uint64_t left = scores.above & state.wanted[place]; left != 0; left &= left - 1) {
-            const std::size_t row_in_tile = find_lowest(left);
-            const std::int64_t row = first + static_cast<std::int64_t>(row_in_tile);
-            if (scores.values[row_in_tile] > threshold) {
-                threshold = state.best[user].add(row, scores.values[row_in_tile], threshold);
-            }
+        const std::uint64_t above = state.scores[place].above & state.wanted[place];
+        if (above != 0) {
+            add_rows(*state.looking[place], state.scores[place], above, first);
         }
-        state.users[user].threshold = threshold;
     }
 }
 
-// Writes the best rows and their scores, both [users, count]; a place without a row gets row -1 and score 0.
-inline void scan(const ScanPath& path, const ByteMatrix& items, const ScanBatch& batch, const std::int64_t count,
+// Writes the best rows and, unless nullptr, their scores, both [users, width]; a place without a row gets row -1
+// and score 0.
+inline void scan(const ScanItems& items, const ScanBatch& batch, const std::int64_t width,
                  std::int64_t* const rows, std::int64_t* const scores) {
-    require_scan(batch, items, count);
-    ScanState state(path, items, batch, count);
-    std::vector<std::size_t> dense;
-    std::int64_t start = INT64_MAX;
+    require_scan(batch, items.row_count(), width);
+    ScanState state(items, batch);
+    constexpr auto step = static_cast<std::int64_t>(tile_rows);
+    std::int64_t start = static_cast<std::int64_t>(items.row_count());
     std::int64_t stop = 0;
-    for (std::size_t user = 0; user < batch.count; ++user) {
-        if (state.best[user].wanted() == 0) {
-            continue;
+    for (Search& search : state.searches) {
+        if (search.best.wanted() == 0) {
+            search.choice.stop = search.choice.start;
         }
-        if (wants_few(state, user)) {
-            scan_few(state, user);
-        } else {
-            dense.push_back(user);
-            start = std::min(start, batch.row_starts[user]);
-            stop = std::max(stop, batch.row_stops[user]);
+        if (search.choice.start < search.choice.stop) {
+            start = std::min(start, search.choice.start);
+            stop = std::max(stop, search.choice.stop);
         }
     }
-    for (std::int64_t first = tile_of(start); first < stop; first += static_cast<std::int64_t>(tile_rows)) {
-        scan_tile(state, dense, first);
+    for (std::int64_t first = start / step * step; first < stop; first += step) {
+        scan_tile(state, first);
     }
     for (std::size_t user = 0; user < batch.count; ++user) {
-        const std::int64_t place = static_cast<std::int64_t>(user) * count;
-        state.best[user].write(count, rows + place, scores + place);
+        Search& search = state.searches[user];
+        while (search.few.waiting() > 0) {
+            score_few(state, search, std::min(search.few.waiting(), tile_rows));
+        }
+        const std::int64_t place = static_cast<std::int64_t>(user) * width;
+        search.best.write(width, rows + place, scores == nullptr ? nullptr : scores + place);
     }
 }
 

@@ -1,8 +1,9 @@
 // What every path of the scan shares: a tile of rows, the users that look at it, and the portable versions.
 //
 // A tile is 64 rows, so that one word holds a yes or no for each. For many users, a path packs the rows into its
-// own layout once and then scores them for all; for few, it scores the rows where they are. Vectors are read up
-// to a multiple of 16 dims; users are padded with zeros, so what follows a row does not matter.
+// own layout and then scores them for all; for few, it scores the rows where they are, unless they were packed
+// before. Vectors are read up to a multiple of 16 dims; users are padded with zeros, so what follows a row does
+// not matter.
 
 #pragma once
 
@@ -51,6 +52,16 @@ using ScoreTile = void (*)(const std::int8_t* packed, std::size_t padded_dim, co
 
 // Scores the tile's rows for one user.
 using ScoreRows = void (*)(TileRows rows, std::size_t padded_dim, const ScanUser& user, TileScores& scores);
+
+// One way to compute the same scores.
+struct ScanPath {
+    const char* name;
+    bool available;
+    bool packs_bytes;  // Whether a packed tile is no larger than its rows, so that all may be kept packed.
+    PackTile pack;
+    ScoreTile score;
+    ScoreRows score_rows;
+};
 
 // Reads four bytes of the user as the number that a vector register repeats.
 template <typename T>

@@ -20,7 +20,7 @@ from benchmarks.retrieval.catalogue import (
 from benchmarks.retrieval.libraries import filter_after
 from benchmarks.retrieval.limits import RescoreTime
 from benchmarks.retrieval.measure import Measured, Row, Settings
-from benchmarks.retrieval.strategies import AUTO, FLAT, build_faiss, list_strategies
+from benchmarks.retrieval.strategies import AUTO, FLAT, build_faiss, keep_scans, list_strategies
 from benchmarks.retrieval.targets import Verdict, judge
 from benchmarks.retrieval.timing import Timing
 from benchmarks.retrieval.truth import K, Quality, find_best, measure_quality
@@ -89,11 +89,11 @@ def test_truth_is_the_best_of_what_is_eligible(catalogue: Catalogue) -> None:
 
 
 def test_every_strategy_finds_eligible_rows_and_the_exact_ones_find_the_best(catalogue: Catalogue) -> None:
-    indexes = build_faiss(catalogue)
+    scans, indexes = keep_scans(catalogue), build_faiss(catalogue)
     chunks = catalogue.users.chunks(16)
     for which in filters():
         best = find_best(catalogue, catalogue.users, which)
-        for strategy in list_strategies(catalogue, indexes, which):
+        for strategy in list_strategies(catalogue, scans, indexes, which):
             rows = strategy.search(chunks[0], which, K)
             assert which.allows(rows[rows >= 0]).all(), strategy.name
             if strategy.name.startswith(("scan ", "nested", "IndexFlatIP")):

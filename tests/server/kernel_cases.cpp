@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "dispatch.hpp"
 #include "kernel.hpp"
 #include "scan.hpp"
 
@@ -104,14 +105,21 @@ bool check_scan(Random& random) {
         bitmaps.push_back(kind == 0 ? nullptr : owned.back()->data());
     }
     const prudence::ByteMatrix matrix{items.values(), row_count, dim};
-    const prudence::ScanBatch batch{users.values(), starts.data(), stops.data(), bitmaps.data(), user_count};
+    const std::vector<std::int64_t> counts(user_count, count);
+    const prudence::ScanBatch batch{users.values(),  starts.data(), stops.data(),
+                                    bitmaps.data(), counts.data(), user_count};
     const Found expected = scan_plainly(batch, matrix, count);
+    OddBytes packed(prudence::count_packed_bytes(row_count, dim));
     for (const prudence::ScanPath& path : prudence::list_scan_paths()) {
         Found found{expected.scores, expected.rows};  // Of the right size, and wrong.
         if (!path.available) {
             continue;
         }
-        prudence::scan(path, matrix, batch, count, found.rows.data(), found.scores.data());
+        prudence::ScanItems scanned(path, matrix);
+        if (path.packs_bytes && random() % 2 == 0) {
+            scanned.pack(packed.values());
+        }
+        prudence::scan(scanned, batch, count, found.rows.data(), found.scores.data());
         if (found.rows != expected.rows || found.scores != expected.scores) {
             std::printf("%s differs: dim %zu, %zu rows, %zu users, count %lld\n", path.name, dim, row_count,
                         user_count, static_cast<long long>(count));
@@ -172,8 +180,10 @@ void scan_too_far() {
     const std::uint8_t* const bitmap = nullptr;
     std::int64_t row = 0;
     std::int64_t score = 0;
-    const prudence::ScanBatch batch{user.data(), &start, &stop, &bitmap, 1};
-    prudence::scan(prudence::find_scan_path("portable"), {items.values(), 64, 64}, batch, 1, &row, &score);
+    const std::int64_t count = 1;
+    const prudence::ScanBatch batch{user.data(), &start, &stop, &bitmap, &count, 1};
+    const prudence::ScanItems scanned(prudence::find_scan_path("portable"), {items.values(), 64, 64});
+    prudence::scan(scanned, batch, count, &row, &score);
 }
 
 }  // namespace
