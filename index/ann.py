@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import faiss as faiss_module
 import numpy as np
 from numpy.typing import NDArray
 
-from index.ann_index import AnnIndex, Part, require_finite
+from index.ann_index import AnnIndex, Part, Queries, require_finite
+from index.device_matrix import FLOAT_BYTES, DeviceMatrix
 from index.errors import AnnDeviceError, AnnFormatError, AnnQueryError
 from index.post_filter import GPU_K_MAX, Found, Marks, search_and_filter
 from index.tiers import HNSW, SELECTED_SHARES, IndexFile, IndexPart, divide_rows, is_small, is_whole
@@ -34,25 +34,6 @@ INDEX_KINDS: tuple[str, ...] = get_args(IndexKind)
 _ROWS_PER_LIST_MIN = 39  # faiss warns about fewer training points per centroid.
 _HNSW_NEIGHBOURS = 32
 _HNSW_BUILD_QUEUE = 80
-
-_FLOAT_BYTES = 4
-
-
-@dataclass(frozen=True)
-class DeviceMatrix:
-    """A float32 matrix in the memory of the GPU, its rows one after the other.
-
-    Attributes:
-        pointer: address of the first value on the device.
-        count: rows.
-        dim: values of each.
-        owner: what frees the memory when it goes.
-    """
-
-    pointer: int
-    count: int
-    dim: int
-    owner: object
 
 
 def build_index(
@@ -198,7 +179,7 @@ def search_matrix(matrix: DeviceMatrix) -> AnnIndex:
         AnnDeviceError: the device is not there.
     """
     efforts = (1,) * len(SELECTED_SHARES)
-    size = matrix.count * matrix.dim * _FLOAT_BYTES
+    size = matrix.count * matrix.dim * FLOAT_BYTES
     whole = IndexPart(_GpuMatrix.kind, 0, matrix.count, 1, 1, efforts, efforts, size)
     return AnnIndex([_GpuMatrix(matrix, _gpu_resources())], [whole], dim=matrix.dim)
 
@@ -233,9 +214,7 @@ class _CpuPart:
         self._whole = self._plan(None, part.effort)
         self.kind = type(index).__name__
 
-    def search(
-        self, queries: NDArray[np.float32], count: int, start: int, stop: int, marks: Marks | None
-    ) -> Found:
+    def search(self, queries: Queries, count: int, start: int, stop: int, marks: Marks | None) -> Found:
         index, parameters = self._whole
         if marks is not None or stop - start < self._part.count:
             index, parameters = self._plan(
@@ -243,7 +222,7 @@ class _CpuPart:
             )
         # OpenMP keeps this number per calling thread; a thread that never set it gets every core.
         faiss.omp_set_num_threads(self._thread_count)
-        scores, rows = index.search(queries, count, params=parameters)
+        scores, rows = index.search(queries.values, count, params=parameters)
         return scores, rows
 
     def _plan(self, selector: Any, effort: int) -> tuple[Any, Any]:
@@ -282,15 +261,24 @@ class _GpuPart:
             raise AnnDeviceError(f"device cuda: faiss cannot move the index to the GPU: {error}") from error
         self.kind = type(self._index).__name__
 
-    def search(
-        self, queries: NDArray[np.float32], count: int, start: int, stop: int, marks: Marks | None
-    ) -> Found:
+    def search(self, queries: Queries, count: int, start: int, stop: int, marks: Marks | None) -> Found:
         if self._part.list_count > 1:
             # One search runs at a time, so the index may keep what this one needs.
             self._index.nprobe = min(GPU_K_MAX, _effort_for(self._part, start, stop, marks))
         return search_and_filter(
-            lambda k: self._index.search(queries, k), self._part.count, count, start, stop, marks
+            lambda k: self._find(queries, k), self._part.count, count, start, stop, marks
         )
+
+    def _find(self, queries: Queries, count: int) -> Found:
+        scores, rows = _make_room(queries, count)
+        self._index.search_c(
+            len(queries.values),
+            faiss.cast_integer_to_float_ptr(queries.pointer),
+            count,
+            faiss.swig_ptr(scores),
+            faiss.swig_ptr(rows),
+        )
+        return scores, rows
 
 
 class _GpuMatrix:
@@ -302,9 +290,7 @@ class _GpuMatrix:
         self._matrix = matrix
         self._resources = resources
 
-    def search(
-        self, queries: NDArray[np.float32], count: int, start: int, stop: int, marks: Marks | None
-    ) -> Found:
+    def search(self, queries: Queries, count: int, start: int, stop: int, marks: Marks | None) -> Found:
         # Only the range itself is compared, so its rows are counted from its start.
         marks = None if marks is None else marks[start:]
         total = stop - start
@@ -313,29 +299,34 @@ class _GpuMatrix:
         )
         return scores, np.where(rows < 0, -1, rows + start)
 
-    def _compare(self, queries: NDArray[np.float32], count: int, start: int, stop: int) -> Found:
-        scores = np.empty((len(queries), count), np.float32)
-        rows = np.empty((len(queries), count), np.int64)
+    def _compare(self, queries: Queries, count: int, start: int, stop: int) -> Found:
+        scores, rows = _make_room(queries, count)
         arguments = faiss.GpuDistanceParams()
         arguments.metric = faiss.METRIC_INNER_PRODUCT
         arguments.k = count
         arguments.dims = self._matrix.dim
-        first = self._matrix.pointer + start * self._matrix.dim * _FLOAT_BYTES
+        first = self._matrix.pointer + start * self._matrix.dim * FLOAT_BYTES
         arguments.vectors = faiss.cast_integer_to_void_ptr(first)
         arguments.vectorType = faiss.DistanceDataType_F32
         arguments.vectorsRowMajor = True
         arguments.numVectors = stop - start
-        arguments.queries = faiss.swig_ptr(queries)
+        arguments.queries = faiss.cast_integer_to_void_ptr(queries.pointer)
         arguments.queryType = faiss.DistanceDataType_F32
         arguments.queriesRowMajor = True
-        arguments.numQueries = len(queries)
+        arguments.numQueries = len(queries.values)
         arguments.outDistances = faiss.swig_ptr(scores)
         arguments.outIndices = faiss.swig_ptr(rows)
         arguments.outIndicesType = faiss.IndicesDataType_I64
         arguments.device = 0
-        # The host's queries and answers make faiss wait for its stream, so both are complete.
+        # The host's answers make faiss wait for its stream, so they are complete.
         faiss.bfKnn(self._resources, arguments)
         return scores, rows
+
+
+def _make_room(queries: Queries, count: int) -> Found:
+    """Returns arrays on the host, which faiss fills with `count` scores and rows for each query."""
+    shape = (len(queries.values), count)
+    return np.empty(shape, np.float32), np.empty(shape, np.int64)
 
 
 def _read_parts(file: IndexFile) -> list[Any]:

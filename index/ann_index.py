@@ -4,14 +4,34 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from index.device_matrix import DeviceMatrix
 from index.errors import AnnError, AnnQueryError
 from index.post_filter import Found, Marks
 from index.tiers import IndexPart, cover
+
+
+@dataclass(frozen=True, eq=False)
+class Queries:
+    """What is searched for.
+
+    Attributes:
+        values: float32 [batch, dim], finite, rows one after the other.
+        on_device: the same vectors in the memory of the GPU, if they are there; at most rounded otherwise.
+    """
+
+    values: NDArray[np.float32]
+    on_device: DeviceMatrix | None = None
+
+    @property
+    def pointer(self) -> int:
+        """The address for a GPU: faiss copies what is on the host, and reads the rest where it is."""
+        return int(self.values.ctypes.data) if self.on_device is None else self.on_device.pointer
 
 
 class Part(Protocol):
@@ -19,9 +39,7 @@ class Part(Protocol):
 
     kind: str
 
-    def search(
-        self, queries: NDArray[np.float32], count: int, start: int, stop: int, marks: Marks | None
-    ) -> Found:
+    def search(self, queries: Queries, count: int, start: int, stop: int, marks: Marks | None) -> Found:
         """Finds the best `count` of [start, stop), or of those that bool [stop] `marks` marks."""
 
 
@@ -50,6 +68,8 @@ class AnnIndex:
         row_start: int,
         row_stop: int,
         bitmap: bytes | None = None,
+        *,
+        on_device: DeviceMatrix | None = None,
     ) -> NDArray[np.int64]:
         """Finds candidates among the rows [row_start, row_stop), or those of them in a bitmap.
 
@@ -62,6 +82,7 @@ class AnnIndex:
             row_start: first row of the range.
             row_stop: one past its last row.
             bitmap: one bit for each row of the index, the first in the lowest bit; None for no limit.
+            on_device: the queries in the memory of the GPU, complete; an index there reads them in place.
 
         Returns:
             item rows, int64 [batch, candidate_count].
@@ -70,6 +91,9 @@ class AnnIndex:
             AnnQueryError: the queries, the count, the range or the bitmap cannot be searched.
         """
         self._require_query(queries, candidate_count, row_start, row_stop)
+        if on_device is not None and (on_device.count, on_device.dim) != queries.shape:
+            found_shape = [on_device.count, on_device.dim]
+            raise AnnQueryError(f"on_device: shape {found_shape}; expected that of queries {queries.shape}")
         marks, wanted_count = None, row_stop - row_start
         rows = None
         if bitmap is not None:
@@ -82,12 +106,12 @@ class AnnIndex:
             found = np.full((len(queries), candidate_count), -1, dtype=np.int64)  # [batch, candidate_count]
             found[:, :wanted_count] = np.arange(row_start, row_stop) if rows is None else rows
             return found
-        content = np.ascontiguousarray(queries, dtype=np.float32)
+        content = Queries(np.ascontiguousarray(queries, dtype=np.float32), on_device)
         with self._lock:
             return self._search_parts(content, candidate_count, row_start, row_stop, marks)
 
     def _search_parts(
-        self, queries: NDArray[np.float32], count: int, row_start: int, row_stop: int, marks: Marks | None
+        self, queries: Queries, count: int, row_start: int, row_stop: int, marks: Marks | None
     ) -> NDArray[np.int64]:
         answers: list[Found] = []
         for position, start, stop in cover(self.parts, row_start, row_stop):
@@ -102,7 +126,7 @@ class AnnIndex:
     def _search_part(
         self,
         position: int,
-        queries: NDArray[np.float32],
+        queries: Queries,
         count: int,
         start: int,
         stop: int,

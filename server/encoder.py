@@ -7,6 +7,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from index.device_matrix import DeviceMatrix
 from server.errors import DeviceError, SnapshotError
 
 RUNTIME_VERSION: Final = str(onnxruntime.__version__)
@@ -92,6 +93,36 @@ class Encoder:
             return self._run(feed)
         rows = [{name: array[row : row + 1] for name, array in feed.items()} for row in range(count)]
         return np.concatenate([self._run(row) for row in rows])
+
+    def embed_in_place(
+        self, feed: Mapping[str, NDArray[Any]]
+    ) -> tuple[NDArray[np.float32], DeviceMatrix | None]:
+        """Does what `embed` does; on the GPU the vectors also stay where the tower wrote them.
+
+        There a search reads them by their address. They come to the host as well, because scores are computed
+        from their whole numbers.
+
+        Returns:
+            the vectors, and where they are on the GPU; None on the CPU.
+        """
+        if self.provider == _PROVIDERS["cpu"]:
+            return self.embed(feed), None
+        return self._run_in_place(feed, "cuda")
+
+    def _run_in_place(
+        self, feed: Mapping[str, NDArray[Any]], device: str
+    ) -> tuple[NDArray[np.float32], DeviceMatrix]:
+        binding = self._session.io_binding()
+        for name, array in feed.items():
+            binding.bind_cpu_input(name, np.ascontiguousarray(array))
+        binding.bind_output(_OUTPUT, device, 0)
+        self._session.run_with_iobinding(binding)
+        # Another library reads them on a stream of its own.
+        binding.synchronize_outputs()
+        content = binding.get_outputs()[0]
+        vectors: NDArray[np.float32] = content.numpy()
+        count, dim = vectors.shape
+        return vectors, DeviceMatrix(int(content.data_ptr()), count, dim, owner=content)
 
     def _run(self, feed: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
         vectors: NDArray[np.float32] = self._session.run([_OUTPUT], dict(feed))[0]

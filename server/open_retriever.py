@@ -8,6 +8,7 @@ import numpy as np
 from index import ann
 from index.ann_index import AnnIndex
 from index.bundle import Bundle
+from index.device_matrix import DeviceMatrix
 from index.errors import AnnDeviceError
 from server import native
 from server.calibration import Stopwatch, time_index, time_matrix, time_scan
@@ -74,7 +75,7 @@ def _open_matrix(bundle: Bundle) -> IndexSearch:
     vectors = bundle.item_vectors.astype(np.float32)  # [product_count, dim]
     pointer, owner = copy_to_gpu(vectors)
     try:
-        matrix = ann.DeviceMatrix(pointer, len(vectors), vectors.shape[1], owner)
+        matrix = DeviceMatrix(pointer, len(vectors), vectors.shape[1], owner)
         return IndexSearch(ann.search_matrix(matrix), "gpu")
     except AnnDeviceError as error:
         raise DeviceError(f"retriever gpu: {error}") from error

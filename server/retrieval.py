@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from index.device_matrix import DeviceMatrix
 from server.planner import Planner, Strategy
 from server.row_search import Extent, Queries, Rows, Wanted
 
@@ -103,12 +104,15 @@ class Retriever:
             return self.plan_last(row_start, row_stop, rows_left)
         return self._plan(row_start, row_stop, rows_left, _count_candidates(k, round_number))
 
-    def search(self, queries: Queries, rounds: Sequence[Round]) -> list[Rows]:
+    def search(
+        self, queries: Queries, rounds: Sequence[Round], on_device: DeviceMatrix | None = None
+    ) -> list[Rows]:
         """Runs a round for each of several requests.
 
         Args:
             queries: quantised user vectors, int16 [batch, dim].
             rounds: the round of each.
+            on_device: the same vectors in the memory of the GPU, as the tower left them there.
 
         Returns:
             one array of distinct rows per query.
@@ -124,7 +128,8 @@ class Retriever:
             wanted = [
                 Wanted(rounds[position].extent, rounds[position].candidate_count) for position in positions
             ]
-            found = self._planner.searches[strategy].search(queries[positions], wanted)
+            taken = None if on_device is None else on_device.take(positions)
+            found = self._planner.searches[strategy].search(queries[positions], wanted, taken)
             answers.update(zip(positions, found, strict=True))
         return [answers[position] for position in range(len(rounds))]
 

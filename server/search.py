@@ -1,7 +1,7 @@
 """What the compute thread does with a batch: features, tower, then rounds of retrieve, score and gate."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -9,10 +9,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from index.device_matrix import DeviceMatrix
 from index.features import encode_users
 from server.clock import Clock
 from server.errors import ModelOutputError
-from server.gate import GateUser, Masks
+from server.gate import GateUser, Masks, find_eligible
 from server.messages import StageTime, Subject
 from server.retrieval import Round, Rows
 from server.snapshot import Snapshot
@@ -100,9 +101,10 @@ class _Progress:
 
 @dataclass(frozen=True, slots=True)
 class _Embedded:
-    """The queries of a batch, and what making them took."""
+    """The queries of a batch, those of users also where the tower left them, and what making them took."""
 
     queries: list[Vector | ModelOutputError]
+    on_device: DeviceMatrix | None
     event_counts: list[int]
     unknown_counts: list[int]
     features_s: float
@@ -151,7 +153,7 @@ class Searcher:
                 continue
             user = snapshot.gate.admit(job.subject.profile, now, self._channel, job.risk_score_limit)
             searches[position] = _begin(job, user, query, snapshot.bundle.products.count)
-        _search(snapshot, list(searches.values()))
+        _search(snapshot, searches, embedded.on_device)
         return [
             query
             if isinstance(query, ModelOutputError)
@@ -171,10 +173,12 @@ def _embed(snapshot: Snapshot, jobs: Sequence[Job], now: datetime) -> _Embedded:
         now,
     )
     encoded_s = time.perf_counter()
-    vectors = snapshot.encoder.embed(inputs.feed())  # [batch, dim]
-    finite: NDArray[np.bool_] = np.all(np.isfinite(vectors), axis=1)  # [batch]
-    # NaN must not reach the neighbours' arithmetic; its own row is answered with an error.
-    queries = snapshot.scorer.quantise(np.where(finite[:, np.newaxis], vectors, 0.0))
+    vectors, on_device = snapshot.encoder.embed_in_place(inputs.feed())  # [batch, dim]
+    finite = np.isfinite(vectors).all(axis=1).tolist()  # [batch]
+    if not all(finite):
+        # NaN must not reach the neighbours' arithmetic; its own row is answered with an error.
+        vectors = np.where(np.array(finite)[:, np.newaxis], vectors, np.float32(0.0))
+    queries = snapshot.scorer.quantise(vectors)
     chosen: list[Vector | ModelOutputError] = []
     for position, job in enumerate(jobs):
         if job.like_row is not None:
@@ -185,6 +189,7 @@ def _embed(snapshot: Snapshot, jobs: Sequence[Job], now: datetime) -> _Embedded:
             chosen.append(ModelOutputError("the user tower gave NaN or infinity"))
     return _Embedded(
         queries=chosen,
+        on_device=on_device,
         event_counts=(inputs.history_token > 0).sum(axis=1).tolist(),
         unknown_counts=inputs.unknown_count.tolist(),
         features_s=encoded_s - start_s,
@@ -205,22 +210,26 @@ def _begin(job: Job, user: GateUser, vector: Vector, row_count: int) -> _Progres
     return _Progress(job, user, vector, left, row_start, row_stop)
 
 
-def _search(snapshot: Snapshot, searches: list[_Progress]) -> None:
-    """Runs rounds until every search has k eligible rows or nothing left to look at."""
-    retriever, pending = snapshot.retriever, searches
+def _search(snapshot: Snapshot, searches: Mapping[int, _Progress], on_device: DeviceMatrix | None) -> None:
+    """Runs rounds until every search, by its place in the batch, has k eligible rows or has seen all."""
+    retriever, pending = snapshot.retriever, dict(searches)
+    if any(search.job.like_row is not None for search in pending.values()):
+        on_device = None  # What is searched for are not only the tower's vectors.
     while pending:
-        rounds = [_plan_round(snapshot, search) for search in pending]
+        rounds = [_plan_round(snapshot, search) for search in pending.values()]
         start_s = time.perf_counter()
-        found = retriever.search(np.stack([search.vector for search in pending]), rounds)
+        queries = np.stack([search.vector for search in pending.values()])
+        taken = None if on_device is None else on_device.take(list(pending))
+        found = retriever.search(queries, rounds, taken)
         elapsed_s = time.perf_counter() - start_s
-        for search, planned, rows in zip(pending, rounds, found, strict=True):
+        for search, planned, rows in zip(pending.values(), rounds, found, strict=True):
             search.retrieve_s += elapsed_s
             name, scanned_count = retriever.describe(planned)
             search.rows_scanned_count += scanned_count
             if name not in search.retrievers:
                 search.retrievers.append(name)
             _look(snapshot, search, planned, rows)
-        pending = [search for search in pending if not search.done]
+        pending = {place: search for place, search in pending.items() if not search.done}
 
 
 def _plan_round(snapshot: Snapshot, search: _Progress) -> Round:
@@ -254,7 +263,7 @@ def _look(snapshot: Snapshot, search: _Progress, planned: Round, rows: Rows) -> 
     search.rows.append(fresh)
     search.scores.append(scores)
     search.masks.append(masks)
-    eligible = masks.max(axis=1, initial=0) == 0  # [fresh]
+    eligible = find_eligible(masks)  # [fresh]
     sure_count = int(np.count_nonzero(is_fresh[: planned.sure_count]))
     sure_eligible_count = search.eligible_count + int(np.count_nonzero(eligible[:sure_count]))
     search.eligible_count += int(np.count_nonzero(eligible))

@@ -55,7 +55,7 @@ class Way:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def search(self, queries: Queries, wanted: Sequence[Wanted]) -> list[Rows]:
+    def search(self, queries: Queries, wanted: Sequence[Wanted], on_device: Any = None) -> list[Rows]:
         raise AssertionError("nothing is searched here")
 
     def count_compared(self, extent: Extent) -> int:
@@ -153,7 +153,7 @@ class CountingWay(Way):
         super().__init__("counting")
         self.call_count = 0
 
-    def search(self, queries: Queries, wanted: Sequence[Wanted]) -> list[Rows]:
+    def search(self, queries: Queries, wanted: Sequence[Wanted], on_device: Any = None) -> list[Rows]:
         self.call_count += 1
         return [np.empty(0, np.int64)] * len(wanted)
 

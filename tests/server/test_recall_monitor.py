@@ -46,8 +46,8 @@ class LosingRetriever(Retriever):
     def __init__(self, like: Retriever) -> None:
         self.__dict__.update(like.__dict__)
 
-    def search(self, queries: Any, rounds: Sequence[Round]) -> list[Rows]:
-        return [rows[::2] for rows in super().search(queries, rounds)]
+    def search(self, queries: Any, rounds: Sequence[Round], on_device: Any = None) -> list[Rows]:
+        return [rows[::2] for rows in super().search(queries, rounds, on_device)]
 
 
 class Desk:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from index.device_matrix import DeviceMatrix
 from index.reference import rank_ids
 from index.reference import score as score_definition
 from index.reference import select as select_definition
@@ -32,6 +33,8 @@ class FakeIndex:
         row_start: int,
         row_stop: int,
         bitmap: bytes | None = None,
+        *,
+        on_device: DeviceMatrix | None = None,
     ) -> Rows:
         self.calls.append((len(queries), candidate_count, row_start, row_stop, bitmap))
         found = np.full((len(queries), candidate_count), -1, np.int64)
