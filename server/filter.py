@@ -17,8 +17,19 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from server.columns import NEVER_US, to_microseconds
-from server.thresholds import find_brought, find_least, find_min_amount
+from index.distinct import Distinct
+from index.product_rows import ask
+from server.columns import (
+    NEVER_US,
+    Products,
+    read_field,
+    read_instants,
+    read_quota_codes,
+    read_status_codes,
+    to_microseconds,
+)
+from server.row_bits import RowBits, count_words, mark, pack, unpack
+from server.thresholds import Ladder, find_brought, find_least, find_min_amount
 from server.user_record import WORST
 from suitability import records
 from suitability.calendar_days import age_rounded_up
@@ -26,45 +37,47 @@ from suitability.policy import Policy
 from suitability.policy_schema import parse_instant
 from suitability.predicates.insurance import check_needs
 from suitability.predicates.pair import Pair
-from suitability.predicates.product import check_offering, check_quota, check_status
+from suitability.predicates.product import check_offering
 from suitability.predicates.user import check_capacity, check_staleness, check_user
 from suitability.ratings import effective_level
 from suitability.records import PRODUCT_FIELDS, USER_FIELDS
 
 Product = Mapping[str, Any]
 Profile = Mapping[str, Any]
-Rows = NDArray[np.bool_]  # [product_count]
-Bitmap = NDArray[np.uint8]  # [ceil(product_count / 8)], the first row in the lowest bit
+Marks = NDArray[np.bool_]  # [product_count]
 
 VALUE_COUNT_MAX: Final = 4096
 """A set with more distinct values in the catalogue gets no bitmaps: wider, and bounded in memory."""
+BITMAP_BYTES_MAX: Final = 64 * 2**20
+"""Nor does one whose bitmaps would take more than this."""
 
 # Against whom even this product holds a code of the user's alone, every financial product holds it.
 _MILDEST: Final[Product] = {"family": "FUND", "scale": "CN5", "level_issuer": 1, "level_distributor": 1}
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NO_LEVEL: Final = 99
+_LEVEL_FIELDS: Final = ("scale", "level_issuer", "level_distributor")
 
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """Bitmaps by value over the rows that the kind applies to; None where there are too many values."""
+    """RowBitss by value over the rows that the kind applies to; None where there are too many values."""
 
-    exempt: Bitmap
-    rows_of: Mapping[Any, Bitmap] | None
+    exempt: RowBits
+    rows_of: Mapping[Any, RowBits] | None
 
-    def find_any(self, values: Collection[Any]) -> Bitmap | None:
+    def find_any(self, values: Collection[Any]) -> RowBits | None:
         """Returns the rows with any of the values and the exempt ones; None where that is not known."""
         return None if self.rows_of is None else self._unite(self.rows_of, values, self.exempt.copy())
 
-    def find_none(self, values: Collection[Any]) -> Bitmap | None:
+    def find_none(self, values: Collection[Any]) -> RowBits | None:
         """Returns the rows with none of the values and the exempt ones; None where that is not known."""
         if self.rows_of is None:
             return None
         return ~self._unite(self.rows_of, values, np.zeros_like(self.exempt))
 
     @staticmethod
-    def _unite(rows_of: Mapping[Any, Bitmap], values: Collection[Any], rows: Bitmap) -> Bitmap:
+    def _unite(rows_of: Mapping[Any, RowBits], values: Collection[Any], rows: RowBits) -> RowBits:
         for value in values:
             if value in rows_of:
                 rows |= rows_of[value]
@@ -78,7 +91,7 @@ class _OnSale:
     channel: str
     start_us: int
     stop_us: int
-    rows: Bitmap
+    rows: RowBits
 
 
 class Filter:
@@ -87,7 +100,7 @@ class Filter:
     Safe between threads: all it ever changes is one kept value, replaced as a whole.
     """
 
-    def __init__(self, products: Sequence[Product], policy: Policy) -> None:
+    def __init__(self, products: Products, policy: Policy) -> None:
         """Compiles the catalogue.
 
         Args:
@@ -96,18 +109,18 @@ class Filter:
         """
         self._policy = policy
         self._count = len(products)
-        families = [records.text(product, PRODUCT_FIELDS["family"]) for product in products]
-        self._learning = _array([family == records.LEARNING_FAMILY for family in families])
-        self._insurance = _array([family in records.INSURANCE_FAMILIES for family in families])
-        self._learning_rows = _pack(self._learning)
+        families = read_field(products, records.text, "family")
+        self._learning = families.map(lambda family: family == records.LEARNING_FAMILY).array(np.bool_)
+        self._insurance = families.map(lambda family: family in records.INSURANCE_FAMILIES).array(np.bool_)
+        self._learning_rows = pack(self._learning)
         self._on_sale: _OnSale | None = None
         self._compile_sale(products)
-        self._compile_sets(products, families)
+        self._compile_sets(products)
         self._compile_flags(products)
-        self._least = find_least(products, policy)  # [thresholds, product_count]
-        self._min_amount = find_min_amount(products)
+        self._least = {name: Ladder(least) for name, least in find_least(products, policy).items()}
+        self._min_amount = Ladder(find_min_amount(products))
 
-    def allow(self, profile: Profile, now: datetime, channel: str, risk_score_limit: int | None) -> Rows:
+    def allow(self, profile: Profile, now: datetime, channel: str, risk_score_limit: int | None) -> Marks:
         """Returns which rows could be eligible, bool [product_count]; see `Gate.admit` for the arguments."""
         on_sale = self._read_on_sale(channel, now)
         pair = Pair(profile, _MILDEST, self._policy, now, channel, risk_score_limit)
@@ -119,15 +132,14 @@ class Filter:
         for rows in (*self._match_sets(pair), *self._match_flags(pair, age)):
             if rows is not None:
                 selected &= rows
-        allowed = self._unpack(selected)
         brought = find_brought(pair, age)
-        for least, value in zip(self._least, brought.thresholds, strict=True):
+        for ladder, value in zip(self._least.values(), brought.thresholds, strict=True):
             if value is not None:
-                allowed &= least <= value
-        allowed &= self._min_amount <= brought.amount
-        return allowed
+                selected &= ladder.find_rows(value)
+        selected &= self._min_amount.find_rows(brought.amount)
+        return self._unpack(selected)
 
-    def _match_sets(self, pair: Pair) -> Iterator[Bitmap | None]:
+    def _match_sets(self, pair: Pair) -> Iterator[RowBits | None]:
         """Yields the rows that each set of the user's leaves; None where it says nothing."""
         user = pair.user
         home = records.text(user, USER_FIELDS["jurisdiction"])
@@ -146,7 +158,7 @@ class Filter:
         yield self._needs.find_any(() if None in asked else _read_needs(pair))
         yield self._dup_groups.find_none(held or ())
 
-    def _match_flags(self, pair: Pair, age: int) -> Iterator[Bitmap]:
+    def _match_flags(self, pair: Pair, age: int) -> Iterator[RowBits]:
         """Yields the rows that each yes or no about the user leaves."""
         user = pair.user
         if records.text(user, USER_FIELDS["client_type"]) != "PROFESSIONAL":
@@ -160,57 +172,71 @@ class Filter:
         if age >= pair.rules["elder"]["age"]:
             yield self._for_elder
 
-    def _compile_sale(self, products: Sequence[Product]) -> None:
-        channels = [records.texts(product, PRODUCT_FIELDS["channels"]) for product in products]
+    def _compile_sale(self, products: Products) -> None:
+        channels = read_field(products, records.texts, "channels")
         self._channels = self._compile_kind(channels, np.ones(self._count, np.bool_))
-        self._sellable = _pack(_array([self._is_sellable(product) for product in products]))
-        self._start_us = _read_instants(products, "sale_start", NEVER_US)
-        self._end_us = _read_instants(products, "sale_end", -NEVER_US)
-        licence_until_us = _read_instants(products, "licence_until", -NEVER_US)
-        self._licence_until_us = np.where(self._learning, NEVER_US, licence_until_us)
-        start, stop = (self._policy.values[name] for name in ("effective_from", "effective_to"))
-        self._policy_start_us = to_microseconds(parse_instant(start))
+        self._sellable = pack(self._find_sellable(products))
+        start = read_instants(products, "sale_start", NEVER_US)
+        end, licence = (read_instants(products, name, -NEVER_US) for name in ("sale_end", "licence_until"))
+        self._start_us, self._end_us = start.array(np.int64), end.array(np.int64)
+        self._licence_until_us = np.where(self._learning, NEVER_US, licence.array(np.int64))
+        begin, stop = (self._policy.values[name] for name in ("effective_from", "effective_to"))
+        self._policy_start_us = to_microseconds(parse_instant(begin))
         self._policy_stop_us = NEVER_US if stop is None else to_microseconds(parse_instant(stop))
-        ends = np.array([self._policy_start_us, self._policy_stop_us, -NEVER_US, NEVER_US], np.int64)
-        moments = [self._start_us, self._end_us, self._licence_until_us, ends]
-        self._boundaries = np.unique(np.concatenate(moments))
+        ends = [self._policy_start_us, self._policy_stop_us, -NEVER_US, NEVER_US]
+        moments = [*start.values, *end.values, *licence.values, *ends]
+        self._boundaries = np.unique(np.array(moments, np.int64))
 
-    def _compile_sets(self, products: Sequence[Product], families: Sequence[str | None]) -> None:
-        def read(name: str) -> list[frozenset[str] | None]:
-            return [records.texts(product, PRODUCT_FIELDS[name]) for product in products]
+    def _find_sellable(self, products: Products) -> NDArray[np.bool_]:
+        """Finds what somebody could be shown, at a time and through a channel that suit."""
+        cap = self._policy.values["level_cap"]
 
-        def read_one(name: str) -> list[tuple[str, ...]]:
-            values = (records.text(product, PRODUCT_FIELDS[name]) for product in products)
-            return [() if value is None else (value,) for value in values]
+        def permits(product: Product) -> bool:
+            level = effective_level(product)
+            known = level is not None and (cap is None or level <= cap)
+            return known and check_offering(Pair(None, product, self._policy, _EPOCH, None)) is None
 
+        permitted: Marks = ask(products, permits, *_LEVEL_FIELDS, "offering").array(np.bool_)
+        permitted &= read_quota_codes(products) == 0
+        sold: Marks = read_status_codes(products, self._policy).array(np.uint8) == 0
+        sellable: Marks = sold & (self._learning | permitted)
+        return sellable
+
+    def _compile_sets(self, products: Products) -> None:
         sold, investment = ~self._learning, ~(self._learning | self._insurance)
+
+        def read(name: str) -> Distinct:
+            return read_field(products, records.texts, name)
+
+        def read_one(name: str) -> Distinct:
+            return read_field(products, records.text, name).map(
+                lambda value: () if value is None else (value,)
+            )
+
         self._jurisdictions = self._compile_kind(read("jurisdictions"), sold)
         self._currencies = self._compile_kind(read_one("currency"), sold)
-        wanted, unwanted = read("objectives_y"), read("objectives_n")
-        wanted = [None if avoided is None else liked for liked, avoided in zip(wanted, unwanted, strict=True)]
-        self._objectives_y = self._compile_kind(wanted, investment)
+        unwanted = read("objectives_n")
+        stated = unwanted.map(lambda values: values is not None).array(np.bool_)
+        self._objectives_y = self._compile_kind(read("objectives_y"), investment, stated)
         self._objectives_n = self._compile_kind(unwanted, investment)
         self._needs = self._compile_kind(read("needs_served"), self._insurance)
         self._dup_groups = self._compile_kind(read_one("dup_group"), self._insurance)
-        needed = [records.integer(product, PRODUCT_FIELDS["min_knowledge"]) for product in products]
-        enough = [
-            () if least is None else [(family, level) for level in range(least, 4)]
-            for family, least in zip(families, needed, strict=True)
-        ]
-        self._knowledge = self._compile_kind(enough, sold)
+        self._knowledge = self._compile_kind(ask(products, _read_knowledge, "family", "min_knowledge"), sold)
 
-    def _compile_flags(self, products: Sequence[Product]) -> None:
+    def _compile_flags(self, products: Products) -> None:
         rules = self._policy.values
         neutral = rules["target_market"]["client_type_neutral"] != "DENY"
         suits_retail = {"Y", "NEUTRAL"} if neutral else {"Y"}
-        retail = [records.text(product, PRODUCT_FIELDS["retail"]) in suits_retail for product in products]
-        us_persons = [records.flag(product, PRODUCT_FIELDS["us_persons_ok"]) is True for product in products]
-        self._for_retail = _pack(self._learning | _array(retail))
-        self._for_us_persons = _pack(self._learning | _array(us_persons))
-        levels = np.array([effective_level(product) or _NO_LEVEL for product in products], np.int64)
+        retail = read_field(products, records.text, "retail").map(lambda value: value in suits_retail)
+        us_persons = read_field(products, records.flag, "us_persons_ok").map(lambda value: value is True)
+        self._for_retail = pack(self._learning | retail.array(np.bool_))
+        self._for_us_persons = pack(self._learning | us_persons.array(np.bool_))
+        levels = ask(products, lambda product: effective_level(product) or _NO_LEVEL, *_LEVEL_FIELDS).array(
+            np.int64
+        )
 
-        def within(most: int, most_insurance: int) -> Bitmap:
-            return _pack(self._learning | (levels <= np.where(self._insurance, most_insurance, most)))
+        def within(most: int, most_insurance: int) -> RowBits:
+            return pack(self._learning | (levels <= np.where(self._insurance, most_insurance, most)))
 
         elder, vulnerable = rules["elder"], rules["vulnerable"]
         limited = rules["limited_capacity"]["max_level"]
@@ -218,32 +244,30 @@ class Filter:
         self._for_vulnerable = within(vulnerable["max_level"], vulnerable["max_insurance_level"])
         self._for_limited_capacity = within(limited, limited)
 
-    def _compile_kind(self, values: Sequence[Collection[Any] | None], applies: Rows) -> _Kind:
-        rows_of: dict[Any, list[int]] = {}
-        for row in np.flatnonzero(applies).tolist():
-            for value in values[row] or ():
-                rows_of.setdefault(value, []).append(row)
-        if len(rows_of) > VALUE_COUNT_MAX:
-            return _Kind(_pack(~applies), None)
-        return _Kind(_pack(~applies), {value: self._mark(rows) for value, rows in rows_of.items()})
+    def _compile_kind(self, sets: Distinct, applies: Marks, listed: Marks | None = None) -> _Kind:
+        """Compiles a kind of set.
 
-    def _mark(self, rows: list[int]) -> Bitmap:
-        marked = np.zeros(self._count, np.bool_)
-        marked[rows] = True
-        return _pack(marked)
+        Args:
+            sets: the values of each row.
+            applies: the rows that the kind applies to; the others are exempt.
+            listed: the rows whose values count, bool [product_count]; None if all do.
+        """
+        rows = np.flatnonzero(applies if listed is None else applies & listed)
+        codes = sets.codes[rows]
+        order = np.argsort(codes, kind="stable")
+        rows, codes = rows[order], codes[order]
+        stops = np.flatnonzero(np.diff(codes, append=-1)) + 1
+        rows_of: dict[Any, list[NDArray[np.int64]]] = {}
+        for start, stop in zip([0, *stops.tolist()], stops.tolist(), strict=False):
+            for value in sets.values[codes[start]] or ():
+                rows_of.setdefault(value, []).append(rows[start:stop])
+        room = BITMAP_BYTES_MAX // (8 * count_words(self._count) or 1)
+        if len(rows_of) > min(VALUE_COUNT_MAX, room):
+            return _Kind(pack(~applies), None)
+        marked = {value: mark(np.concatenate(parts), self._count) for value, parts in rows_of.items()}
+        return _Kind(pack(~applies), marked)
 
-    def _is_sellable(self, product: Product) -> bool:
-        """Tells whether anybody could be shown the product, at a time and through a channel that suit."""
-        pair = Pair(None, product, self._policy, _EPOCH, None)
-        if check_status(pair):
-            return False
-        if pair.learning:
-            return True
-        cap = pair.rules["level_cap"]
-        known = pair.level is not None and (cap is None or pair.level <= cap)
-        return known and check_offering(pair) is None and check_quota(pair) is None
-
-    def _read_on_sale(self, channel: str, now: datetime) -> Bitmap:
+    def _read_on_sale(self, channel: str, now: datetime) -> RowBits:
         now_us = to_microseconds(now)
         kept = self._on_sale
         if kept is None or kept.channel != channel or not kept.start_us <= now_us < kept.stop_us:
@@ -253,17 +277,16 @@ class Filter:
             self._on_sale = kept
         return kept.rows
 
-    def _find_on_sale(self, channel: str, now_us: int) -> Bitmap:
+    def _find_on_sale(self, channel: str, now_us: int) -> RowBits:
         if not self._policy_start_us <= now_us < self._policy_stop_us:
             return np.zeros_like(self._sellable)
         timely = (self._start_us <= now_us) & (now_us < self._end_us) & (now_us < self._licence_until_us)
-        rows = self._sellable & _pack(timely)
+        rows = self._sellable & pack(timely)
         permitted = self._channels.find_any((channel,))
         return rows if permitted is None else rows & permitted
 
-    def _unpack(self, rows: Bitmap) -> Rows:
-        unpacked: Rows = np.unpackbits(rows, count=self._count, bitorder="little").view(np.bool_)
-        return unpacked
+    def _unpack(self, rows: RowBits) -> Marks:
+        return unpack(rows, self._count)
 
 
 def _read_needs(pair: Pair) -> frozenset[str]:
@@ -272,16 +295,8 @@ def _read_needs(pair: Pair) -> frozenset[str]:
     return (records.texts(pair.user, USER_FIELDS["needs"]) if current else None) or frozenset()
 
 
-def _read_instants(products: Sequence[Product], name: str, missing_us: int) -> NDArray[np.int64]:
-    instants = [records.instant(product, PRODUCT_FIELDS[name]) for product in products]
-    return np.array(
-        [missing_us if instant is None else to_microseconds(instant) for instant in instants], np.int64
-    )
-
-
-def _array(values: list[bool]) -> Rows:
-    return np.array(values, np.bool_)
-
-
-def _pack(rows: Rows) -> Bitmap:
-    return np.packbits(rows, bitorder="little")
+def _read_knowledge(product: Product) -> Sequence[tuple[str | None, int]]:
+    """Returns each level of knowledge of the product's family that is enough; none where that is missing."""
+    family = records.text(product, PRODUCT_FIELDS["family"])
+    least = records.integer(product, PRODUCT_FIELDS["min_knowledge"])
+    return () if least is None else [(family, level) for level in range(least, 4)]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from server import native
 from server.columns import MISSING, PRODUCT_DTYPE, compile_columns, from_microseconds, to_microseconds
 from server.errors import SnapshotError
-from server.listed_warnings import find_warnings
+from server.listed_warnings import compile_warnings
 from server.user_record import USER_DTYPE, UserArrays, compile_user, join_users
 from suitability import codes, ratings, records, validity
 from suitability.overlay import Overlay
@@ -35,8 +35,8 @@ _CLASSES: Final[tuple[Mapping[str, Any], ...]] = (
     {"family": "INS_LINKED"},
 )
 _LEARNING, _UNRATED, _INVESTMENT, _RATED_INSURANCE = range(4)
-# As many masks as stay in the nearest cache once each of their bits is a byte.
-_COUNTED_TOGETHER: Final = 256
+# So many masks stay in the nearest cache once each of their bits is a byte, and a byte counts them.
+_COUNTED_TOGETHER: Final = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +94,8 @@ class Gate:
         sets = columns.sets
         self._catalogue = native.Catalogue(as_bytes(columns.records), sets.words, sets.starts)
         self._live = self._compile_live(None)
+        self._warnings = compile_warnings(columns)
+        self._ends = np.minimum(columns.records["sale_end_us"], columns.records["licence_until_us"])
         # The smallest limit that some row from here on needs: it never falls, so a limit cuts a prefix.
         self._needed_after = np.minimum.accumulate(columns.needed_limit[::-1])[::-1]  # [product_count]
         self._learning_stop = int(np.max(np.nonzero(~columns.financial)[0], initial=-1)) + 1
@@ -180,20 +182,25 @@ class Gate:
 
     def find_valid_until(self, user: GateUser, rows: Rows) -> list[datetime]:
         """Returns until when the eligible verdict on each row holds."""
-        table, kinds = self.columns.records, self._class_of[rows]
-        ends = np.minimum(table["sale_end_us"][rows], table["licence_until_us"][rows])
-        for kind in np.unique(kinds).tolist():
-            end = validity.eligible_until(user.profile, _CLASSES[kind], self.policy, user.now)
-            of_kind = kinds == kind
-            ends[of_kind] = np.minimum(ends[of_kind], to_microseconds(end))
-        return [from_microseconds(end) for end in ends.tolist()]
+        kinds = self._class_of[rows].tolist()
+        by_kind = {
+            kind: to_microseconds(
+                validity.eligible_until(user.profile, _CLASSES[kind], self.policy, user.now)
+            )
+            for kind in set(kinds)
+        }
+        ends = [min(end, by_kind[kind]) for end, kind in zip(self._ends[rows].tolist(), kinds, strict=True)]
+        # Most products of a list end together, and an instant costs more than looking one up.
+        instants = {end: from_microseconds(end) for end in set(ends)}
+        return [instants[end] for end in ends]
 
     def find_warnings(
         self, user: GateUser, rows: Rows, history_levels: Collection[tuple[str, int]]
     ) -> list[tuple[str, ...]]:
         """Returns the warnings that accompany each eligible row; see `server.listed_warnings`."""
-        limit = user.risk_score_limit
-        return find_warnings(self.columns, self.policy, user.profile, user.now, limit, rows, history_levels)
+        return self._warnings.find(
+            self.policy, user.profile, user.now, user.risk_score_limit, rows, history_levels
+        )
 
     def _judge(self, users: UserArrays, user_of_pair: Rows, rows: Rows) -> tuple[Masks, Overlay | None]:
         arguments = _user_arguments(users)
@@ -219,7 +226,7 @@ class Gate:
             caps += [] if overlay.level_cap is None else [overlay.level_cap]
         numbers = [columns.issuers[name] for name in issuers if name in columns.issuers]
         halted = np.isin(columns.records["issuer"], numbers)
-        halted |= np.array([name in products for name in columns.ids], np.bool_)
+        halted[columns.find_rows(products)] = True
         return _Live(overlay, halted.astype(np.uint8), min(caps, default=native.LEVEL_CAP_NONE))
 
     def _find_row_stop(self, user: UserArrays, limit: int | None) -> int:
@@ -228,6 +235,13 @@ class Gate:
         admitted = limit if user.assessed and limit is not None else MISSING
         # As the array's own type: of any other a whole converted copy is searched.
         return int(self._needed_after.searchsorted(np.int16(admitted), side="right"))
+
+
+def find_eligible(masks: Masks) -> NDArray[np.bool_]:
+    """Tells for each pair of masks uint64 [n, 2] whether no code holds."""
+    # A third of what `any` takes for a short list.
+    eligible: NDArray[np.bool_] = (masks[:, 0] | masks[:, 1]) == 0
+    return eligible
 
 
 def read_codes(mask: NDArray[np.uint64]) -> tuple[str, ...]:
@@ -241,7 +255,7 @@ def count_codes(masks: Masks) -> list[tuple[str, int]]:
     totals = np.zeros(masks.shape[1] * 64, np.int64)
     for start in range(0, len(masks), _COUNTED_TOGETHER):
         part = masks[start : start + _COUNTED_TOGETHER].view(np.uint8)
-        totals += np.unpackbits(part, axis=1, bitorder="little").sum(axis=0, dtype=np.int64)
+        totals += np.unpackbits(part, axis=1, bitorder="little").sum(axis=0, dtype=np.uint8)
     numbers = np.flatnonzero(totals).tolist()
     return [(codes.CODES_BY_NUMBER[number].name, int(totals[number])) for number in numbers]
 

@@ -4,13 +4,14 @@ Every distinct value in the catalogue has a bit, by kind of set; each kind has i
 that the catalogue does not know has no bit, so it is shared with no product.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from index.distinct import Distinct
 from server.errors import SnapshotError
 
 SET_KINDS: Final = ("channels", "jurisdictions", "currency", "objectives_y", "objectives_n", "needs_served")
@@ -48,11 +49,11 @@ class SetBits:
         return _words_of(row, int(self.starts[-1]))
 
 
-def compile_sets(members: Mapping[str, Sequence[Collection[str]]]) -> SetBits:
+def compile_sets(members: Mapping[str, Distinct]) -> SetBits:
     """Gives every value a bit.
 
     Args:
-        members: by kind, the values of each product; empty where they are missing.
+        members: by kind, the values of each product as a set, None where they are missing.
 
     Raises:
         SnapshotError: a kind has too many distinct values.
@@ -60,13 +61,10 @@ def compile_sets(members: Mapping[str, Sequence[Collection[str]]]) -> SetBits:
     starts = np.zeros(len(SET_KINDS) + 1, np.int64)
     blocks, bits_by_kind = [], {}
     for position, kind in enumerate(SET_KINDS):
-        sets = [frozenset(values) for values in members[kind]]
-        bits, word_count = _number_values(kind, sets)
-        # Few sets are distinct, so each is made once and copied to its rows.
-        places: dict[frozenset[str], int] = {}
-        rows = [places.setdefault(values, len(places)) for values in sets]
-        distinct = [_words_of(_sum_bits(bits[value] for value in values), word_count) for values in places]
-        blocks.append(np.array(distinct, np.uint64).reshape(len(places), word_count)[rows])
+        sets = members[kind].map(lambda values: values or frozenset()).merge(lambda values: values)
+        bits, word_count = _number_values(kind, sets.values)
+        words = [_words_of(_sum_bits(bits[value] for value in values), word_count) for values in sets.values]
+        blocks.append(np.array(words, np.uint64).reshape(len(words), word_count)[sets.codes])
         first_bit = int(starts[position]) * _WORD_BITS
         bits_by_kind[kind] = {value: first_bit + bit for value, bit in bits.items()}
         starts[position + 1] = starts[position] + word_count
@@ -74,7 +72,7 @@ def compile_sets(members: Mapping[str, Sequence[Collection[str]]]) -> SetBits:
 
 
 def _number_values(kind: str, sets: Iterable[frozenset[str]]) -> tuple[dict[str, int], int]:
-    values = sorted(frozenset().union(*set(sets)))
+    values = sorted(frozenset().union(*sets))
     if len(values) > VALUE_COUNT_MAX:
         raise SnapshotError(
             f"catalogue: {kind}: expected at most {VALUE_COUNT_MAX} distinct values, got {len(values)}"

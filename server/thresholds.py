@@ -1,24 +1,38 @@
 """The least that each product asks of a user, and what a user brings: the filter's numbers.
 
 A product lets a user pass where its least is not above what the user brings. `find_least` and `find_brought`
-give their numbers in one order, that of `Thresholds`.
+give their numbers under the names of `Thresholds`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from index.product_rows import ask
+from server.row_bits import RowBits, count_words, pack
 from suitability import records
 from suitability.policy import Policy
 from suitability.predicates.assessment import check_assessment
 from suitability.predicates.pair import Pair
-from suitability.ratings import applied_risk_score_limit, effective_level, effective_risk_score, is_rated
+from suitability.ratings import (
+    applied_risk_score_limit,
+    effective_level,
+    effective_risk_score,
+    is_learning,
+    is_rated,
+)
 from suitability.records import PRODUCT_FIELDS, USER_FIELDS
 
 Product = Mapping[str, Any]
+Products = Sequence[Product]
+_Read = Callable[[Product, Policy], int]
+
+STEP_COUNT_MAX: Final = 128
+"""Most steps of a ladder."""
 
 _ALWAYS: Final = -(2**15)  # Asked where the rule asks for nothing.
 _NEVER: Final = 2**15 - 1  # Asked where the rule needs what the product does not state.
@@ -47,20 +61,49 @@ class Brought:
     amount: int
 
 
-def find_least(products: Sequence[Product], policy: Policy) -> NDArray[np.int16]:
-    """Returns what each product asks for, int16 [thresholds, product_count]."""
-    rows = [_ask(product, policy) for product in products]
-    return np.ascontiguousarray(np.array(rows, np.int16).reshape(-1, len(Thresholds._fields)).T)
+class Ladder:
+    """For every number that a user may bring, the rows that ask for no more, as bitmaps.
+
+    Where the catalogue asks for many different numbers only some of them are steps, and a user between two is
+    let through to the higher one: wider, and bounded in memory.
+    """
+
+    def __init__(self, least: NDArray[np.int64]) -> None:
+        """Compiles what the rows ask for, int64 [product_count]."""
+        self._asked = np.unique(least)  # [asked]
+        kept = self._asked
+        if len(kept) > STEP_COUNT_MAX:
+            # The two highest stay, since the highest may be _NEVER; the others divide the rows evenly.
+            places = np.linspace(0, len(least) - 1, STEP_COUNT_MAX - 2).astype(np.int64)
+            kept = np.unique(np.concatenate([np.sort(least)[places], self._asked[-2:]]))
+        self._step_of = np.searchsorted(kept, self._asked)  # [asked], the first step that is no lower.
+        self._rows = [pack(least <= step) for step in kept.tolist()]
+        self._none = np.zeros(count_words(len(least)), np.uint64)
+
+    def find_rows(self, brought: int) -> RowBits:
+        """Returns the rows that ask for no more than is brought, and a few others."""
+        place = int(self._asked.searchsorted(brought, side="right"))
+        return self._rows[self._step_of[place - 1]] if place else self._none
 
 
-def find_min_amount(products: Sequence[Product]) -> NDArray[np.int64]:
+def find_least(products: Products, policy: Policy) -> dict[str, NDArray[np.int64]]:
+    """Returns by threshold what each product asks for, int64 [product_count]."""
+    return {
+        name: ask(products, partial(_ask, policy, read), "family", *fields).array(np.int64)
+        for name, (read, fields) in _ASKED.items()
+    }
+
+
+def find_min_amount(products: Products) -> NDArray[np.int64]:
     """Returns the smallest amount of each investment product, int64 [product_count]; -1 for others."""
-    amounts = []
-    for product in products:
-        investment = records.text(product, PRODUCT_FIELDS["family"]) in records.INVESTMENT_FAMILIES
-        amount = records.integer(product, PRODUCT_FIELDS["min_amount"]) if investment else _NOTHING
-        amounts.append(records.AMOUNT_MAX + 1 if amount is None else amount)
-    return np.array(amounts, np.int64)
+
+    def read(product: Product) -> int:
+        if records.text(product, PRODUCT_FIELDS["family"]) not in records.INVESTMENT_FAMILIES:
+            return _NOTHING
+        amount = records.integer(product, PRODUCT_FIELDS["min_amount"])
+        return records.AMOUNT_MAX + 1 if amount is None else amount
+
+    return ask(products, read, "family", "min_amount").array(np.int64)
 
 
 def find_brought(pair: Pair, age: int) -> Brought:
@@ -89,28 +132,14 @@ def find_brought(pair: Pair, age: int) -> Brought:
     )
 
 
-def _ask(product: Product, policy: Policy) -> Thresholds:
-    family = records.text(product, PRODUCT_FIELDS["family"])
-    if family == records.LEARNING_FAMILY:
-        return Thresholds()
-    rated = is_rated(product, policy)
-    score = effective_risk_score(product, policy)
-    loss_class = records.integer(product, PRODUCT_FIELDS["loss_class"])
-    oldest = records.integer(product, PRODUCT_FIELDS["max_age"])
-    return Thresholds(
-        risk_level=_ask_risk_level(product, policy) if rated else _ALWAYS,
-        risk_score=_or_never(score) if rated else _ALWAYS,
-        loss_capacity=_ALWAYS if loss_class == 0 else _or_never(loss_class),
-        max_loss_bps=_ask_int(product, "max_loss_bps") if loss_class == 1 else _ALWAYS,
-        horizon_months=_ask_horizon(product, family, policy),
-        age=_ask_int(product, "min_age"),
-        youth=_NEVER if oldest is None else -oldest,
-        years_to_pay=_ask_years_to_pay(product) if family in records.INSURANCE_FAMILIES else _ALWAYS,
-    )
+def _ask(policy: Policy, read: _Read, product: Product) -> int:
+    return _ALWAYS if is_learning(product) else read(product, policy)
 
 
 def _ask_risk_level(product: Product, policy: Policy) -> int:
     """Returns the lowest risk level whose entry in the risk matrix reaches the product's level."""
+    if not is_rated(product, policy):
+        return _ALWAYS
     level = effective_level(product)
     if level is None:
         return _NEVER
@@ -118,21 +147,58 @@ def _ask_risk_level(product: Product, policy: Policy) -> int:
     return min((int(risk_level) for risk_level, most in matrix.items() if level <= most), default=_NEVER)
 
 
-def _ask_horizon(product: Product, family: str | None, policy: Policy) -> int:
+def _ask_risk_score(product: Product, policy: Policy) -> int:
+    return _or_never(effective_risk_score(product, policy)) if is_rated(product, policy) else _ALWAYS
+
+
+def _ask_loss_capacity(product: Product, _policy: Policy) -> int:
+    loss_class = records.integer(product, PRODUCT_FIELDS["loss_class"])
+    return _ALWAYS if loss_class == 0 else _or_never(loss_class)
+
+
+def _ask_max_loss(product: Product, _policy: Policy) -> int:
+    if records.integer(product, PRODUCT_FIELDS["loss_class"]) != 1:
+        return _ALWAYS
+    return _or_never(records.integer(product, PRODUCT_FIELDS["max_loss_bps"]))
+
+
+def _ask_horizon(product: Product, policy: Policy) -> int:
     months = records.integer(product, PRODUCT_FIELDS["min_horizon_months"])
     if months is None:
         return _NEVER
+    family = records.text(product, PRODUCT_FIELDS["family"])
     buffer_months: int = policy.values["horizon"]["buffer_months"]
     return _ALWAYS if months == 0 or family == "INS_PROTECTION" else months + buffer_months
 
 
-def _ask_years_to_pay(product: Product) -> int:
+def _ask_age(product: Product, _policy: Policy) -> int:
+    return _or_never(records.integer(product, PRODUCT_FIELDS["min_age"]))
+
+
+def _ask_youth(product: Product, _policy: Policy) -> int:
+    oldest = records.integer(product, PRODUCT_FIELDS["max_age"])
+    return _NEVER if oldest is None else -oldest
+
+
+def _ask_years_to_pay(product: Product, _policy: Policy) -> int:
+    if records.text(product, PRODUCT_FIELDS["family"]) not in records.INSURANCE_FAMILIES:
+        return _ALWAYS
     years = records.integer(product, PRODUCT_FIELDS["pay_years"])
     return _ALWAYS if years in (0, 1) else _or_never(years)
 
 
-def _ask_int(product: Product, name: str) -> int:
-    return _or_never(records.integer(product, PRODUCT_FIELDS[name]))
+_LEVEL_FIELDS: Final = ("scale", "level_issuer", "level_distributor")
+_ASKED: Final[Mapping[str, tuple[_Read, tuple[str, ...]]]] = {
+    "risk_level": (_ask_risk_level, _LEVEL_FIELDS),
+    "risk_score": (_ask_risk_score, (*_LEVEL_FIELDS, "risk_score")),
+    "loss_capacity": (_ask_loss_capacity, ("loss_class",)),
+    "max_loss_bps": (_ask_max_loss, ("loss_class", "max_loss_bps")),
+    "horizon_months": (_ask_horizon, ("min_horizon_months",)),
+    "age": (_ask_age, ("min_age",)),
+    "youth": (_ask_youth, ("max_age",)),
+    "years_to_pay": (_ask_years_to_pay, ("pay_years",)),
+}
+"""By threshold, what a financial product asks for, and the fields beside the family that say so."""
 
 
 def _or_never(value: int | None) -> int:
