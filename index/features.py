@@ -260,10 +260,12 @@ def fit_features(users: Sequence[Record], items: Sequence[Record], now: datetime
 
 def _known_events(tokens: Mapping[str, int], history: Sequence[Event]) -> list[tuple[float, int, int]]:
     """Returns (time, token, event code) of the known events, the latest first; ties by token, then code."""
+    token_of, code_of = tokens.get, _EVENT_CODES.get
     known = [
-        (event.event_time, tokens[event.product_id], _EVENT_CODES[event.event_type])
+        (event.event_time, token, code)
         for event in history
-        if event.product_id in tokens and event.event_type in _EVENT_CODES
+        if (token := token_of(event.product_id)) is not None
+        and (code := code_of(event.event_type)) is not None
     ]
     known.sort(reverse=True)
     return known

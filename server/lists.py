@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from server.gate import GateUser, Masks, count_codes, holds_code, read_codes
+from server.gate import GateUser, Masks, count_codes, find_eligible, holds_code, read_codes
 from server.messages import UNAVAILABLE, ListedProduct, Subject, Verdict, Withheld
 from server.retrieval import Rows
 from server.search import Found, Scores
@@ -49,7 +49,7 @@ def build_list(subject: Subject, found: Found, k: int) -> Listing:
     """
     snapshot = found.snapshot
     verdict = judge_last(snapshot, found.user, found.rows)
-    eligible = ~verdict.masks.any(axis=1)
+    eligible = find_eligible(verdict.masks)
     rows, scores = found.rows[eligible], found.scores[eligible]
     best = snapshot.scorer.order(rows, scores, k)
     rows, scores = rows[best], scores[best]
@@ -91,7 +91,7 @@ def count_withheld(found: Found, verdict: LastVerdict, *, with_examples: bool) -
     if not with_examples:
         return _without_examples(count_codes(verdict.masks))
     snapshot = found.snapshot
-    removed = verdict.masks.any(axis=1)
+    removed = ~find_eligible(verdict.masks)
     rows, masks = verdict.rows[removed], verdict.masks[removed]
     scores = snapshot.scorer.score(found.vector, rows)
     withheld = []
@@ -136,7 +136,7 @@ def explain_named(
         product_ids: the products.
         user_initiated: whether the user asked for the products, so that a code may be waivable.
     """
-    eligible_rows = verdict.rows[~verdict.masks.any(axis=1)]
+    eligible_rows = verdict.rows[find_eligible(verdict.masks)]
     ends = dict(zip(eligible_rows.tolist(), snapshot.gate.find_valid_until(user, eligible_rows), strict=True))
     warned = snapshot.gate.find_warnings(user, eligible_rows, _history_levels(snapshot, subject))
     warnings = dict(zip(eligible_rows.tolist(), warned, strict=True))
@@ -194,12 +194,14 @@ def _best_row(snapshot: Snapshot, rows: Rows, scores: Scores) -> np.int64:
 
 def _history_levels(snapshot: Snapshot, subject: Subject) -> HistoryLevels:
     """Returns (scale, effective level) of every financial product in the history."""
-    levels = snapshot.gate.columns.levels
-    rows = {snapshot.row_of.get(event.product_id) for event in subject.history}
+    levels, facts, row_of = snapshot.gate.columns.levels, snapshot.facts, snapshot.row_of
+    rows = {row_of.get(event.product_id) for event in subject.history}
+    rows.discard(None)
+    known = np.fromiter(rows, np.int64, len(rows))
     return frozenset(
-        (snapshot.facts[row].scale, level)
-        for row in rows
-        if row is not None and (level := levels[row]) is not None
+        (facts[row].scale, levels[row])
+        for row in known[snapshot.gate.columns.financial[known]].tolist()
+        if levels[row] is not None
     )
 
 

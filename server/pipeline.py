@@ -12,7 +12,7 @@ from server.active_policy import ActivePolicy
 from server.batching import Batcher, Call, Ticket
 from server.clock import Clock
 from server.errors import OverloadError, ProductUnknownError, ServerError
-from server.gate import GateUser
+from server.gate import GateUser, find_eligible
 from server.lists import (
     LastVerdict,
     Listing,
@@ -292,8 +292,8 @@ def _domain_rows(snapshot: Snapshot, domain: Domain) -> tuple[int, int]:
 
 
 def _rows_of(snapshot: Snapshot, product_ids: Sequence[str]) -> Rows:
-    row_of = snapshot.row_of
-    return np.array([row_of[name] for name in product_ids if name in row_of], dtype=np.int64)
+    find = snapshot.row_of.get
+    return np.array([row for name in product_ids if (row := find(name)) is not None], dtype=np.int64)
 
 
 def _trace(ticket: Ticket[Job, Found], found: Found, selected: messages.StageTime) -> messages.TraceDetail:
@@ -302,7 +302,7 @@ def _trace(ticket: Ticket[Job, Found], found: Found, selected: messages.StageTim
         batch_count=found.batch_count,
         search_round_count=found.round_count,
         candidate_count=found.candidate_count,
-        removed_count=int(np.count_nonzero(found.masks.any(axis=1))),
+        removed_count=len(found.masks) - int(np.count_nonzero(find_eligible(found.masks))),
         history_event_count=found.history_event_count,
         history_unknown_count=found.history_unknown_count,
         rows_scanned_count=found.rows_scanned_count,
@@ -313,8 +313,9 @@ def _trace(ticket: Ticket[Job, Found], found: Found, selected: messages.StageTim
 
 def _is_cut_short(job: Job, found: Found, listing: Listing) -> bool:
     """Tells whether the list is short although the search had found enough and looked no further."""
-    found_count = len(found.masks) - int(np.count_nonzero(found.masks.any(axis=1)))
-    return job.only_rows is None and len(listing.products) < job.k <= found_count
+    if job.only_rows is not None or len(listing.products) >= job.k:
+        return False
+    return job.k <= int(np.count_nonzero(find_eligible(found.masks)))
 
 
 def _explain(job: Job, found: Found, listing: Listing) -> tuple[ResponseReason, ...]:

@@ -18,6 +18,7 @@ import numpy as np
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from server import gate
 from server.lists import Listing
 from server.retrieval import Rows
 from server.search import Found, Job
@@ -193,7 +194,7 @@ def find_eligible(sample: Sample) -> Rows | None:
         masks, overlay = sample.found.snapshot.gate.judge_live(sample.found.user, part)
         if overlay is not sample.listing.verdict.overlay:
             return None
-        kept.append(part[~masks.any(axis=1)])
+        kept.append(part[gate.find_eligible(masks)])
     return np.concatenate([np.empty(0, np.int64), *kept])
 
 

@@ -1,5 +1,6 @@
 """Answers onto the wire."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -23,7 +24,7 @@ _REASONS: dict[messages.ResponseReason, Any] = {
 def render_recommend(answer: messages.ListAnswer) -> recommendation_pb2.RecommendResponse:
     """Writes an answer of Recommend."""
     return recommendation_pb2.RecommendResponse(
-        products=[_product(product) for product in answer.products],
+        products=_products(answer.products),
         reasons=[_REASONS[reason] for reason in answer.reasons],
         withheld_counts=[_withheld(withheld) for withheld in answer.withheld],
         decision=_decision(answer.decision),
@@ -34,7 +35,7 @@ def render_recommend(answer: messages.ListAnswer) -> recommendation_pb2.Recommen
 def render_similar(answer: messages.ListAnswer) -> recommendation_pb2.SimilarProductsResponse:
     """Writes an answer of SimilarProducts."""
     return recommendation_pb2.SimilarProductsResponse(
-        products=[_product(product) for product in answer.products],
+        products=_products(answer.products),
         reasons=[_REASONS[reason] for reason in answer.reasons],
         withheld_counts=[_withheld(withheld) for withheld in answer.withheld],
         decision=_decision(answer.decision),
@@ -44,7 +45,7 @@ def render_similar(answer: messages.ListAnswer) -> recommendation_pb2.SimilarPro
 def render_score(answer: messages.ScoreAnswer) -> recommendation_pb2.ScoreProductsResponse:
     """Writes an answer of ScoreProducts."""
     return recommendation_pb2.ScoreProductsResponse(
-        products=[_product(product) for product in answer.products],
+        products=_products(answer.products),
         withheld=[_verdict(verdict) for verdict in answer.withheld],
         unknown_product_ids=answer.unknown_product_ids,
         decision=_decision(answer.decision),
@@ -85,7 +86,15 @@ def render_duration(seconds: float) -> duration_pb2.Duration:
     return duration_pb2.Duration(seconds=whole, nanos=nanoseconds)
 
 
-def _product(product: messages.ListedProduct) -> recommendation_pb2.RecommendedProduct:
+def _products(products: Sequence[messages.ListedProduct]) -> list[recommendation_pb2.RecommendedProduct]:
+    # Most products of a list end together.
+    ends = {product.valid_until: render_instant(product.valid_until) for product in products}
+    return [_product(product, ends[product.valid_until]) for product in products]
+
+
+def _product(
+    product: messages.ListedProduct, valid_until: timestamp_pb2.Timestamp
+) -> recommendation_pb2.RecommendedProduct:
     facts = product.facts
     return recommendation_pb2.RecommendedProduct(
         product_id=product.product_id,
@@ -96,7 +105,7 @@ def _product(product: messages.ListedProduct) -> recommendation_pb2.RecommendedP
         risk_score=product.risk_score,
         risk_score_limit=product.risk_score_limit,
         warnings=product.warnings,
-        valid_until_time=render_instant(product.valid_until),
+        valid_until_time=valid_until,
         alternate_title=facts.alternate_title,
         issuer=facts.issuer,
         assumed_fields=product.assumed_fields,

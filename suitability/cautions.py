@@ -4,7 +4,7 @@ What is unknown warns: a missing value is never better than the worst one. WARNI
 warning is one function and one row.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -45,6 +45,7 @@ def warnings(
     *,
     risk_score_limit: int | None = None,
     history_levels: Collection[tuple[str, int]] = (),
+    asked: Sequence[tuple[str, Callable[[Shown], bool]]] | None = None,
 ) -> tuple[str, ...]:
     """Returns the warnings that accompany an eligible product, in a fixed order. Never raises.
 
@@ -56,12 +57,13 @@ def warnings(
         risk_score_limit: the request's own limit, or None.
         history_levels: (scale, effective level) of the products in the user's history; none when it is
             unknown.
+        asked: the entries of WARNINGS to decide; None for all of them.
 
     Returns:
         Names such as W_NEAR_LIMIT; none for learning content.
     """
     shown = Shown(Pair(user, product, policy, now, None, risk_score_limit), history_levels)
-    return tuple(name for name, applies in WARNINGS if _holds(applies, shown))
+    return tuple(name for name, applies in (WARNINGS if asked is None else asked) if _holds(applies, shown))
 
 
 def _holds(applies: Callable[[Shown], bool], shown: Shown) -> bool:
