@@ -2,6 +2,8 @@
 
 BenchmarkError
 ├── BenchmarkInputError     a file or setting the caller gave is missing or wrong
+│   └── EmptyTestError      an evaluation has nobody to test
+├── ScoreValueError         a scorer gave something that is no number
 ├── StageFailedError        a stage of the pipeline (a command of ours) ended with an error
 ├── ServerStartError        the server under test did not become ready, or ended
 └── LoadClientError         a client process of the load driver failed
@@ -14,6 +16,14 @@ class BenchmarkError(Exception):
 
 class BenchmarkInputError(BenchmarkError):
     """A file or setting given by the caller is missing or wrong."""
+
+
+class EmptyTestError(BenchmarkInputError):
+    """An evaluation has nobody to test."""
+
+
+class ScoreValueError(BenchmarkError):
+    """A scorer gave a score that is NaN or infinite."""
 
 
 class StageFailedError(BenchmarkError):

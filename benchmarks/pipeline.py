@@ -110,7 +110,12 @@ def plan_stages(artifacts: Artifacts, data: DataCommand, *, model: str, policy: 
 
 
 def plan_model(
-    artifacts: Artifacts, *, model: str, policy: Path = DEFAULT_POLICY, settings: Path | None = None
+    artifacts: Artifacts,
+    *,
+    model: str,
+    policy: Path = DEFAULT_POLICY,
+    settings: Path | None = None,
+    products: Path | None = None,
 ) -> list[Stage]:
     """Plans train, export and index on a data set that is there.
 
@@ -119,11 +124,12 @@ def plan_model(
         model: two_tower or mf.
         policy: policy under which the rows are ordered.
         settings: JSON file of training settings; None for the defaults.
+        products: the bundle's catalogue; None for the data set's.
     """
     setting_options = () if settings is None else ("--config", str(settings))
     # An interrupted run beside the target would stop the command; --force drops it.
     train = ("training", "--model", model, "--data", artifacts.data, "--out", artifacts.run, "--force")
-    products = artifacts.data / "products.parquet"
+    products = products or artifacts.data / "products.parquet"
     index_options = ("--export", artifacts.export, "--products", products, "--policy", policy)
     return [
         Stage(

@@ -14,6 +14,7 @@ from training.dataset import DataSource, check_target, format_clock, parse_clock
 from training.errors import TrainingError
 from training.importers.far_trans import import_far_trans
 from training.importers.imported import ImportedData
+from training.importers.mooccubex import import_mooccubex
 from training.importers.pairs import import_pairs
 from training.needed import Gap, find_gaps
 from training.quality import CheckedData, check_data, refuse_problems
@@ -88,6 +89,11 @@ def _add_import(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     far_trans.add_argument("--assume", type=Path, metavar="FILE", help="a documented assumptions file")
     far_trans.add_argument("--force", action="store_true", help="replace OUT")
     far_trans.set_defaults(run=_run_far_trans)
+    mooccubex = names.add_parser("mooccubex", help="learners, courses and their knowledge graph")
+    mooccubex.add_argument("directory", type=Path, metavar="DIR")
+    mooccubex.add_argument("out", type=Path, metavar="OUT")
+    mooccubex.add_argument("--force", action="store_true", help="replace OUT")
+    mooccubex.set_defaults(run=_run_mooccubex)
     pairs = names.add_parser("pairs", help="user-item lists (LightGCN) or ratings (NCF)")
     pairs.add_argument("directory", type=Path, metavar="DIR")
     pairs.add_argument("out", type=Path, metavar="OUT")
@@ -103,6 +109,13 @@ def _run_far_trans(arguments: argparse.Namespace, console: Console) -> None:
     if arguments.assume is not None:
         clock = parse_clock(str(imported.source.clock))
         imported = apply_assumptions(imported, read_assumptions(arguments.assume), clock)
+    _write_import(imported, arguments, console)
+
+
+def _run_mooccubex(arguments: argparse.Namespace, console: Console) -> None:
+    check_target(arguments.out, force=arguments.force)
+    with show_step(console, "reading"):
+        imported = import_mooccubex(arguments.directory)
     _write_import(imported, arguments, console)
 
 

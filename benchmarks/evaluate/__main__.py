@@ -1,147 +1,154 @@
-"""Evaluates models and baselines: `python -m benchmarks.evaluate temporal --data DIR --out DIR`.
+"""Evaluates models and baselines on one data set: `python -m benchmarks.evaluate far-trans DIR --out OUT`.
 
-Each split's result is a file, so a run that was stopped goes on where it ended; remove a file to compute it
-again. Results name the commit that made them; those of other training settings are other files.
+Every scorer's result on every task is a file, so a run that was stopped goes on where it ended; remove a file
+to compute it again. Results name the commit that made them; those of other training settings are other files.
 """
 
 import argparse
-import hashlib
-import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.dataset import read_json
 from benchmarks.errors import BenchmarkError, BenchmarkInputError
-from benchmarks.evaluate.baselines import PopularityScorer
-from benchmarks.evaluate.report import average, draw, make_table, write_json
-from benchmarks.evaluate.temporal import Split, SplitResult, evaluate_split, read_far_trans_splits
-from benchmarks.evaluate.through_bundle import evaluate_model
-from benchmarks.machine import describe_machine, read_commit
-from training.importers.far_trans import ATTRIBUTION
+from benchmarks.evaluate.baselines.table import BASELINES
+from benchmarks.evaluate.datasets import Request, make_tasks
+from benchmarks.evaluate.report import Heading, write_report
+from benchmarks.evaluate.run import Plan, run
+from benchmarks.evaluate.task import Task
+from benchmarks.evaluate.temporal import make_far_trans_tasks
+from benchmarks.machine import describe_machine
+from training.importers.far_trans import ATTRIBUTION as FAR_TRANS_ATTRIBUTION
+from training.importers.mooccubex import ATTRIBUTION as MOOCCUBEX_ATTRIBUTION
 
 MODELS = ("two_tower", "mf")
-BASELINES = ("popularity",)
 NICENESS = 5
-TUNED_SPLITS = (3, 12, 20)  # As training/config.py says of its defaults.
-TITLE = "FAR-Trans, temporal protocol, no suitability filter"
+DATASETS = ("far-trans", "mooccubex", "movielens", "pairs", "data")
+K = {"sampled": 10, "full": 20, "temporal": 10, "leave-one-out": 10}
+RECALL_NAMES = {"sampled": "HR", "full": "Recall", "temporal": "Recall", "leave-one-out": "HR"}
+SENTENCES = {
+    "far-trans": (
+        "no suitability filter; settings of the models were chosen looking at splits 3, 12 and 20",
+        f"{FAR_TRANS_ATTRIBUTION}. Licence: CC BY 4.0.",
+    ),
+    "mooccubex": (f"{MOOCCUBEX_ATTRIBUTION}. Licence: GPL-3.0; measured only.",),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one protocol; returns 0, or 1 with a message on stderr."""
+    """Evaluates; returns 0, or 1 with a message on stderr."""
     options = _parser().parse_args(arguments)
     console = Console(highlight=False)
     os.nice(NICENESS)
     try:
-        _run_temporal(options, console)
+        _evaluate(options, console)
     except BenchmarkError as error:
-        Console(stderr=True, highlight=False).print(f"{type(error).__name__}: {error}", markup=False)
+        text = f"{type(error).__name__}: {error}"
+        Console(stderr=True, highlight=False).print(text, markup=False, soft_wrap=True)
         return 1
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.evaluate", description="Evaluates models.")
-    protocols = parser.add_subparsers(dest="protocol", required=True)
-    temporal = protocols.add_parser("temporal", help="rolling splits in time, through the sealed bundle")
-    temporal.add_argument("--data", type=Path, required=True, help="FAR-Trans directory with its splits")
-    temporal.add_argument("--model", default="two_tower,mf,popularity", help="comma-separated scorers")
-    temporal.add_argument("--splits", default="0-27", help="for example 0-27 or 0,9,18")
-    temporal.add_argument(
-        "--settings", action="append", default=[], metavar="MODEL=FILE", help="training settings"
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.evaluate", description=__doc__)
+    parser.add_argument(
+        "dataset", choices=DATASETS, help="an importer's name, or data: a documented data set"
     )
-    temporal.add_argument("--out", type=Path, required=True, help="directory for table, JSON and picture")
-    temporal.add_argument(
-        "--work", type=Path, default=Path("artifacts/evaluate"), help="directory for results by split"
+    parser.add_argument("directory", type=Path, metavar="DIR")
+    parser.add_argument("second", type=Path, nargs="?", metavar="DIR2", help="second domain of pairs")
+    parser.add_argument("--protocol", choices=sorted(K), help="default: what suits the data")
+    parser.add_argument("--fit", choices=("train", "train+valid"), default="train", help="what is known")
+    parser.add_argument(
+        "--scorers", help=f"comma-separated; default: all of {', '.join((*MODELS, *BASELINES))}"
+    )
+    parser.add_argument("--settings", action="append", default=[], metavar="MODEL=FILE", help="of training")
+    parser.add_argument(
+        "--splits", default="0-27", help="of the temporal protocol, for example 0-27 or 0,9,18"
+    )
+    parser.add_argument("--users", type=int, default=20_000, help="the most users to test")
+    parser.add_argument("--seed", type=int, default=0, help="of the draws of users and negatives")
+    parser.add_argument(
+        "--agreement", type=int, default=200, metavar="USERS",
+        help="users asked through model, bundle and server as well; 0 for none",
+    )  # fmt: skip
+    parser.add_argument("--out", type=Path, required=True, help="directory for table, JSON and picture")
+    parser.add_argument(
+        "--work", type=Path, default=Path("artifacts/evaluate"), help="for what is made on the way"
     )
     return parser
 
 
-def _run_temporal(options: argparse.Namespace, console: Console) -> None:
-    scorers = _read_scorers(options.model)
-    settings = dict(_read_settings(text) for text in options.settings)
-    splits = read_far_trans_splits(options.data, read_numbers(options.splits))
-    results: dict[str, list[SplitResult]] = {name: [] for name in scorers}
-    commits: set[str] = set()
-    for split in splits:
-        for name in scorers:
-            record = options.work.resolve() / name_record(split.number, name, settings.get(name))
-            if not record.is_file():
-                console.print(f"split {split.number} ({split.time_point}), {name}")
-                source = options.data.resolve()
-                result = _evaluate(
-                    split, source, record, name=name, settings=settings.get(name), console=console
-                )
-                text = json.dumps({"commit": read_commit(), **asdict(result)})
-                record.parent.mkdir(parents=True, exist_ok=True)
-                record.write_text(text + "\n", encoding="utf-8")
-            body = read_json(record)
-            commits.add(body.pop("commit"))
-            results[name].append(SplitResult(**body))
-        console.print(_describe(split, results))
-    _report(options.out, results, splits, sorted(commits), console)
+def _evaluate(options: argparse.Namespace, console: Console) -> None:
+    protocol = options.protocol or find_protocol(options.dataset, options.directory)
+    names, settings = _read_scorers(options.scorers), dict(map(_read_settings, options.settings))
+    fit = "" if options.fit == "train" else "-train-valid"
+    name = f"{_name_data(options)}-{protocol}{fit}"
+    work = options.work.resolve() / name
+    plan = Plan(
+        tasks=_make_tasks(options, protocol, work, console),
+        baselines=[scorer for scorer in names if scorer in BASELINES],
+        models=[scorer for scorer in names if scorer in MODELS],
+        settings=settings,
+        k=K[protocol],
+        agreement_user_count=options.agreement,
+        seed=options.seed,
+        work=work,
+    )
+    results = run(plan, console)
+    heading = Heading(
+        title=f"{_name_data(options)}, {protocol}, fitted on {options.fit}",
+        recall_name=RECALL_NAMES[protocol],
+        k=K[protocol],
+        sentences=SENTENCES.get(options.dataset, ()),
+    )
+    write_report(options.out, name, heading, results, describe_machine(), console)
 
 
-def name_record(split: int, name: str, settings: Path | None) -> str:
-    """Names the file of one result; training settings other than the defaults are part of the name."""
-    digest = "" if settings is None else f"-{hashlib.sha256(settings.read_bytes()).hexdigest()[:12]}"
-    return f"{name}{digest}-{split:02}.json"
+def _make_tasks(options: argparse.Namespace, protocol: str, work: Path, console: Console) -> list[Task]:
+    if (protocol == "temporal") != (options.dataset == "far-trans"):
+        raise BenchmarkInputError(f"{options.dataset} cannot be evaluated by the protocol {protocol}")
+    if protocol == "temporal":
+        return make_far_trans_tasks(options.directory.resolve(), work, read_numbers(options.splits), console)
+    directories = [path.resolve() for path in (options.directory, options.second) if path is not None]
+    missing = [path for path in directories if not path.is_dir()]
+    if missing:
+        raise BenchmarkInputError(f"expected a directory at {missing[0]}, found none")
+    request = Request(
+        dataset=options.dataset,
+        directories=tuple(directories),
+        protocol=protocol,  # type: ignore[arg-type]
+        fit=options.fit,
+        user_count=options.users,
+        seed=options.seed,
+        work=work,
+    )
+    return make_tasks(request, console)
 
 
-def _evaluate(
-    split: Split, source: Path, record: Path, *, name: str, settings: Path | None, console: Console
-) -> SplitResult:
-    if name == "popularity":
-        return evaluate_split(split, PopularityScorer(split.owned))
-    work = record.with_suffix("")
-    return evaluate_model(split, source, work, model=name, settings=settings, console=console)
+def find_protocol(dataset: str, directory: Path) -> str:
+    """Finds the protocol that suits a data set: for pairs, sampled where the publisher names negatives."""
+    if dataset == "pairs":
+        return "sampled" if any(directory.glob("*.test.negative")) else "full"
+    return "temporal" if dataset == "far-trans" else "leave-one-out"
 
 
-def _describe(split: Split, results: dict[str, list[SplitResult]]) -> str:
-    figures = ", ".join(f"{name} {values[-1].ndcg_at_10:.4f}" for name, values in results.items())
-    return f"split {split.number} ({split.time_point}), {len(split.users)} users: nDCG@10 {figures}"
+def _name_data(options: argparse.Namespace) -> str:
+    """Names results after the kind of data and, where that says little, after the directory."""
+    return (
+        options.dataset
+        if options.dataset in SENTENCES
+        else f"{options.dataset}-{options.directory.resolve().name}"
+    )
 
 
-def _report(
-    out: Path,
-    results: dict[str, list[SplitResult]],
-    splits: list[Split],
-    commits: list[str],
-    console: Console,
-) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    machine = describe_machine()
-    with (out / "far-trans-temporal.txt").open("w", encoding="utf-8") as file:
-        for target in (console, Console(file=file, width=110)):
-            target.print(make_table(results, title=TITLE))
-            target.print(machine.line, markup=False, highlight=False, soft_wrap=True)
-            target.print(describe_untuned(results), markup=False, highlight=False, soft_wrap=True)
-            made = f"results made at commits {', '.join(commits)}"
-            target.print(made, markup=False, highlight=False, soft_wrap=True)
-            target.print(f"{ATTRIBUTION}. Licence: CC BY 4.0.", markup=False, highlight=False, soft_wrap=True)
-    write_json(out / "far-trans-temporal.json", results, machine, protocol="temporal", commits=commits)
-    draw(out / "far-trans-temporal.png", results, splits, title=TITLE)
-
-
-def describe_untuned(results: Mapping[str, Sequence[SplitResult]]) -> str:
-    """Says which splits the settings were chosen on, and what the other splits give."""
-    means = []
-    for name, values in results.items():
-        others = [value for value in values if value.split not in TUNED_SPLITS]
-        means.append(f"{name} {average(others)['ndcg_at_10']:.4f}" if others else f"{name} -")
-    tuned = ", ".join(map(str, TUNED_SPLITS))
-    return f"settings were chosen looking at splits {tuned}; nDCG@10 without them: {', '.join(means)}"
-
-
-def _read_scorers(text: str) -> list[str]:
-    names = text.split(",")
-    unknown = [name for name in names if name not in (*MODELS, *BASELINES)]
+def _read_scorers(text: str | None) -> list[str]:
+    every = (*MODELS, *BASELINES)
+    names = list(every) if text is None else text.split(",")
+    unknown = [name for name in names if name not in every]
     if unknown:
-        raise BenchmarkInputError(f"--model has {unknown[0]!r}; expected some of {(*MODELS, *BASELINES)}")
+        raise BenchmarkInputError(f"--scorers has {unknown[0]!r}; expected some of {every}")
     return names
 
 

@@ -10,7 +10,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from benchmarks.errors import BenchmarkInputError
-from benchmarks.evaluate.temporal import Scores
+from benchmarks.evaluate.task import Scores
 from index.bundle import Bundle, open_bundle, read_current
 from index.features import Event, UserInputs, encode_users
 from index.reference import quantise

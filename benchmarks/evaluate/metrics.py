@@ -1,54 +1,77 @@
-"""Defines the ranking metrics in plain numpy, one user at a time.
+"""Defines the ranking metrics, in plain numpy, over blocks of users.
 
-Every metric reads `hits`: bool [k], whether the product at that rank is relevant, best rank first. A list
-shorter than k is one whose candidates were exhausted; its missing ranks count as misses.
+Products of equal score stand in random order, and a metric is its expected value: constant scores give every
+candidate the same chance, so one positive among 99 negatives has HR@10 .10. By linearity the expectation is a
+sum over relevant products: with g candidates above and e (itself included) at its score, such a product is at
+each of the ranks g + 1 to g + e with chance 1 / e.
 """
 
-from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.errors import ScoreValueError
 
-def mark_hits(ranked: Sequence[str], relevant: Collection[str], k: int) -> NDArray[np.bool_]:
-    """Marks which of the first k ranked products are relevant.
+FloatArray = NDArray[np.float64]
+NO_CANDIDATE = -np.inf
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """What the first k ranks of each user's list hold, in expectation.
+
+    Attributes:
+        recall: hits / |test|, float64 [users]; with one positive it is the hit rate.
+        ndcg: discounted gain over that of the best list, cut at min(k, |test|), float64 [users].
+    """
+
+    recall: FloatArray
+    ndcg: FloatArray
+
+
+def rank(
+    scores: FloatArray,
+    pair_user: NDArray[np.int64],
+    pair_product: NDArray[np.int64],
+    test_count: NDArray[np.int64],
+    k: int,
+) -> Ranked:
+    """Ranks every user's candidates and measures where the relevant ones are.
 
     Args:
-        ranked: product ids, best first; no duplicates.
-        relevant: product ids that count as a hit.
-        k: number of ranks, at least 1.
+        scores: float64 [users, products], NO_CANDIDATE where a product is no candidate of the user's.
+        pair_user: row of each relevant pair, [pairs].
+        pair_product: column of each relevant pair, [pairs]; no pair twice.
+        test_count: each user's number of relevant products, at least 1, [users]; one without a column is
+            never found, and neither is one that is no candidate.
+        k: number of ranks.
 
-    Returns:
-        bool [k].
+    Raises:
+        ScoreValueError: a score is NaN or plus infinity.
+
+    Source: Järvelin and Kekäläinen 2002, binary gains, discount 1 / log2(rank + 1); ties of McSherry and
+    Najork 2008.
     """
     assert k >= 1, f"k must be at least 1, not {k}"
-    hits = np.zeros(k, dtype=np.bool_)  # [k]
-    for rank, product_id in enumerate(ranked[:k]):
-        hits[rank] = product_id in relevant
-    return hits
-
-
-def recall_at_k(hits: NDArray[np.bool_], relevant_count: int) -> float:
-    """Returns the share of the relevant products that were ranked within k.
-
-    Args:
-        hits: bool [k].
-        relevant_count: number of relevant products, at least 1.
-    """
-    assert relevant_count >= 1, "recall needs at least one relevant product"
-    return float(hits.sum()) / relevant_count
-
-
-def ndcg_at_k(hits: NDArray[np.bool_], relevant_count: int) -> float:
-    """Returns the discounted gain over that of the best list, the ideal cut at min(k, relevant_count).
-
-    Args:
-        hits: bool [k].
-        relevant_count: number of relevant products, at least 1.
-
-    Source: Järvelin and Kekäläinen 2002, binary gains, discount 1 / log2(rank + 1).
-    """
-    assert relevant_count >= 1, "nDCG needs at least one relevant product"
-    discounts = 1.0 / np.log2(np.arange(2, hits.size + 2))  # [k]
-    ideal = discounts[: min(hits.size, relevant_count)].sum()
-    return float((hits * discounts).sum() / ideal)
+    assert (test_count >= 1).all(), "a user without a test product is not tested"
+    bad = np.isnan(scores) | (scores == np.inf)
+    if bad.any():
+        raise ScoreValueError(
+            f"{int(bad.sum())} of {scores.size} scores are NaN or infinite; expected numbers"
+        )
+    discounts = 1.0 / np.log2(np.arange(2, k + 2))  # [k]
+    gained = np.concatenate([[0.0], np.cumsum(discounts)])  # [k + 1], the gain of filling the first ranks
+    recall, ndcg = np.zeros(len(scores)), np.zeros(len(scores))
+    for user, product in zip(pair_user, pair_product, strict=True):
+        mine = scores[user]
+        if mine[product] == NO_CANDIDATE:
+            continue
+        above = int((mine > mine[product]).sum())
+        if above >= k:
+            continue
+        tied = int((mine == mine[product]).sum())
+        last = min(above + tied, k)
+        recall[user] += (last - above) / tied
+        ndcg[user] += (gained[last] - gained[above]) / tied
+    return Ranked(recall / test_count, ndcg / gained[np.minimum(test_count, k)])

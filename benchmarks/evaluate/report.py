@@ -1,73 +1,207 @@
 """Reports an evaluation as a table, JSON and a picture."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 from rich import box
+from rich.console import Console
 from rich.table import Table
 
-from benchmarks.evaluate.temporal import Split, SplitResult
+from benchmarks.evaluate.agreement import LIMIT, LIST_COUNT, Agreement, find_difference
+from benchmarks.evaluate.intervals import Estimate, estimate
+from benchmarks.evaluate.models import FORMS
+from benchmarks.evaluate.ranking import Outcome
+from benchmarks.evaluate.run import Results
 from benchmarks.machine import Machine
 
 mpl.use("Agg")
 
 from matplotlib import pyplot as plt
 
-Results = Mapping[str, Sequence[SplitResult]]
+NOTES = (
+    "ndcg and recall with 95 % bootstrap intervals over users; equal scores count by their expectation",
+    "baselines: settings are fixed for all data, or chosen on validation within what is known where named",
+)
 
 
-def average(results: Sequence[SplitResult]) -> dict[str, float]:
-    """Returns each metric's mean over splits (each split's is a mean over its users)."""
-    return {
-        name: float(np.mean([getattr(result, name) for result in results]))
-        for name in ("ndcg_at_10", "recall_at_10")
+@dataclass(frozen=True)
+class Line:
+    """One scorer's line of a table."""
+
+    scorer: str
+    user_count: int
+    task_count: int
+    ndcg: Estimate
+    recall: Estimate
+    note: str
+
+
+@dataclass(frozen=True)
+class Heading:
+    """What was evaluated how.
+
+    Attributes:
+        title: for people.
+        recall_name: what recall is called under the protocol, for example HR.
+        k: number of ranks.
+        sentences: what must be said beside the figures.
+    """
+
+    title: str
+    recall_name: str
+    k: int
+    sentences: tuple[str, ...]
+
+
+def summarise(outcomes: Mapping[str, Sequence[Outcome]]) -> list[Line]:
+    """Averages each scorer's outcomes over users, then over tasks; best nDCG first."""
+    lines = [
+        Line(
+            scorer,
+            sum(len(outcome.user_ids) for outcome in mine),
+            len(mine),
+            estimate([outcome.user_ids for outcome in mine], [outcome.ndcg for outcome in mine]),
+            estimate([outcome.user_ids for outcome in mine], [outcome.recall for outcome in mine]),
+            _join_notes([outcome.note for outcome in mine]),
+        )
+        for scorer, mine in outcomes.items()
+    ]
+    return sorted(lines, key=lambda line: -line.ndcg.mean)
+
+
+def write_report(
+    out: Path, name: str, heading: Heading, results: Results, machine: Machine, console: Console
+) -> None:
+    """Shows the tables and writes them with JSON and a picture."""
+    out.mkdir(parents=True, exist_ok=True)
+    tables = {table: summarise(outcomes) for table, outcomes in results.outcomes.items()}
+    with (out / f"{name}.txt").open("w", encoding="utf-8") as file:
+        for target in (console, Console(file=file, width=130)):
+            _show(target, heading, tables, results, machine)
+    body = {
+        "title": heading.title,
+        "k": heading.k,
+        "machine": asdict(machine),
+        "commits": sorted(results.commits),
+        "tables": {table: [asdict(line) for line in lines] for table, lines in tables.items()},
+        "tasks": {table: _list_tasks(outcomes) for table, outcomes in results.outcomes.items()},
+        "agreement": {
+            table: {model: [one.to_json() for one in found] for model, found in models.items()}
+            for table, models in results.agreements.items()
+        },
     }
+    (out / f"{name}.json").write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
+    _draw(out / f"{name}.png", heading, tables)
 
 
-def make_table(results: Results, *, title: str) -> Table:
-    """Tabulates the means, best nDCG@10 first."""
+def _show(
+    console: Console,
+    heading: Heading,
+    tables: Mapping[str, Sequence[Line]],
+    results: Results,
+    machine: Machine,
+) -> None:
+    for name, lines in tables.items():
+        console.print(_make_table(heading, name if len(tables) > 1 else "", lines))
+        for model, found in results.agreements.get(name, {}).items():
+            for text in describe_agreement(model, found):
+                console.print(text, markup=False, highlight=False, soft_wrap=True)
+    left_out = [f"left out: {text}" for text in results.left_out]
+    made = f"results made at commits {', '.join(sorted(results.commits))}"
+    for text in (*heading.sentences, *NOTES, *left_out, machine.line, made):
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _make_table(heading: Heading, name: str, lines: Sequence[Line]) -> Table:
+    title = f"{heading.title}: {name}" if name else heading.title
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    for heading in ("scorer", "splits", "users", "nDCG@10", "recall@10"):
-        table.add_column(heading, justify="left" if heading == "scorer" else "right")
-    for name in sorted(results, key=lambda name: -average(results[name])["ndcg_at_10"]):
-        means = average(results[name])
-        users = sum(result.user_count for result in results[name])
-        numbers = (f"{means['ndcg_at_10']:.4f}", f"{means['recall_at_10']:.4f}")
-        table.add_row(name, str(len(results[name])), f"{users:,}", *numbers)
+    names = (
+        "scorer",
+        "tasks",
+        "users",
+        f"nDCG@{heading.k}",
+        "95 %",
+        f"{heading.recall_name}@{heading.k}",
+        "95 %",
+        "",
+    )
+    for text in names:
+        table.add_column(text, justify="left" if text in {"scorer", ""} else "right", no_wrap=text != "")
+    for line in lines:
+        figures = (
+            f"{line.ndcg.mean:.4f}",
+            f"{line.ndcg.low:.3f}-{line.ndcg.high:.3f}",
+            f"{line.recall.mean:.4f}",
+            f"{line.recall.low:.3f}-{line.recall.high:.3f}",
+        )
+        table.add_row(line.scorer, str(line.task_count), f"{line.user_count:,}", *figures, line.note)
     return table
 
 
-def write_json(
-    path: Path, results: Results, machine: Machine, *, protocol: str, commits: Sequence[str]
-) -> None:
-    """Writes the means and every split's figures, with the machine, the commits and the date."""
-    body = {
-        "protocol": protocol,
-        "machine": asdict(machine),
-        "commits": list(commits),
-        "means": {name: average(values) for name, values in results.items()},
-        "splits": {name: [asdict(value) for value in values] for name, values in results.items()},
+def describe_agreement(model: str, found: Sequence[Agreement]) -> tuple[str, str]:
+    """Says how far model, bundle and server agree."""
+    users = sum(one.user_count for one in found)
+    means = ", ".join(f"{form} {np.mean([one.ndcg[form] for one in found]):.4f}" for form in FORMS)
+    difference = find_difference(list(found))
+    verdict = "within" if difference <= LIMIT else "NOT within"
+    weights = [one.user_count for one in found]
+    same = [
+        float(np.average([getattr(one, name) for one in found], weights=weights))
+        for name in ("model_bundle_same", "bundle_server_same")
+    ]
+    return (
+        f"{model}, the same {users:,} users through each form: nDCG {means}; "
+        f"greatest difference {difference:.5f}, {verdict} {LIMIT}",
+        f"{model}, identical top {LIST_COUNT}: model and bundle {same[0]:.2%}, "
+        f"bundle and server (Recommend) {same[1]:.2%} of users",
+    )
+
+
+def _join_notes(notes: Sequence[str]) -> str:
+    """Says each note once, with how often it was made where there are several."""
+    counts = Counter(note for note in notes if note)
+    if len(counts) == 1 or not counts:
+        return next(iter(counts), "")
+    if all(note.startswith("RMSE") for note in counts):
+        figures = np.array([[float(word.strip(",")) for word in note.split()[1::2]] for note in notes])
+        return f"RMSE {figures[:, 0].mean():.3f}, accuracy {figures[:, 1].mean():.3f}"
+    return "; ".join(f"{note} ({count}x)" for note, count in counts.most_common())
+
+
+def _list_tasks(outcomes: Mapping[str, Sequence[Outcome]]) -> dict[str, dict[str, list[float]]]:
+    return {
+        scorer: {outcome.task: [float(outcome.ndcg.mean()), float(outcome.recall.mean())] for outcome in mine}
+        for scorer, mine in outcomes.items()
     }
-    path.write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
 
 
-def draw(path: Path, results: Results, splits: Sequence[Split], *, title: str) -> None:
-    """Draws nDCG@10 by split, one line per scorer."""
-    dates = {split.number: split.time_point for split in splits}
-    figure, axes = plt.subplots(figsize=(9, 4.5))
-    for name, values in results.items():
-        mean = average(values)["ndcg_at_10"]
-        numbers = [value.split for value in values]
-        axes.plot(numbers, [value.ndcg_at_10 for value in values], marker=".", label=f"{name} ({mean:.3f})")
-    ticks = sorted(dates)[:: max(1, len(dates) // 9)]
-    axes.set_xticks(ticks, [dates[number] for number in ticks], rotation=30, ha="right")
-    axes.set(title=title, ylabel="nDCG@10", xlabel="time point of the split", ylim=(0, None))
-    axes.legend()
-    axes.grid(alpha=0.3)
+def _draw(path: Path, heading: Heading, tables: Mapping[str, Sequence[Line]]) -> None:
+    """Draws each scorer's nDCG as a bar with its interval."""
+    longest = max(map(len, tables.values()))
+    figure, panels = plt.subplots(
+        1, len(tables), figsize=(8 * len(tables), 1.2 + 0.32 * longest), squeeze=False
+    )
+    for axes, (name, lines) in zip(panels[0], tables.items(), strict=True):
+        means = [line.ndcg.mean for line in lines]
+        errors = [
+            [line.ndcg.mean - line.ndcg.low for line in lines],
+            [line.ndcg.high - line.ndcg.mean for line in lines],
+        ]
+        axes.barh(
+            [line.scorer for line in lines], means, xerr=errors, color="#4878a8", ecolor="#303030", capsize=2
+        )
+        axes.invert_yaxis()
+        for place, line in enumerate(lines):
+            axes.text(line.ndcg.high, place, f"  {line.ndcg.mean:.3f}", va="center", fontsize=8)
+        axes.set(xlabel=f"nDCG@{heading.k}, 95 % interval over users", title=name if len(tables) > 1 else "")
+        axes.grid(axis="x", alpha=0.3)
+        axes.margins(x=0.15)
+    figure.suptitle(heading.title, fontsize=10)
     figure.tight_layout()
     figure.savefig(path, dpi=110)
     plt.close(figure)

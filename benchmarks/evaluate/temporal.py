@@ -1,27 +1,27 @@
-"""Evaluates by the temporal protocol: rolling splits in time, each with its own candidates.
+"""The temporal protocol: rolling splits in time, each with its own candidates.
 
-At each split the scorer knows only what is dated before the time point. Candidates are the split's eligible
+At each split a scorer knows only what is dated before the time point. Candidates are the split's eligible
 products less those the user already owns; users are those with a test purchase and at least one earlier one
 (the `eligible_customers` of the FAR-Trans splits). A metric is averaged over users, then over splits.
 """
 
 import csv
 import gzip
+import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
+from rich.console import Console
 
+from benchmarks.dataset import read_json
 from benchmarks.errors import BenchmarkInputError
-from benchmarks.evaluate.metrics import mark_hits, ndcg_at_k, recall_at_k
-
-USER_BLOCK = 512
-
-Scores = NDArray[np.int64] | NDArray[np.float64]
+from benchmarks.evaluate.far_trans import cut_far_trans
+from benchmarks.evaluate.task import Task
+from benchmarks.pipeline import Artifacts, import_far_trans, plan_data
+from benchmarks.stages import run_stage
 
 
 @dataclass(frozen=True)
@@ -48,50 +48,53 @@ class Split:
         return sorted(user for user in self.purchases if user in self.owned)
 
 
-class Scorer(Protocol):
-    """Anything that scores products for users: a baseline, a model, a sealed bundle, a server."""
+def make_far_trans_tasks(directory: Path, work: Path, numbers: Sequence[int], console: Console) -> list[Task]:
+    """Cuts FAR-Trans at each split's time point, imports what is left and makes the split's task.
 
-    def score(self, user_ids: Sequence[str], product_ids: Sequence[str]) -> Scores:
-        """Returns scores [users, products]; higher is better, ties go to the smaller product id."""
-        ...
+    Args:
+        directory: FAR-Trans with its splits.
+        work: directory for the cut data sets.
+        numbers: which splits.
+        console: where progress goes.
+
+    Raises:
+        BenchmarkInputError: a file or a split is missing.
+        StageFailedError: an import failed.
+    """
+    tasks = []
+    for split in read_far_trans_splits(directory, numbers):
+        artifacts = Artifacts(work / f"{split.number:02}")
+        cut = artifacts.directory / "cut"
+        cut_far_trans(directory, cut, split.time_point)
+        run_stage(plan_data(artifacts, import_far_trans(cut, None)), artifacts.records, console)
+        set_clock(artifacts.data / "source.json", split.time_point)
+        tasks.append(make_task(split, artifacts.data))
+    return tasks
 
 
-@dataclass(frozen=True)
-class SplitResult:
-    """What one scorer reached on one split."""
-
-    split: int
-    user_count: int
-    ndcg_at_10: float
-    recall_at_10: float
+def set_clock(path: Path, time_point: str) -> None:
+    """Writes a cut's clock: the importer knows only the end of the published data."""
+    source = read_json(path)
+    text = json.dumps({**source, "clock": f"{time_point}T00:00:00Z"}, ensure_ascii=False, indent=2)
+    path.write_text(text + "\n", encoding="utf-8")
 
 
-def evaluate_split(split: Split, scorer: Scorer, *, k: int = 10) -> SplitResult:
-    """Ranks every candidate for every user of the split and averages the metrics over users.
+def make_task(split: Split, data: Path) -> Task:
+    """Makes the task of one split.
 
     Args:
         split: the split.
-        scorer: knows only what is dated before the split's time point.
-        k: list length.
+        data: a data set of what is dated before the split's time point.
     """
-    users = split.users
-    products = np.array(split.eligible)
-    ndcg: list[float] = []
-    recall: list[float] = []
-    for start in range(0, len(users), USER_BLOCK):
-        block = users[start : start + USER_BLOCK]
-        scores = scorer.score(block, split.eligible)  # [block, products]
-        # A stable sort of descending scores keeps equal scores in ascending id order, as the server does.
-        order = np.argsort(-scores, axis=1, kind="stable")  # [block, products]
-        for user, ranking in zip(block, order, strict=True):
-            owned, relevant = split.owned[user], split.purchases[user]
-            # Only owned products are skipped, so the head of the ranking is enough.
-            head = products[ranking[: k + len(owned)]]
-            ranked = [product for product in head if product not in owned]
-            hits = mark_hits(ranked, relevant, k)
-            ndcg.append(ndcg_at_k(hits, len(relevant)))
-            recall.append(recall_at_k(hits, len(relevant)))
-    return SplitResult(split.number, len(users), float(np.mean(ndcg)), float(np.mean(recall)))
+    return Task(
+        name=f"{split.number:02}",
+        table="temporal",
+        data=data,
+        now=datetime.fromisoformat(split.time_point).replace(tzinfo=UTC),
+        relevant={user: split.purchases[user] for user in split.users},
+        owned=split.owned,
+        candidates=split.eligible,
+    )
 
 
 def read_far_trans_splits(directory: Path, numbers: Sequence[int]) -> list[Split]:

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from benchmarks.errors import BenchmarkInputError
-from benchmarks.evaluate.baselines import PopularityScorer
-from benchmarks.evaluate.temporal import Scores, Split, evaluate_split, read_far_trans_splits
+from benchmarks.evaluate.ranking import Outcome, evaluate_task
+from benchmarks.evaluate.task import Scores
+from benchmarks.evaluate.temporal import Split, make_task, read_far_trans_splits
 
 
 class FixedScorer:
@@ -34,10 +35,13 @@ def make_split(purchases: dict[str, set[str]], owned: dict[str, set[str]]) -> Sp
     )
 
 
+def evaluate(split: Split, scores: dict[str, float]) -> Outcome:
+    return evaluate_task(make_task(split, Path()), FixedScorer(scores), k=10)
+
+
 def test_owned_products_are_no_candidates() -> None:
     split = make_split({"u": {"b"}}, {"u": {"a"}})
-    result = evaluate_split(split, FixedScorer({"a": 9, "b": 5, "c": 1, "d": 0}))
-    assert result.ndcg_at_10 == pytest.approx(1.0)
+    assert evaluate(split, {"a": 9, "b": 5, "c": 1, "d": 0}).ndcg.tolist() == [1.0]
 
 
 def test_users_without_an_earlier_purchase_do_not_count() -> None:
@@ -45,24 +49,18 @@ def test_users_without_an_earlier_purchase_do_not_count() -> None:
     assert split.users == ["u"]
 
 
-def test_equal_scores_rank_by_product_id() -> None:
+def test_equal_scores_count_by_their_expectation() -> None:
     split = make_split({"u": {"c"}}, {"u": {"z"}})
-    result = evaluate_split(split, FixedScorer(dict.fromkeys("abcd", 7.0)))
-    assert result.ndcg_at_10 == pytest.approx(1 / math.log2(4))
+    expected = sum(1 / math.log2(place + 2) for place in range(4)) / 4
+    assert evaluate(split, dict.fromkeys("abcd", 7.0)).ndcg[0] == pytest.approx(expected)
 
 
-def test_metrics_are_means_over_users() -> None:
+def test_outcomes_hold_every_user() -> None:
     split = make_split({"u": {"a"}, "v": {"b"}}, {"u": {"z"}, "v": {"z"}})
-    result = evaluate_split(split, FixedScorer({"a": 4, "b": 3, "c": 2, "d": 1}))
-    assert result.user_count == 2
-    assert result.ndcg_at_10 == pytest.approx((1 + 1 / math.log2(3)) / 2)
-    assert result.recall_at_10 == 1.0
-
-
-def test_popularity_counts_owners() -> None:
-    owned = {"u": frozenset({"a", "b"}), "v": frozenset({"b"})}
-    scores = PopularityScorer(owned).score(["x", "y"], ["a", "b", "c"])
-    assert scores.tolist() == [[1, 2, 0], [1, 2, 0]]
+    outcome = evaluate(split, {"a": 4, "b": 3, "c": 2, "d": 1})
+    assert outcome.user_ids == ("u", "v")
+    assert outcome.ndcg == pytest.approx([1.0, 1 / math.log2(3)])
+    assert outcome.recall.tolist() == [1.0, 1.0]
 
 
 def write_far_trans(directory: Path) -> None:

@@ -34,7 +34,9 @@ TIME_MAX_S: Final = 253_402_127_999  # 9999-12-29T23:59:59Z: the day after it is
 
 
 @dataclass(frozen=True)
-class _Pairs:
+class Pairs:
+    """What a directory holds, one entry per line's pair."""
+
     users: npt.NDArray[Any]  # text [pair_count]
     items: npt.NDArray[Any]  # text [pair_count]
     times: npt.NDArray[np.int64]  # Unix seconds [pair_count]
@@ -71,9 +73,17 @@ def import_pairs(first: Path, second: Path | None = None) -> ImportedData:
 
 
 def _read_domain(directory: Path, family: str, undated_event: str, prefix: str) -> tuple[RawTable, RawTable]:
-    pairs = _read_directory(directory, undated_event)
+    interactions = make_interactions(_read_directory(directory, undated_event), prefix)
+    ids: Any = interactions.table.column("product_id").to_pylist()
+    distinct = sorted(set(ids), key=lambda id_: (len(id_), id_))
+    products = from_columns(PRODUCTS, {"id": distinct, "title": distinct, "family": [family] * len(distinct)})
+    return interactions, products
+
+
+def make_interactions(pairs: Pairs, prefix: str) -> RawTable:
+    """Makes the table of events; a product's id is the prefix and its item."""
     ids = np.char.add(prefix, pairs.items.astype(str)).astype(object)
-    interactions = from_columns(
+    return from_columns(
         INTERACTIONS,
         {
             "user_id": pa.array(pairs.users, pa.string()),
@@ -83,14 +93,11 @@ def _read_domain(directory: Path, family: str, undated_event: str, prefix: str) 
             "weight": pairs.weights,
         },
     )
-    distinct = sorted(set(ids.tolist()), key=lambda id_: (len(id_), id_))
-    products = from_columns(PRODUCTS, {"id": distinct, "title": distinct, "family": [family] * len(distinct)})
-    return interactions, products
 
 
-def _read_directory(directory: Path, undated_event: str) -> _Pairs:
+def _read_directory(directory: Path, undated_event: str) -> Pairs:
     if (directory / "train.txt").is_file():
-        return _read_lists(directory / "train.txt", undated_event)
+        return read_lists(directory / "train.txt", undated_event)
     files = sorted(directory.glob("*.train.rating"))
     if len(files) != 1:
         raise MissingFileError(
@@ -99,7 +106,13 @@ def _read_directory(directory: Path, undated_event: str) -> _Pairs:
     return _read_ratings(files[0])
 
 
-def _read_lists(path: Path, event_type: str) -> _Pairs:
+def read_lists(path: Path, event_type: str) -> Pairs:
+    """Reads lines `user item item ...`.
+
+    Raises:
+        SchemaError: a line holds something else than numbers; the message names file and line.
+        EmptyDataError: there is no pair.
+    """
     users: list[str] = []
     items: list[str] = []
     places: list[int] = []
@@ -114,10 +127,10 @@ def _read_lists(path: Path, event_type: str) -> _Pairs:
     if not users:
         raise EmptyDataError(f"{path.name}: expected lines of a user and items, found no pair")
     times = np.array(places, dtype=np.int64) + UNDATED_ORIGIN_S
-    return _Pairs(_texts(users), _texts(items), times, np.ones(len(users), dtype=np.float32), event_type)
+    return Pairs(_texts(users), _texts(items), times, np.ones(len(users), dtype=np.float32), event_type)
 
 
-def _read_ratings(path: Path) -> _Pairs:
+def _read_ratings(path: Path) -> Pairs:
     names = ["user", "item", "rating", "time"]
     types = dict(zip(names, (pa.string(), pa.string(), pa.float32(), pa.int64()), strict=True))
     try:
@@ -140,7 +153,7 @@ def _read_ratings(path: Path) -> _Pairs:
         number = pc.index(sound, False).as_py() + 1
         raise SchemaError(f"{path.name}: row {number}: expected an item, and a time from 0 to {TIME_MAX_S}")
     columns: list[Any] = [table.column(name).to_numpy() for name in names]
-    return _Pairs(columns[0], columns[1], columns[3], columns[2], "rating")
+    return Pairs(columns[0], columns[1], columns[3], columns[2], "rating")
 
 
 def _stack(parts: list[RawTable]) -> RawTable:

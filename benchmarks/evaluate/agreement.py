@@ -1,0 +1,84 @@
+"""Asks the same users through a model's three forms, and says how far the answers agree."""
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from benchmarks.evaluate.models import FORMS, BuiltModel
+from benchmarks.evaluate.ranking import evaluate_task, list_best
+from benchmarks.evaluate.server_scorer import ServerScorer
+from benchmarks.evaluate.task import sample_users
+
+LIST_COUNT = 20
+LIMIT = 0.001
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """What the forms of one model gave for the same users.
+
+    Attributes:
+        task: the task's name.
+        user_count: users asked.
+        ndcg: mean nDCG@k by form.
+        recall: mean recall@k by form.
+        model_bundle_same: share of users whose 20 best are the same products in the same order.
+        bundle_server_same: the same of bundle and server's Recommend.
+    """
+
+    task: str
+    user_count: int
+    ndcg: Mapping[str, float]
+    recall: Mapping[str, float]
+    model_bundle_same: float
+    bundle_server_same: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the fields."""
+        return asdict(self)
+
+
+def measure_agreement(built: BuiltModel, *, k: int, user_count: int, seed: int) -> Agreement:
+    """Asks up to `user_count` of the task's users through model, bundle and server."""
+    task = replace(built.task, relevant=sample_users(built.task.relevant, user_count, seed))
+    built = replace(built, task=task)
+    users = task.users
+    with ExitStack() as stack:
+        scorers = {form: stack.enter_context(built.open(form)) for form in FORMS}
+        outcomes = {form: evaluate_task(task, scorer, k=k) for form, scorer in scorers.items()}
+        lists = {
+            form: list_best(task, scorers[form], users, k=LIST_COUNT) for form in FORMS if form != "server"
+        }
+        server = scorers["server"]
+        assert isinstance(server, ServerScorer), "the form decides the scorer"
+        served = [
+            server.recommend(
+                user, k=LIST_COUNT, candidates=task.candidates, owned=sorted(task.owned.get(user, ()))
+            )
+            for user in users
+        ]
+    return Agreement(
+        task.name,
+        len(users),
+        {form: float(outcome.ndcg.mean()) for form, outcome in outcomes.items()},
+        {form: float(outcome.recall.mean()) for form, outcome in outcomes.items()},
+        _share_same(lists["model"], lists["bundle"]),
+        _share_same(lists["bundle"], served),
+    )
+
+
+def find_difference(agreements: list[Agreement]) -> float:
+    """Returns the greatest difference between two forms of a metric's mean over tasks."""
+    spreads = [
+        max(means) - min(means)
+        for metric in ("ndcg", "recall")
+        if (means := [float(np.mean([getattr(one, metric)[form] for one in agreements])) for form in FORMS])
+    ]
+    return max(spreads)
+
+
+def _share_same(left: list[tuple[str, ...]], right: list[tuple[str, ...]]) -> float:
+    return float(np.mean([one == other for one, other in zip(left, right, strict=True)]))
