@@ -93,13 +93,13 @@ def _bundle_path(path: Path) -> Path:
 
 def _print_manifest(manifest: Manifest, out: Console) -> None:
     out.print(_summary(manifest))
-    shares = ", ".join(f"{share:.0%}" for share in SELECTED_SHARES)
-    parts = Table("index", "rows", "lists", "effort", f"range of {shares}", f"mask of {shares}", box=None)
-    parts.add_column("bytes")
+    parts = Table("index", "rows", "lists", "effort", "for ranges", "for masks", "bytes", box=None)
     for part in manifest.index:
         rows = f"[{part.row_start}, {part.row_stop})"
-        tables = [", ".join(map(str, efforts)) for efforts in (part.range_efforts, part.mask_efforts)]
+        tables = [" ".join(map(str, efforts)) for efforts in (part.range_efforts, part.mask_efforts)]
         parts.add_row(part.kind, rows, str(part.list_count), str(part.effort), *tables, f"{part.size:,}")
+    parts.caption = "efforts where " + " ".join(f"{share:.0%}" for share in SELECTED_SHARES) + " are left"
+    parts.caption_justify = "left"
     out.print(parts, markup=False)
     recall = Table("domain", "rows", "of them", f"recall@{manifest.recall.get('k')}", box=None)
     for found in manifest.recall.get("ranges", ()):

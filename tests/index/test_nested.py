@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -30,18 +31,17 @@ TUNING_COUNT = 300
 KINDS: tuple[ann.IndexKind, ...] = ("flat", "ivf_flat", "nested", "hnsw")
 
 HOLD_INDEX = """
-import sys
+import json, sys
 from pathlib import Path
 import numpy as np
 from index.ann import load_index
 from index.files import map_proven, open_directory
-from index.tiers import SELECTED_SHARES, IndexFile, IndexPart
+from index.tiers import IndexFile, IndexPart
 
-ONES = (1,) * len(SELECTED_SHARES)
-folder, size, sha256, dim, count = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], *map(int, sys.argv[4:])
+folder, size, sha256, dim, count = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], *map(int, sys.argv[4:6])
 with open_directory(folder) as directory:
     content = map_proven(directory, "index.faiss", size=size, sha256=sha256)
-index = load_index(IndexFile(content, (IndexPart("IndexFlatIP", 0, count, 1, 1, ONES, ONES, size),)))
+index = load_index(IndexFile(content, tuple(IndexPart(**part) for part in json.loads(sys.argv[6]))))
 print(index.search(np.ones((1, dim), np.float32), 3, 0, count).tolist(), flush=True)
 sys.stdin.read()
 """
@@ -255,13 +255,16 @@ def test_parts_in_another_order_are_refused(tuned: dict[str, TunedIndex]) -> Non
         ann.load_index(IndexFile(file.content, swapped))
 
 
-def test_processes_share_the_memory_of_one_file(tmp_path: Path) -> None:
-    vectors = np.random.default_rng(3).normal(size=(50_000, DIM)).astype(np.float32)
-    file = ann.build_index(vectors, "flat")
+@pytest.mark.parametrize("kind", KINDS)
+def test_processes_share_the_memory_of_one_file(kind: ann.IndexKind, tmp_path: Path) -> None:
+    count = 4_000 if kind == "hnsw" else 50_000
+    vectors = np.random.default_rng(3).normal(size=(count, DIM)).astype(np.float32)
+    file = ann.build_index(vectors, kind, tier_stops=(count // 2,))
     content = bytes(file.content)
     (tmp_path / "index.faiss").write_bytes(content)
     digest = hashlib.sha256(content).hexdigest()
-    arguments = [str(tmp_path), str(len(content)), digest, str(DIM), str(len(vectors))]
+    parts = json.dumps([dataclasses.asdict(part) for part in file.parts])
+    arguments = [str(tmp_path), str(len(content)), digest, str(DIM), str(len(vectors)), parts]
     command = [sys.executable, "-c", HOLD_INDEX, *arguments]
     with (
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as first,
