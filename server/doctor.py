@@ -13,12 +13,19 @@ from typing import Final, Literal
 import numpy as np
 
 from index import reference
+from index.manifest import INDEX
 from server import native
 
 Device = Literal["cpu", "cuda"]
 
 MAPS_PATH: Final = Path("/proc/self/maps")
 """Where Linux lists the files that this process has mapped."""
+SMAPS_PATH: Final = Path("/proc/self/smaps")
+"""The same, with the memory that each takes."""
+DRIVER_PATH: Final = Path("/proc/driver/nvidia/version")
+"""Where NVIDIA's driver says which it is."""
+CONTROL_PATH: Final = Path("/dev/nvidiactl")
+"""What it gives to programs; some containers show no more of it."""
 
 TINY_TOWER: Final = bytes.fromhex(
     "08083a7e0a210a01780a0777656967687473120b757365725f766563746f7222064d61744d756c1206646f63746f72"
@@ -36,6 +43,8 @@ _CUDA_LIBRARY: Final = re.compile(
     r"/lib(cuda|cudart|cublas|cublasLt|cudnn\w*|cufft|curand|cusolver|cusparse|cuvs|nvrtc|nvJitLink|nccl)"
     r"(-[0-9a-f]+)?\.so[.\d]*$"
 )
+_CUDA_RUNTIME: Final = re.compile(r"libcudart(-[0-9a-f]+)?\.so\.([.\d]+)$")
+_DRIVER_VERSION: Final = re.compile(r"Kernel Module.*?\s(\d+(\.\d+)+)\s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +64,7 @@ def examine(device: Device, bundles: Path | None) -> Iterator[Finding]:
         bundles: folder of bundles of which the current one is tried; None for none.
     """
     looks: dict[str, Callable[[], tuple[bool, str]]] = {
+        "GPU": lambda: _look_at_gpu(device),
         "numpy": lambda: (True, np.__version__),
         "onnxruntime": _look_at_runtime,
         "faiss": _look_at_faiss,
@@ -64,6 +74,7 @@ def examine(device: Device, bundles: Path | None) -> Iterator[Finding]:
         "session": lambda: _try_session(device),
     }
     if device == "cuda":
+        looks["search in place"] = _try_in_place
         looks["selector on the GPU"] = _try_selector
     if bundles is not None:
         looks["bundle"] = lambda: _try_bundle(bundles, device)
@@ -86,6 +97,29 @@ def _make(subject: str, look: Callable[[], tuple[bool, str]]) -> Finding:
     except Exception as error:  # noqa: BLE001 - whatever a library raises is what was to be found.
         return Finding(subject, f"{type(error).__name__}: {error}", good=False)
     return Finding(subject, detail, good)
+
+
+def measure_mapping(smaps: str, name: str) -> tuple[int, int]:
+    """Returns the kilobytes of a mapped file that are in memory, and those that are this process's own."""
+    resident, own, inside = 0, 0, False
+    for line in smaps.splitlines():
+        field, *rest = line.split()
+        if not field.endswith(":"):
+            inside = line.endswith(f"/{name}")
+        elif inside and field == "Rss:":
+            resident += int(rest[0])
+        elif inside and field == "Anonymous:":
+            own += int(rest[0])
+    return resident, own
+
+
+def _look_at_gpu(device: Device) -> tuple[bool, str]:
+    """Says which driver is loaded; without one nothing can run on a GPU, whatever is installed."""
+    text = DRIVER_PATH.read_text(encoding="utf-8") if DRIVER_PATH.is_file() else ""
+    if not text and not CONTROL_PATH.exists():
+        return device == "cpu", "none: NVIDIA's driver is not loaded"
+    found = _DRIVER_VERSION.search(text)
+    return True, f"NVIDIA's driver {found[1] if found else 'of unknown version'}"
 
 
 def _look_at_runtime() -> tuple[bool, str]:
@@ -149,6 +183,25 @@ def _try_session(device: Device) -> tuple[bool, str]:
     return good, f"{encoder.provider}, {'as defined' if good else 'differs from the definition'}"
 
 
+def _try_in_place() -> tuple[bool, str]:
+    """Searches the tower's vectors where the GPU has them, as a server does."""
+    from index import ann
+    from index.device_matrix import DeviceMatrix
+    from server.encoder import Encoder, copy_to_gpu
+
+    items = np.random.default_rng(_SEED).integers(-9, 10, (_ROW_COUNT, 2)).astype(np.float32)
+    pointer, owner = copy_to_gpu(items)
+    index = ann.search_matrix(DeviceMatrix(pointer, len(items), items.shape[1], owner))
+    given = np.array([[5.0, 7.0], [-1.0, 0.5]], np.float32)
+    users, on_device = Encoder(TINY_TOWER, device="cuda", thread_count=1).embed_in_place({"x": given})
+    # Nothing of these zeros may reach the search.
+    rows = index.search(np.zeros_like(users), 10, 0, 900, on_device=on_device)
+    scores = given @ np.array(TINY_WEIGHTS, np.float32) @ items[:900].T  # [2, 900]; exact, as they are small.
+    kept = np.take_along_axis(scores, np.clip(rows, 0, 899), axis=1)
+    good = bool((rows >= 0).all()) and np.array_equal(np.sort(kept), np.sort(scores)[:, -10:])
+    return good, f"{index.kind}, {'as defined' if good else 'differs from the definition'}"
+
+
 def _try_selector() -> tuple[bool, str]:
     from index import ann
 
@@ -165,7 +218,11 @@ def _try_bundle(bundles: Path, device: Device) -> tuple[bool, str]:
     )
     warm_up(snapshot)
     golden_count = len(snapshot.bundle.golden.requests)
-    return True, f"{snapshot.version}: {golden_count} golden requests as recorded; {snapshot.retriever.name}"
+    resident, own = measure_mapping(SMAPS_PATH.read_text(encoding="utf-8"), INDEX)
+    return True, (
+        f"{snapshot.version}: {golden_count} golden requests as recorded; {snapshot.retriever.name}; "
+        f"{INDEX}: {resident:,} kB mapped, {own:,} kB of it not shared with other servers"
+    )
 
 
 def _look_at_libraries(device: Device) -> tuple[bool, str]:
@@ -173,7 +230,9 @@ def _look_at_libraries(device: Device) -> tuple[bool, str]:
     if not paths:
         return device == "cpu", "none"
     packages = _find_packages()
-    return True, ", ".join(f"{path.name} from {packages.get(path, path.parent)}" for path in paths)
+    listed = ", ".join(f"{path.name} from {packages.get(path, path.parent)}" for path in paths)
+    runtimes = sorted({found[2] for path in paths if (found := _CUDA_RUNTIME.search(path.name))})
+    return True, f"CUDA runtime {' and '.join(runtimes) or 'none'}; {listed}"
 
 
 def _find_packages() -> dict[Path, str]:

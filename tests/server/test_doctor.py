@@ -1,5 +1,6 @@
 """The doctor: what is there is tried and compared, what is absent or wrong is said and fails."""
 
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from index.errors import AnnDeviceError
 from server import doctor, native
 from server.doctor import TINY_TOWER, TINY_WEIGHTS, Finding, examine, find_cuda_libraries
 from server.encoder import Encoder
+from tests.index.test_ann import gpu  # noqa: F401 - a fixture.
 from tests.server.conftest import run_command
 
 MAPS = """\
@@ -27,6 +29,12 @@ MAPS = """\
 7f0000005000-7f0000006000 r-xp 00000000 08:01 15 /usr/lib/x86_64-linux-gnu/libcurl.so.4.8.0
 7f0000006000-7f0000007000 rw-p 00000000 00:00 0
 7f0000007000-7f0000008000 rw-p 00000000 00:00 0 [heap]
+"""
+
+
+DRIVER = """\
+NVRM version: NVIDIA UNIX x86_64 Kernel Module  570.133.20  Tue Mar 18 19:13:40 UTC 2025
+GCC version:  gcc version 12.2.0 (Debian 12.2.0-14)
 """
 
 
@@ -48,18 +56,31 @@ def test_the_command_tries_everything_and_the_bundle_and_succeeds(tiny_bundles: 
     assert lines["faiss search"] == "IndexIVFFlat on cpu, as defined"
     assert lines["session"] == "CPUExecutionProvider, as defined"
     assert "golden requests as recorded" in lines["bundle"]
+    assert re.search(r"index\.faiss: \d+ kB mapped, 0 kB of it not shared", lines["bundle"])
+    assert lines["CUDA libraries mapped"] == "none"
 
 
 def test_what_is_asked_for_and_absent_fails_and_the_rest_is_still_tried(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delattr(faiss, "StandardGpuResources", raising=False)
+    for name in ("DRIVER_PATH", "CONTROL_PATH"):
+        monkeypatch.setattr(doctor, name, tmp_path / "absent")
     monkeypatch.setattr(
         "server.encoder.onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"]
     )
     found = by_subject(list(examine("cuda", tmp_path)))
     bad = {subject for subject, finding in found.items() if not finding.good}
-    assert bad == {"faiss search", "session", "selector on the GPU", "bundle", "CUDA libraries mapped"}
+    assert bad == {
+        "GPU",
+        "faiss search",
+        "session",
+        "search in place",
+        "selector on the GPU",
+        "bundle",
+        "CUDA libraries mapped",
+    }
+    assert found["GPU"].detail == "none: NVIDIA's driver is not loaded"
     assert "CUDAExecutionProvider" in found["session"].detail
     assert "install faiss-gpu" in found["faiss search"].detail
     assert "CURRENT" in found["bundle"].detail
@@ -144,7 +165,88 @@ def test_cuda_libraries_are_read_from_what_is_mapped(tmp_path: Path, monkeypatch
     monkeypatch.setattr(doctor, "MAPS_PATH", maps)
     found = by_subject(list(examine("cpu", None)))["CUDA libraries mapped"]
     assert found.good
+    assert found.detail.startswith("CUDA runtime 12.8.90; ")
     assert "libcudart-9335f6a2.so.12.8.90 from /site/faiss_gpu.libs" in found.detail
+
+
+def test_two_cuda_runtimes_in_one_process_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    maps = tmp_path / "maps"
+    maps.write_text(
+        MAPS + "7f0000009000-7f000000a000 r-xp 00000000 08:01 19 /site/nvidia/cu13/lib/libcudart.so.13\n"
+    )
+    monkeypatch.setattr(doctor, "MAPS_PATH", maps)
+    found = by_subject(list(examine("cuda", None)))["CUDA libraries mapped"]
+    assert found.detail.startswith("CUDA runtime 12.8.90 and 13; ")
+
+
+@pytest.mark.parametrize(
+    ("driver", "control", "device", "expected"),
+    [
+        (DRIVER, True, "cuda", (True, "NVIDIA's driver 570.133.20")),
+        (DRIVER, True, "cpu", (True, "NVIDIA's driver 570.133.20")),
+        (None, True, "cuda", (True, "NVIDIA's driver of unknown version")),
+        (None, False, "cuda", (False, "none: NVIDIA's driver is not loaded")),
+        (None, False, "cpu", (True, "none: NVIDIA's driver is not loaded")),
+    ],
+)
+def test_the_driver_is_named_or_its_absence_is(
+    driver: str | None,
+    control: bool,
+    device: Any,
+    expected: tuple[bool, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, text in (("DRIVER_PATH", driver), ("CONTROL_PATH", "" if control else None)):
+        monkeypatch.setattr(doctor, name, tmp_path / name)
+        if text is not None:
+            (tmp_path / name).write_text(text)
+    found = by_subject(list(examine(device, None)))["GPU"]
+    assert (found.good, found.detail) == expected
+
+
+def test_memory_of_a_mapped_file_is_summed_over_its_parts() -> None:
+    smaps = """\
+7f0000000000-7f0000001000 r--s 00000000 08:01 11 /bundles/one/index.faiss
+Rss:                 100 kB
+Anonymous:             0 kB
+VmFlags: rd mr me ms
+7f0000001000-7f0000002000 r--p 00000000 08:01 11 /bundles/one/index.faiss
+Rss:                  20 kB
+Anonymous:             8 kB
+7f0000002000-7f0000003000 rw-p 00000000 00:00 0
+Rss:                  50 kB
+Anonymous:            50 kB
+"""
+    assert doctor.measure_mapping(smaps, "index.faiss") == (120, 8)
+    assert doctor.measure_mapping("", "index.faiss") == (0, 0)
+
+
+@pytest.mark.usefixtures("gpu")
+@pytest.mark.parametrize("sound", [True, False])
+def test_a_search_in_place_is_compared_with_the_definition(
+    monkeypatch: pytest.MonkeyPatch, sound: bool
+) -> None:
+    kept: list[Any] = []
+
+    def keep(values: np.ndarray) -> tuple[int, object]:
+        kept.append(values)
+        return values.ctypes.data, values
+
+    def open_on_the_cpu(tower: bytes, *, device: str, thread_count: int) -> Encoder:
+        encoder = Encoder(tower, device="cpu", thread_count=thread_count)
+        run = encoder._run_in_place
+        assert device == "cuda"
+        named = {"x": np.zeros((2, 2), np.float32)}
+        encoder.embed_in_place = lambda feed: run(feed if sound else named, "cpu")  # type: ignore[method-assign]
+        return encoder
+
+    monkeypatch.setattr("server.encoder.copy_to_gpu", keep)
+    monkeypatch.setattr("server.encoder.Encoder", open_on_the_cpu)
+    assert doctor._try_in_place() == (
+        sound,
+        "GpuMatrix, as defined" if sound else "GpuMatrix, differs from the definition",
+    )
 
 
 class GpuIndex:
