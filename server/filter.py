@@ -9,9 +9,10 @@ is the overlay: it only ever takes away.
 A product's missing value needs no rule here: such a row is in no bitmap, and nobody meets its threshold.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from index.distinct import Distinct
 from index.product_rows import ask
 from server.columns import (
+    KNOWLEDGE_SLOTS,
     NEVER_US,
     Products,
     read_field,
@@ -28,22 +30,20 @@ from server.columns import (
     read_status_codes,
     to_microseconds,
 )
-from server.row_bits import RowBits, count_words, mark, pack, unpack
+from server.row_bits import RowBits, count_words, mark, pack
 from server.thresholds import Ladder, find_brought, find_least, find_min_amount
-from server.user_record import WORST
+from server.user_record import USER_DTYPE, UserArrays
 from suitability import records
-from suitability.calendar_days import age_rounded_up
 from suitability.policy import Policy
 from suitability.policy_schema import parse_instant
-from suitability.predicates.insurance import check_needs
 from suitability.predicates.pair import Pair
 from suitability.predicates.product import check_offering
-from suitability.predicates.user import check_capacity, check_staleness, check_user
 from suitability.ratings import effective_level
 from suitability.records import PRODUCT_FIELDS, USER_FIELDS
 
 Product = Mapping[str, Any]
 Profile = Mapping[str, Any]
+Values = tuple[Any, ...] | frozenset[Any]
 Marks = NDArray[np.bool_]  # [product_count]
 
 VALUE_COUNT_MAX: Final = 4096
@@ -51,33 +51,40 @@ VALUE_COUNT_MAX: Final = 4096
 BITMAP_BYTES_MAX: Final = 64 * 2**20
 """Nor does one whose bitmaps would take more than this."""
 
-# Against whom even this product holds a code of the user's alone, every financial product holds it.
-_MILDEST: Final[Product] = {"family": "FUND", "scale": "CN5", "level_issuer": 1, "level_distributor": 1}
+UNION_COUNT_MAX: Final = 32
+"""How many unions of bitmaps each kind of set keeps."""
 
+_RECORD_NAMES: Final = USER_DTYPE.names or ()
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NO_LEVEL: Final = 99
 _LEVEL_FIELDS: Final = ("scale", "level_issuer", "level_distributor")
 
 
-@dataclass(frozen=True, slots=True)
 class _Kind:
-    """RowBitss by value over the rows that the kind applies to; None where there are too many values."""
+    """Bitmaps by value over the rows that the kind applies to; None where there are too many values.
 
-    exempt: RowBits
-    rows_of: Mapping[Any, RowBits] | None
+    Users have few different sets, so that the latest unions are kept.
+    """
 
-    def find_any(self, values: Collection[Any]) -> RowBits | None:
+    def __init__(self, exempt: RowBits, rows_of: Mapping[Any, RowBits] | None) -> None:
+        """Keeps the rows that the kind does not apply to, and those with each value."""
+        self._exempt = exempt
+        self._rows_of = rows_of
+        self.find_any = lru_cache(UNION_COUNT_MAX)(self._find_any)
+        self.find_none = lru_cache(UNION_COUNT_MAX)(self._find_none)
+
+    def _find_any(self, values: Values) -> RowBits | None:
         """Returns the rows with any of the values and the exempt ones; None where that is not known."""
-        return None if self.rows_of is None else self._unite(self.rows_of, values, self.exempt.copy())
+        return None if self._rows_of is None else self._unite(self._rows_of, values, self._exempt.copy())
 
-    def find_none(self, values: Collection[Any]) -> RowBits | None:
+    def _find_none(self, values: Values) -> RowBits | None:
         """Returns the rows with none of the values and the exempt ones; None where that is not known."""
-        if self.rows_of is None:
+        if self._rows_of is None:
             return None
-        return ~self._unite(self.rows_of, values, np.zeros_like(self.exempt))
+        return ~self._unite(self._rows_of, values, np.zeros_like(self._exempt))
 
     @staticmethod
-    def _unite(rows_of: Mapping[Any, RowBits], values: Collection[Any], rows: RowBits) -> RowBits:
+    def _unite(rows_of: Mapping[Any, RowBits], values: Values, rows: RowBits) -> RowBits:
         for value in values:
             if value in rows_of:
                 rows |= rows_of[value]
@@ -97,7 +104,7 @@ class _OnSale:
 class Filter:
     """Finds the rows worth looking at for a user, under one policy.
 
-    Safe between threads: all it ever changes is one kept value, replaced as a whole.
+    Safe between threads: all it ever changes are kept values, each replaced as a whole.
     """
 
     def __init__(self, products: Products, policy: Policy) -> None:
@@ -120,57 +127,55 @@ class Filter:
         self._least = {name: Ladder(least) for name, least in find_least(products, policy).items()}
         self._min_amount = Ladder(find_min_amount(products))
 
-    def allow(self, profile: Profile, now: datetime, channel: str, risk_score_limit: int | None) -> Marks:
-        """Returns which rows could be eligible, bool [product_count]; see `Gate.admit` for the arguments."""
-        on_sale = self._read_on_sale(channel, now)
-        pair = Pair(profile, _MILDEST, self._policy, now, channel, risk_score_limit)
-        birth = pair.birth_date
-        if birth is None or check_user(pair) or check_staleness(pair) or check_capacity(pair):
-            return self._unpack(on_sale & self._learning_rows)
-        age = age_rounded_up(birth, pair.today)
-        selected = on_sale.copy()
-        for rows in (*self._match_sets(pair), *self._match_flags(pair, age)):
+    def allow(self, profile: Profile, user: UserArrays, now: datetime, channel: str) -> RowBits:
+        """Returns which rows could be eligible.
+
+        Args:
+            profile: the user's fields.
+            user: the same user compiled, for this instant and channel.
+            now: decision_time, aware.
+            channel: sales channel.
+        """
+        selected = self._read_on_sale(channel, now).copy()
+        if user.denied:
+            selected &= self._learning_rows
+            return selected
+        record = dict(zip(_RECORD_NAMES, user.records[0].item(), strict=True))
+        for rows in (*self._match_sets(profile, record), *self._match_flags(record)):
             if rows is not None:
                 selected &= rows
-        brought = find_brought(pair, age)
+        brought = find_brought(record)
         for ladder, value in zip(self._least.values(), brought.thresholds, strict=True):
             if value is not None:
                 selected &= ladder.find_rows(value)
         selected &= self._min_amount.find_rows(brought.amount)
-        return self._unpack(selected)
+        return selected
 
-    def _match_sets(self, pair: Pair) -> Iterator[RowBits | None]:
+    def _match_sets(self, profile: Profile, record: Mapping[str, Any]) -> Iterator[RowBits | None]:
         """Yields the rows that each set of the user's leaves; None where it says nothing."""
-        user = pair.user
-        home = records.text(user, USER_FIELDS["jurisdiction"])
+        home = records.text(profile, USER_FIELDS["jurisdiction"])
         yield self._jurisdictions.find_any(() if home is None else (home,))
-        yield self._currencies.find_any(records.texts(user, USER_FIELDS["currencies"]) or ())
-        knowledge = records.counts(user, USER_FIELDS["knowledge"]) or {}
-        levels = dict.fromkeys(records.FAMILIES, 0) | {
-            family: level for family, level in knowledge.items() if family in records.FAMILIES
-        }
-        yield self._knowledge.find_any(levels.items())
-        objectives = records.texts(user, USER_FIELDS["objectives"]) or frozenset()
+        yield self._currencies.find_any(records.texts(profile, USER_FIELDS["currencies"]) or ())
+        levels = record["knowledge"]
+        # Missing knowledge is the least there is.
+        yield self._knowledge.find_any(
+            tuple((family, max(int(levels[slot]), 0)) for family, slot in KNOWLEDGE_SLOTS.items())
+        )
+        objectives = records.texts(profile, USER_FIELDS["objectives"]) or ()
         yield self._objectives_y.find_any(objectives)
         yield self._objectives_n.find_none(objectives)
-        held = records.texts(user, USER_FIELDS["held_dup_groups"])
-        asked = [held, *(records.integer(user, USER_FIELDS[name]) for name in ("income", "premium_budget"))]
-        yield self._needs.find_any(() if None in asked else _read_needs(pair))
-        yield self._dup_groups.find_none(held or ())
+        unstated = record["needs_code"] or record["groups_code"] or record["income_code"]
+        needs = None if unstated else records.texts(profile, USER_FIELDS["needs"])
+        yield self._needs.find_any(needs or ())
+        yield self._dup_groups.find_none(records.texts(profile, USER_FIELDS["held_dup_groups"]) or ())
 
-    def _match_flags(self, pair: Pair, age: int) -> Iterator[RowBits]:
+    def _match_flags(self, record: Mapping[str, Any]) -> Iterator[RowBits]:
         """Yields the rows that each yes or no about the user leaves."""
-        user = pair.user
-        if records.text(user, USER_FIELDS["client_type"]) != "PROFESSIONAL":
+        if not record["professional"]:
             yield self._for_retail
-        if records.flag(user, USER_FIELDS["us_person"]) is not False:
-            yield self._for_us_persons
-        if records.flag(user, USER_FIELDS["vulnerable"]) is not False:
-            yield self._for_vulnerable
-        if records.text(user, USER_FIELDS["capacity"]) == "LIMITED":
-            yield self._for_limited_capacity
-        if age >= pair.rules["elder"]["age"]:
-            yield self._for_elder
+        for name, rows in self._for_flag.items():
+            if record[name]:
+                yield rows
 
     def _compile_sale(self, products: Products) -> None:
         channels = read_field(products, records.texts, "channels")
@@ -229,8 +234,6 @@ class Filter:
         suits_retail = {"Y", "NEUTRAL"} if neutral else {"Y"}
         retail = read_field(products, records.text, "retail").map(lambda value: value in suits_retail)
         us_persons = read_field(products, records.flag, "us_persons_ok").map(lambda value: value is True)
-        self._for_retail = pack(self._learning | retail.array(np.bool_))
-        self._for_us_persons = pack(self._learning | us_persons.array(np.bool_))
         levels = ask(products, lambda product: effective_level(product) or _NO_LEVEL, *_LEVEL_FIELDS).array(
             np.int64
         )
@@ -240,9 +243,13 @@ class Filter:
 
         elder, vulnerable = rules["elder"], rules["vulnerable"]
         limited = rules["limited_capacity"]["max_level"]
-        self._for_elder = within(elder["max_level"], elder["max_insurance_level"])
-        self._for_vulnerable = within(vulnerable["max_level"], vulnerable["max_insurance_level"])
-        self._for_limited_capacity = within(limited, limited)
+        self._for_retail = pack(self._learning | retail.array(np.bool_))
+        self._for_flag = {
+            "us_person": pack(self._learning | us_persons.array(np.bool_)),
+            "vulnerable": within(vulnerable["max_level"], vulnerable["max_insurance_level"]),
+            "limited": within(limited, limited),
+            "elder": within(elder["max_level"], elder["max_insurance_level"]),
+        }
 
     def _compile_kind(self, sets: Distinct, applies: Marks, listed: Marks | None = None) -> _Kind:
         """Compiles a kind of set.
@@ -284,15 +291,6 @@ class Filter:
         rows = self._sellable & pack(timely)
         permitted = self._channels.find_any((channel,))
         return rows if permitted is None else rows & permitted
-
-    def _unpack(self, rows: RowBits) -> Marks:
-        return unpack(rows, self._count)
-
-
-def _read_needs(pair: Pair) -> frozenset[str]:
-    """Returns the user's needs; none where they are missing or were stated too long ago."""
-    current = check_needs(replace(pair, product=WORST)) == "MAT_NEEDS"
-    return (records.texts(pair.user, USER_FIELDS["needs"]) if current else None) or frozenset()
 
 
 def _read_knowledge(product: Product) -> Sequence[tuple[str | None, int]]:

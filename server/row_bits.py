@@ -52,10 +52,8 @@ def every_row(row_count: int) -> RowBits:
 
 def holds(bits: RowBits, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Tells for each of some rows whether it is in the set, bool [n]."""
-    held: NDArray[np.bool_] = (bits[rows // WORD_ROWS] >> (rows.view(np.uint64) & _PLACE) & _ONE).view(
-        np.bool_
-    )
-    return held
+    places = rows.view(np.uint64) & _PLACE
+    return (bits[rows // WORD_ROWS] >> places & _ONE).astype(np.bool_)
 
 
 def drop(bits: RowBits, rows: NDArray[np.int64]) -> None:
@@ -73,3 +71,14 @@ def count(bits: RowBits, row_start: int, row_stop: int) -> int:
     before = int(part[0]) & ((1 << row_start % WORD_ROWS) - 1)
     after = int(part[-1]) >> ((row_stop - 1) % WORD_ROWS + 1)
     return found - before.bit_count() - after.bit_count()
+
+
+def list_rows(bits: RowBits, row_start: int, row_stop: int) -> NDArray[np.int64]:
+    """Returns the rows of the set within [row_start, row_stop), ascending."""
+    if row_start >= row_stop:
+        return np.zeros(0, np.int64)
+    first, last = row_start // WORD_ROWS, (row_stop - 1) // WORD_ROWS
+    offset = first * WORD_ROWS
+    marks = unpack(bits[first : last + 1], row_stop - offset)
+    rows: NDArray[np.int64] = np.flatnonzero(marks[row_start - offset :]) + row_start
+    return rows

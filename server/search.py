@@ -16,6 +16,7 @@ from server.errors import ModelOutputError
 from server.gate import GateUser, Masks, find_eligible
 from server.messages import StageTime, Subject
 from server.retrieval import Round, Rows
+from server.row_bits import unpack
 from server.snapshot import Snapshot
 
 WHOLE_COUNT_MAX: Final = 1000
@@ -174,10 +175,10 @@ def _embed(snapshot: Snapshot, jobs: Sequence[Job], now: datetime) -> _Embedded:
     )
     encoded_s = time.perf_counter()
     vectors, on_device = snapshot.encoder.embed_in_place(inputs.feed())  # [batch, dim]
-    finite = np.isfinite(vectors).all(axis=1).tolist()  # [batch]
-    if not all(finite):
+    finite: NDArray[np.bool_] = np.all(np.isfinite(vectors), axis=1)  # [batch]
+    if not finite.all():
         # NaN must not reach the neighbours' arithmetic; its own row is answered with an error.
-        vectors = np.where(np.array(finite)[:, np.newaxis], vectors, np.float32(0.0))
+        vectors = np.where(finite[:, np.newaxis], vectors, np.float32(0.0))
     queries = snapshot.scorer.quantise(vectors)
     chosen: list[Vector | ModelOutputError] = []
     for position, job in enumerate(jobs):
@@ -241,7 +242,8 @@ def _plan_round(snapshot: Snapshot, search: _Progress) -> Round:
         planned = retriever.plan_last(search.row_start, row_stop, search.left)
     else:
         if search.round_count == 1:
-            search.left &= snapshot.filter.allow(user.profile, user.now, user.channel, job.risk_score_limit)
+            allowed = snapshot.filter.allow(user.profile, user.arrays, user.now, user.channel)
+            search.left &= unpack(allowed, len(search.left))
         planned = retriever.plan_next(search.row_start, row_stop, search.left, job.k, search.round_count)
     search.retrieve_s += time.perf_counter() - start_s
     return planned

@@ -16,16 +16,13 @@ from index.product_rows import ask
 from server.row_bits import RowBits, count_words, pack
 from suitability import records
 from suitability.policy import Policy
-from suitability.predicates.assessment import check_assessment
-from suitability.predicates.pair import Pair
 from suitability.ratings import (
-    applied_risk_score_limit,
     effective_level,
     effective_risk_score,
     is_learning,
     is_rated,
 )
-from suitability.records import PRODUCT_FIELDS, USER_FIELDS
+from suitability.records import PRODUCT_FIELDS
 
 Product = Mapping[str, Any]
 Products = Sequence[Product]
@@ -36,8 +33,7 @@ STEP_COUNT_MAX: Final = 128
 
 _ALWAYS: Final = -(2**15)  # Asked where the rule asks for nothing.
 _NEVER: Final = 2**15 - 1  # Asked where the rule needs what the product does not state.
-_NOTHING: Final = -1  # Brought where the user's value is missing.
-_WHOLE_BPS: Final = 10_000
+_NOTHING: Final = -1  # Brought where the user's value is missing, as in the user's record.
 
 
 class Thresholds(NamedTuple):
@@ -106,29 +102,23 @@ def find_min_amount(products: Products) -> NDArray[np.int64]:
     return ask(products, read, "family", "min_amount").array(np.int64)
 
 
-def find_brought(pair: Pair, age: int) -> Brought:
-    """Returns what a user brings.
-
-    Args:
-        pair: the user, with an investment product.
-        age: in whole years, a leap-day birthday on 28 February.
-    """
-    user, rules = pair.user, pair.rules
-    assessed = check_assessment(pair) is None
-    limit = applied_risk_score_limit(user, pair.policy, pair.risk_score_limit)
-    capacity = _read(user, "loss_capacity")
+def find_brought(user: Mapping[str, Any]) -> Brought:
+    """Returns what a user brings whose age is known; see `server.user_record.USER_DTYPE`."""
+    unassessed = user["assessment_code"] or user["tolerance_code"]
+    unable = user["liquid_code"] or user["holdings_code"]
     return Brought(
         Thresholds(
-            risk_level=_read(user, "risk_level") if assessed else _NOTHING,
-            risk_score=_NOTHING if limit is None else limit,
-            loss_capacity=capacity,
-            max_loss_bps=_read(user, "max_loss_bps") if capacity == 1 else None,
-            horizon_months=_read(user, "horizon_months"),
-            age=age,
-            youth=-age,
-            years_to_pay=rules["insurance"]["age_plus_pay_years_max_exclusive"] - 1 - age,
+            risk_level=_NOTHING if unassessed else user["risk_level"],
+            risk_score=user["risk_score_limit"],
+            loss_capacity=user["loss_capacity"],
+            max_loss_bps=user["max_loss_bps"] if user["loss_capacity"] == 1 else None,
+            horizon_months=user["horizon_months"],
+            age=user["age_rounded_up"],
+            youth=-user["age_rounded_up"],
+            years_to_pay=user["pay_years_stop"] - 1,
         ),
-        _find_amount(user, rules),
+        # The most that one investment may cost, were nothing held at its issuer.
+        _NOTHING if unable else min(user["affordable_amount"], user["issuer_room"]),
     )
 
 
@@ -203,19 +193,3 @@ _ASKED: Final[Mapping[str, tuple[_Read, tuple[str, ...]]]] = {
 
 def _or_never(value: int | None) -> int:
     return _NEVER if value is None else value
-
-
-def _read(user: object, name: str) -> int:
-    value = records.integer(user, USER_FIELDS[name])
-    return _NOTHING if value is None else value
-
-
-def _find_amount(user: object, rules: Mapping[str, Any]) -> int:
-    """Returns the most that one investment may cost, were nothing held at its issuer."""
-    liquid = records.integer(user, USER_FIELDS["liquid"])
-    held = records.counts(user, USER_FIELDS["held_issuer"])
-    if liquid is None or held is None or records.integer(user, USER_FIELDS["held_high_risk"]) is None:
-        return _NOTHING
-    of_liquid = liquid * rules["affordability"]["min_investment_max_bps_of_liquid"]
-    of_total = (liquid + sum(held.values())) * rules["concentration"]["issuer_max_bps"]
-    return int(min(of_liquid, of_total) // _WHOLE_BPS)

@@ -12,6 +12,7 @@ import structlog
 from server import active_policy, errors
 from server.active_policy import ActivePolicy, live_policies
 from server.messages import ChangeQuery
+from server.row_bits import unpack
 from server.snapshot import Snapshot, under_policy
 from suitability.policy import Policy, load_policy
 from suitability.signatures import Purpose
@@ -341,6 +342,7 @@ def test_a_policy_that_orders_rows_differently_is_still_answered_in_full(desk: D
         user = snapshot.gate.admit(profile, NOW, CHANNEL, None)
         eligible = ~snapshot.gate.judge(user, rows).any(axis=1)
         assert not eligible[user.row_stop :].any()
-        assert not (eligible & ~snapshot.filter.allow(profile, NOW, CHANNEL, None)).any()
+        allowed = unpack(snapshot.filter.allow(profile, user.arrays, NOW, CHANNEL), len(rows))
+        assert not (eligible & ~allowed).any()
         shown_count += int(eligible.sum())
     assert shown_count > 5 * snapshot.bundle.learning_count

@@ -1,15 +1,19 @@
 """The filter lets through all that the rules pass, and little else."""
 
 from collections import Counter
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
 import pytest
 
 from server.filter import Filter
+from server.gate import Gate
+from server.row_bits import unpack
+from server.thresholds import STEP_COUNT_MAX, Ladder
 from suitability import evaluate, load_policy
-from suitability.policy import default_policy_path
+from suitability.policy import Policy, default_policy_path
 from tests.server.cases import (
     CHANNEL,
     FAMILIES,
@@ -29,10 +33,38 @@ from tests.server.cases import (
 POLICY = load_policy(default_policy_path())
 VARIANTS = {name: load_policy(values) for name, values in policy_variants(POLICY.values).items()}
 
+# A user is compiled for a catalogue; what a filter reads of the user does not depend on it.
+GATES = {id(policy): Gate([], policy) for policy in (POLICY, *VARIANTS.values())}
+
 PRODUCT_COUNT = 120
 USER_COUNT = 16
 CUT_MIN = 0.97
 """Share of what is not eligible that the filter takes away at least."""
+
+
+def allow(
+    products: Sequence[Any],
+    user: dict[str, Any],
+    now: datetime = NOW,
+    channel: str = CHANNEL,
+    limit: int | None = None,
+    policy: Policy = POLICY,
+) -> np.ndarray:
+    """Returns which products a filter lets through, bool [product_count]."""
+    return allow_by(Filter(products, policy), len(products), user, now, channel, limit, policy)
+
+
+def allow_by(
+    kept: Filter,
+    count: int,
+    user: dict[str, Any],
+    now: datetime,
+    channel: str,
+    limit: int | None,
+    policy: Policy = POLICY,
+) -> np.ndarray:
+    admitted = GATES[id(policy)].admit(user, now, channel, limit)
+    return unpack(kept.allow(user, admitted.arrays, now, channel), count)
 
 
 def changed_pairs(count: int, seed: int) -> list[tuple[dict[str, Any], dict[str, Any]]]:
@@ -56,7 +88,7 @@ def test_what_is_eligible_passes_and_most_of_the_rest_does_not(seed: int) -> Non
     pairs = changed_pairs(5_000, seed)
     counts: Counter[tuple[bool, bool]] = Counter()
     for user, product in pairs:
-        allowed = bool(Filter([product], POLICY).allow(user, NOW, CHANNEL, None)[0])
+        allowed = bool(allow([product], user)[0])
         counts[not evaluate(user, product, POLICY, NOW, CHANNEL), allowed] += 1
     assert counts[True, False] == 0
     assert counts[True, True] > 1_500
@@ -72,8 +104,8 @@ def test_a_catalogue_is_filtered_as_its_products_are(name: str) -> None:
     singles = [Filter([product], policy) for product in products]
     for number, user in enumerate(users):
         circumstances = (NOW + timedelta(seconds=number), CHANNEL, (None, 3000, 0, -1)[number % 4])
-        allowed = kept.allow(user, *circumstances).tolist()
-        assert allowed == [bool(single.allow(user, *circumstances)[0]) for single in singles]
+        allowed = allow_by(kept, PRODUCT_COUNT, user, *circumstances, policy).tolist()
+        assert allowed == [bool(allow_by(single, 1, user, *circumstances, policy)[0]) for single in singles]
         for product, passes in zip(products, allowed, strict=True):
             now, channel, limit = circumstances
             assert passes or evaluate(user, product, policy, now, channel, limit)
@@ -86,12 +118,12 @@ def eligible_rows(products: list[dict[str, Any]], user: dict[str, Any]) -> list[
 def test_a_catalogue_of_eligible_products_passes_whole() -> None:
     products = [eligible_product(f"p{number}", FAMILIES[number % 8]) for number in range(83)]
     assert all(eligible_rows(products, eligible_user()))
-    assert Filter(products, POLICY).allow(eligible_user(), NOW, CHANNEL, None).tolist() == [True] * 83
+    assert allow(products, eligible_user()).tolist() == [True] * 83
 
 
 def test_an_unknown_user_is_left_the_learning_content() -> None:
     products = [eligible_product(f"p{number}", FAMILIES[number % 8]) for number in range(24)]
-    allowed = Filter(products, POLICY).allow({}, NOW, CHANNEL, None)
+    allowed = allow(products, {})
     assert np.flatnonzero(allowed).tolist() == [0, 8, 16]
 
 
@@ -109,7 +141,7 @@ def test_windows_licences_and_channels_are_read_for_the_moment_asked() -> None:
     for now in (NOW, soon, later, soon - timedelta(microseconds=1), NOW, later):
         for channel in ("app", "branch", "fax"):
             expected = [not evaluate(user, product, POLICY, now, channel) for product in products]
-            assert kept.allow(user, now, channel, None).tolist() == expected
+            assert allow_by(kept, len(products), user, now, channel, None).tolist() == expected
 
 
 def test_a_set_with_too_many_values_lets_more_through(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,12 +151,33 @@ def test_a_set_with_too_many_values_lets_more_through(monkeypatch: pytest.Monkey
         if product["family"] in INSURANCE:
             product["dup_group"] = f"group {number}"
     user = eligible_user() | {"held_dup_groups": {f"group {number}" for number in range(0, 80, 2)}}
-    narrow = Filter(products, POLICY).allow(user, NOW, CHANNEL, None)
+    narrow = allow(products, user)
     monkeypatch.setattr("server.filter.VALUE_COUNT_MAX", 8)
-    wide = Filter(products, POLICY).allow(user, NOW, CHANNEL, None)
+    wide = allow(products, user)
     assert (wide >= narrow).all()
     assert wide.sum() > narrow.sum()
 
 
 def test_an_empty_catalogue_has_nothing_to_allow() -> None:
-    assert Filter([], POLICY).allow(eligible_user(), NOW, CHANNEL, None).tolist() == []
+    assert allow([], eligible_user()).tolist() == []
+
+
+def test_a_ladder_lets_through_who_brings_enough() -> None:
+    least = np.array([5, -3, 5, 9, 32767, 7])
+    ladder = Ladder(least)
+    for brought in range(-5, 12):
+        assert unpack(ladder.find_rows(brought), 6).tolist() == (least <= brought).tolist()
+    assert unpack(Ladder(least[:0]).find_rows(1), 0).tolist() == []
+
+
+@pytest.mark.parametrize("highest", [3000, 32767])
+def test_a_ladder_of_too_many_steps_is_wider_but_never_lets_the_highest_through(highest: int) -> None:
+    least = np.random.default_rng(3).permutation(np.r_[np.arange(2000) % 997, np.full(50, highest)])
+    ladder = Ladder(least)
+    widened = 0
+    for brought in range(-1, 998, 7):
+        allowed, enough = unpack(ladder.find_rows(brought), 2050), least <= brought
+        assert (allowed >= enough).all()
+        assert not allowed[least == highest].any()
+        widened += int(allowed.sum() - enough.sum())
+    assert 0 < widened / len(range(-1, 998, 7)) < 2 * 2050 / STEP_COUNT_MAX
