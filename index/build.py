@@ -22,20 +22,18 @@ from numpy.typing import NDArray
 
 from index.ann import FAISS_VERSION, IndexKind
 from index.bundle import Bundle, seal_bundle, write_current
-from index.contents import to_int8
 from index.errors import BuildInputError
 from index.export_input import ExportInput, read_export
 from index.features import Vocabulary
 from index.golden import GOLDEN, make_golden, write_golden
+from index.item_vectors import ItemVectors, make_item_vectors
 from index.manifest import FORMAT_VERSION, INDEX, Manifest, require_version_name
 from index.products import count_learning, find_tiers, order_rows, read_products, table_of, write_products
-from index.reference import INT16_LIMIT, count_saturated, quantise
+from index.reference import count_saturated, quantise
 from index.tuning import CANDIDATE_COUNT, RECALL_K, RECALL_TARGET, TunedIndex, build_tuned
 from suitability.policy import Policy, load_policy
 
 BUILD_STEPS = ("read", "order", "quantise", "index", "golden", "seal")
-
-_INT8_LIMIT = 127
 
 
 @dataclass(frozen=True)
@@ -84,11 +82,13 @@ def build_bundle(
     on_step("order")
     catalogue = _order_catalogue(exported, products, rules)
     on_step("quantise")
-    vectors = quantise(exported.item_vectors[catalogue.export_rows], exported.item_scale)  # [n, dim]
+    items = make_item_vectors(
+        exported.item_vectors[catalogue.export_rows], catalogue.product_ids, exported.item_scale
+    )
     users = quantise(exported.calibration_vectors, exported.user_scale)  # [users, dim]
     on_step("index")
     tuned = build_tuned(
-        vectors,
+        items.wide,
         exported.calibration_vectors,
         users,
         kind=kind,
@@ -99,13 +99,14 @@ def build_bundle(
     golden = make_golden(
         exported.calibration_inputs,
         users,
-        vectors,
+        items.int16,
+        items.bias,
         catalogue.product_ids,
         _decision_time(exported.source, create_time),
     )
     on_step("seal")
-    draft = _draft_manifest(exported, catalogue, rules, tuned, create_time)
-    files = _files(exported, catalogue, rules, draft, vectors)
+    draft = _draft_manifest(exported, catalogue, rules, tuned, create_time, items.int8_scale)
+    files = _files(exported, catalogue, rules, draft, items)
     files |= {INDEX: bytes(tuned.file.content), GOLDEN: write_golden(golden)}
     name = version if version is not None else _version_for(create_time, files)
     bundle = seal_bundle(bundles, dataclasses.replace(draft, bundle_version=name), files)
@@ -118,15 +119,16 @@ def _files(
     catalogue: _Catalogue,
     policy: Policy,
     draft: Manifest,
-    vectors: NDArray[np.int16],
+    items: ItemVectors,
 ) -> dict[str, bytes]:
     """Returns the files that need no computation."""
     evaluation = {name: getattr(draft, name) for name in ("quality", "parity", "quantisation", "recall")}
     return {
         "user_tower.onnx": exported.user_tower,
         "item_tower.onnx": exported.item_tower,
-        "item_vectors.int16.npy": _npy(vectors),
-        "item_vectors.int8.npy": _npy(to_int8(vectors, draft.item_scale, draft.int8_scale)),
+        "item_vectors.int16.npy": _npy(items.int16),
+        "item_bias.npy": _npy(items.bias),
+        "item_vectors.int8.npy": _npy(items.int8),
         "products.parquet": catalogue.content,
         "features.json": exported.features,
         "vocabulary.json": exported.vocabulary,
@@ -161,7 +163,12 @@ def _order_catalogue(exported: ExportInput, path: Path, policy: Policy) -> _Cata
 
 
 def _draft_manifest(
-    exported: ExportInput, catalogue: _Catalogue, policy: Policy, tuned: TunedIndex, create_time: datetime
+    exported: ExportInput,
+    catalogue: _Catalogue,
+    policy: Policy,
+    tuned: TunedIndex,
+    create_time: datetime,
+    int8_scale: float,
 ) -> Manifest:
     """Returns the manifest but for its name and files."""
     return Manifest(
@@ -177,7 +184,7 @@ def _draft_manifest(
         user_scale=exported.user_scale,
         item_scale=exported.item_scale,
         score_scale=exported.user_scale * exported.item_scale,
-        int8_scale=exported.item_scale * _INT8_LIMIT / INT16_LIMIT,
+        int8_scale=int8_scale,
         opset=exported.opset,
         index=tuned.file.parts,
         parity=exported.parity,
@@ -200,7 +207,7 @@ def _draft_manifest(
 def _quantisation(exported: ExportInput) -> dict[str, Any]:
     return {
         **exported.quantisation,
-        "item_saturated_count": count_saturated(exported.item_vectors, exported.item_scale),
+        "item_saturated_count": count_saturated(exported.item_vectors[:, :-1], exported.item_scale),
         "user_saturated_count": count_saturated(exported.calibration_vectors, exported.user_scale),
     }
 

@@ -21,21 +21,19 @@ from index.errors import (
     BuildInputError,
     BundleConsistencyError,
     BundleFormatError,
+    BundleVectorNormError,
     FeatureSchemaError,
 )
 from index.features import FeatureSpec, Vocabulary
 from index.golden import GOLDEN, Golden, read_golden
+from index.item_vectors import to_int8
 from index.manifest import INDEX, Manifest, strict_json
 from index.products import ProductTable, count_learning, is_ordered, order_rows, read_products, table_of
+from index.reference import widen
 from index.tiers import IndexFile
+from index.vector_norms import describe_overlong, measure_norms
 from suitability.errors import PolicyError
 from suitability.policy import Policy, load_policy
-
-VECTOR_NORM_RATIO_MAX = 100.0
-"""A vector this many times longer than the median would win every list and leave the others no resolution.
-
-Zero vectors do not count: a model without content gives one to each product that nobody touched.
-"""
 
 _NPY_HEADER_MAX = 4096
 _SCALE_TOLERANCE = 1e-9
@@ -45,7 +43,8 @@ _SCALE_TOLERANCE = 1e-9
 class Contents:
     """The parsed files of a bundle."""
 
-    item_vectors: NDArray[np.int16]  # [n, dim]
+    item_vectors: NDArray[np.int16]  # [n, dim], zero in the last column
+    item_bias: NDArray[np.int32]  # [n], the last component of each item vector
     item_vectors_int8: NDArray[np.int8]  # [n, dim]
     products: ProductTable
     features: FeatureSpec
@@ -77,6 +76,7 @@ def parse_contents(manifest: Manifest, files: Mapping[str, bytes], index: IndexF
         )
         contents = Contents(
             item_vectors=parse_vectors("item_vectors.int16.npy", files, np.dtype("<i2"), shape),
+            item_bias=parse_vectors("item_bias.npy", files, np.dtype("<i4"), shape[:1]),
             item_vectors_int8=parse_vectors("item_vectors.int8.npy", files, np.dtype("i1"), shape),
             products=products,
             features=FeatureSpec.from_json(files["features.json"]),
@@ -103,7 +103,7 @@ def parse_contents(manifest: Manifest, files: Mapping[str, bytes], index: IndexF
 
 
 def parse_vectors(
-    name: str, files: Mapping[str, bytes], dtype: np.dtype[Any], shape: tuple[int, int]
+    name: str, files: Mapping[str, bytes], dtype: np.dtype[Any], shape: tuple[int, ...]
 ) -> NDArray[Any]:
     """Returns a view of an .npy file's array, without copying and without pickle.
 
@@ -124,7 +124,7 @@ def parse_vectors(
             name, f"{found_dtype} {found_shape}, fortran {fortran}; expected {dtype} {shape} in C order"
         )
     offset = stream.tell()
-    expected_size = offset + dtype.itemsize * shape[0] * shape[1]
+    expected_size = offset + dtype.itemsize * math.prod(shape)
     if len(content) != expected_size:
         raise BundleFormatError(name, f"{len(content)} bytes; its header says {expected_size}")
     return np.frombuffer(content, dtype=dtype, offset=offset).reshape(shape)
@@ -168,33 +168,22 @@ def _check_order(contents: Contents) -> None:
 
 def _check_vectors(manifest: Manifest, contents: Contents) -> None:
     name = "item_vectors.int16.npy"
-    norms = np.sqrt(np.einsum("nd,nd->n", *(contents.item_vectors,) * 2, dtype=np.float64))  # [n]
-    longest = float(norms.max())
-    if longest == 0:
-        raise BundleConsistencyError(name, "every vector is zero; expected vectors of a trained model")
-    median = float(np.median(norms[norms > 0]))
-    if longest > VECTOR_NORM_RATIO_MAX * median:
+    if contents.item_vectors[:, -1].any():
         raise BundleConsistencyError(
-            name,
-            f"the vector of {contents.products.ids[int(norms.argmax())]!r} has norm {longest:.0f}; "
-            f"expected at most {VECTOR_NORM_RATIO_MAX:.0f} times the median {median:.0f}",
+            name, "its last column is not zero; expected that component in item_bias.npy"
         )
-    expected = to_int8(contents.item_vectors, manifest.item_scale, manifest.int8_scale)
+    wide = widen(contents.item_vectors, contents.item_bias)  # [n, dim]
+    norms = measure_norms(wide)  # [n]
+    if not norms.any():
+        raise BundleConsistencyError(name, "every vector is zero; expected vectors of a trained model")
+    overlong = describe_overlong(norms, contents.products.ids)
+    if overlong is not None:
+        raise BundleVectorNormError(name, overlong)
+    expected = to_int8(wide, manifest.item_scale, manifest.int8_scale)
     if not np.array_equal(contents.item_vectors_int8, expected):
-        raise BundleConsistencyError("item_vectors.int8.npy", f"differs from {name} rounded to int8")
-
-
-def to_int8(item_vectors: NDArray[np.int16], item_scale: float, int8_scale: float) -> NDArray[np.int8]:
-    """Rounds int16 vectors to int8: half to even, saturated at +-127.
-
-    Args:
-        item_vectors: int16 [n, dim].
-        item_scale: steps per unit of the int16 vectors.
-        int8_scale: steps per unit of the result.
-    """
-    steps = np.rint(item_vectors * (int8_scale / item_scale))  # [n, dim]
-    rounded: NDArray[np.int8] = np.clip(steps, -127, 127).astype(np.int8)
-    return rounded
+        raise BundleConsistencyError(
+            "item_vectors.int8.npy", f"differs from {name} and item_bias.npy rounded to int8"
+        )
 
 
 def _check_index(manifest: Manifest, index: IndexFile) -> None:

@@ -18,6 +18,7 @@ IndexPackageError
     |   `-- BundleLinkError      a link or something that is not a plain file
     |-- BundleChecksumError      a file differs from its manifest
     `-- BundleConsistencyError   files that do not fit together
+        `-- BundleVectorNormError  vectors so long that a few products would win every list
 """
 
 from __future__ import annotations
@@ -98,3 +99,7 @@ class BundleChecksumError(BundleError):
 
 class BundleConsistencyError(BundleError):
     """The files of a bundle do not fit together."""
+
+
+class BundleVectorNormError(BundleConsistencyError):
+    """Vectors of a few products are so long that these would win every list."""

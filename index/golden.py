@@ -60,6 +60,7 @@ def make_golden(
     inputs: Mapping[str, NDArray[Any]],
     user_vectors: NDArray[np.int16],
     item_vectors: NDArray[np.int16],
+    item_bias: NDArray[np.int32],
     product_ids: Sequence[str],
     decision_time: datetime,
 ) -> Golden:
@@ -69,6 +70,7 @@ def make_golden(
         inputs: the tower's inputs by name, each [users, ...].
         user_vectors: int16 [users, dim].
         item_vectors: int16 [n, dim], bundle rows.
+        item_bias: int32 [n].
         product_ids: id of each row.
         decision_time: an instant with zone.
     """
@@ -76,7 +78,7 @@ def make_golden(
     requests = []
     for position in range(min(GOLDEN_COUNT, user_vectors.shape[0])):
         vector = user_vectors[position]
-        scores = score(vector, item_vectors)  # [n]
+        scores = score(vector, item_vectors, item_bias)  # [n]
         best = select(scores, ranks, GOLDEN_K)
         requests.append(
             GoldenRequest(

@@ -34,6 +34,7 @@ FILE_BYTES_MAX: Mapping[str, int] = MappingProxyType(
         "item_tower.onnx": 2048 * _MEBIBYTE,
         "item_vectors.int16.npy": 16384 * _MEBIBYTE,
         "item_vectors.int8.npy": 8192 * _MEBIBYTE,
+        "item_bias.npy": 64 * _MEBIBYTE,
         INDEX: 65536 * _MEBIBYTE,
         "products.parquet": 8192 * _MEBIBYTE,
         "features.json": 64 * _MEBIBYTE,

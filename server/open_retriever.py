@@ -10,6 +10,7 @@ from index.ann_index import AnnIndex
 from index.bundle import Bundle
 from index.device_matrix import DeviceMatrix
 from index.errors import AnnDeviceError
+from index.reference import widen
 from server import native
 from server.calibration import Stopwatch, time_index, time_matrix, time_scan
 from server.encoder import copy_to_gpu
@@ -72,7 +73,7 @@ def _open_planner(bundle: Bundle, index: AnnIndex, device: Device, kernel: str) 
 
 def _open_matrix(bundle: Bundle) -> IndexSearch:
     """Copies the item vectors to the memory of the GPU and searches them there."""
-    vectors = bundle.item_vectors.astype(np.float32)  # [product_count, dim]
+    vectors = widen(bundle.item_vectors, bundle.item_bias).astype(np.float32)  # [product_count, dim]
     pointer, owner = copy_to_gpu(vectors)
     try:
         matrix = DeviceMatrix(pointer, len(vectors), vectors.shape[1], owner)

@@ -14,17 +14,25 @@ class Scorer:
     """Scores rows of one bundle for quantised user vectors."""
 
     def __init__(
-        self, item_vectors: NDArray[np.int16], id_rank: Rows, *, user_scale: float, item_scale: float
+        self,
+        item_vectors: NDArray[np.int16],
+        item_bias: NDArray[np.int32],
+        id_rank: Rows,
+        *,
+        user_scale: float,
+        item_scale: float,
     ) -> None:
         """Keeps the bundle's matrix.
 
         Args:
-            item_vectors: int16 [product_count, dim].
+            item_vectors: int16 [product_count, dim], zero in the last column.
+            item_bias: that column, which carries popularity: int32 [product_count].
             id_rank: int64 [product_count], position of each product_id in ascending byte order.
             user_scale: integer steps per unit of a user vector.
             item_scale: integer steps per unit of an item vector.
         """
         self._item_vectors = np.ascontiguousarray(item_vectors)
+        self._item_bias = np.ascontiguousarray(item_bias)
         self._id_rank = np.ascontiguousarray(id_rank, dtype=np.int64)
         self._user_scale = user_scale
         self._item_scale = item_scale
@@ -36,16 +44,15 @@ class Scorer:
     def query_for_row(self, row: int) -> Vector:
         """Returns a product's own vector on the user scale, int16 [dim]: the query for products like it.
 
-        The last component of an item vector carries popularity. It is left out: two products that few people
-        know are not alike for that, and the product of two low values would outweigh everything else.
+        The bias of an item carries popularity. Its component is zero here, which leaves it out: two products
+        that few people know are not alike for that, and two low values multiplied would outweigh all else.
         """
         vector = self._item_vectors[row].astype(np.float32) / np.float32(self._item_scale)
-        vector[-1] = 0.0
         return reference.quantise(vector, self._user_scale)
 
     def score(self, vector: Vector, rows: Rows) -> NDArray[np.int64]:
         """Scores rows in the order given, int64 [n]."""
-        return native.rescore(vector, self._item_vectors, rows)
+        return native.rescore(vector, self._item_vectors, rows, self._item_bias)
 
     def order(self, rows: Rows, scores: NDArray[np.int64], k: int) -> NDArray[np.int64]:
         """Returns the positions of the best k, best first: score descending, then product_id ascending."""

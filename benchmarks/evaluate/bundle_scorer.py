@@ -13,7 +13,7 @@ from benchmarks.errors import BenchmarkInputError
 from benchmarks.evaluate.task import Scores
 from index.bundle import Bundle, open_bundle, read_current
 from index.features import Event, UserInputs, encode_users
-from index.reference import quantise
+from index.reference import quantise, widen
 
 USER_VECTOR = "user_vector"
 
@@ -63,8 +63,8 @@ class BundleScorer:
         vectors = run_tower(self._session, inputs)  # [users, dim]
         users = quantise(vectors, self._bundle.manifest.user_scale)  # [users, dim]
         rows = [self._rows[product] for product in product_ids]
-        items = self._bundle.item_vectors[rows]  # [products, dim]
-        # float64 holds these sums exactly: |score| <= dim * 32767^2 < 2^53.
+        items = widen(self._bundle.item_vectors[rows], self._bundle.item_bias[rows])  # [products, dim]
+        # float64 holds these sums exactly: |score| <= dim * 2^30 + 2^46 < 2^53.
         return np.rint(users.astype(np.float64) @ items.astype(np.float64).T).astype(np.int64)
 
 

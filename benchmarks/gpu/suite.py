@@ -19,6 +19,7 @@ from index.ann import load_index
 from index.ann_index import AnnIndex
 from index.bundle import Bundle
 from index.errors import AnnDeviceError
+from index.reference import widen
 
 CUDA = "CUDAExecutionProvider"
 CPU = "CPUExecutionProvider"
@@ -106,7 +107,8 @@ def _measure_index(bundle: Bundle, fraction: float, batch: int) -> GpuCase:
     cpu = _open_index(bundle, "cpu")
     queries = make_queries(bundle, batch)
     found = gpu.search(queries, CANDIDATE_COUNT, 0, row_stop)
-    exact = search_exactly(queries, bundle.item_vectors[:row_stop], CANDIDATE_COUNT)
+    items = widen(bundle.item_vectors[:row_stop], bundle.item_bias[:row_stop])  # [rows, dim]
+    exact = search_exactly(queries, items, CANDIDATE_COUNT)
     return GpuCase(
         name,
         "measured",
@@ -155,7 +157,7 @@ def time_call(call: Callable[[], object]) -> float:
 
 
 def search_exactly(
-    queries: NDArray[np.float32], items: NDArray[np.int16], candidate_count: int
+    queries: NDArray[np.float32], items: NDArray[np.int32], candidate_count: int
 ) -> NDArray[np.int64]:
     """Returns the rows of the largest inner products, int64 [batch, <= candidate_count]."""
     scores = queries.astype(np.float64) @ items.astype(np.float64).T  # [batch, n]

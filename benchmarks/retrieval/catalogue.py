@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from index.contents import to_int8
+from index.item_vectors import to_int8
 from index.reference import INT8_LIMIT, INT16_LIMIT, item_scale_for, quantise, user_scale_for
 
 DIM: Final = 64

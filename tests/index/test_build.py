@@ -18,7 +18,6 @@ from index.build import BUILD_STEPS, build_bundle
 from index.bundle import Bundle, open_bundle, read_current
 from index.errors import (
     BuildInputError,
-    BundleConsistencyError,
     BundleExistsError,
     BundleFormatError,
     IndexPackageError,
@@ -51,15 +50,17 @@ def test_vectors_follow_their_products(tiny_bundle: Bundle, make_export: Any, tm
     ids = json.loads((case.export / "product_ids.json").read_text())
     for row, product_id in enumerate(tiny_bundle.product_ids):
         expected = reference.quantise(vectors[ids.index(product_id)], tiny_bundle.manifest.item_scale)
-        np.testing.assert_array_equal(tiny_bundle.item_vectors[row], expected)
+        np.testing.assert_array_equal(tiny_bundle.item_vectors[row], [*expected[:-1], 0])
+        assert tiny_bundle.item_bias[row] == expected[-1]
         assert tiny_bundle.products.row(row)["id"] == product_id
 
 
-def test_the_index_holds_the_int16_vectors(tiny_bundle: Bundle) -> None:
+def test_the_index_holds_whole_vectors(tiny_bundle: Bundle) -> None:
     index = ann.load_index(tiny_bundle.read_index())
     assert (index.kind, index.count, index.dim) == ("IndexFlatIP", 60, 8)
-    query = tiny_bundle.item_vectors[41].astype(np.float32)
-    exact = reference.score(tiny_bundle.item_vectors[41], tiny_bundle.item_vectors)
+    whole = reference.widen(tiny_bundle.item_vectors, tiny_bundle.item_bias)
+    query = whole[41].astype(np.float32)
+    exact = reference.score(whole[41].astype(np.int16), tiny_bundle.item_vectors, tiny_bundle.item_bias)
     assert index.search(query[None, :], 5, 0, 60)[0].tolist() == np.argsort(-exact)[:5].tolist()
 
 
@@ -77,7 +78,7 @@ def test_golden_answers_are_the_exact_best(tiny_bundle: Bundle) -> None:
     ranks = reference.rank_ids(tiny_bundle.product_ids)
     assert len(tiny_bundle.golden.requests) == 20
     for request in tiny_bundle.golden.requests:
-        scores = reference.score(request.user_vector, tiny_bundle.item_vectors)
+        scores = reference.score(request.user_vector, tiny_bundle.item_vectors, tiny_bundle.item_bias)
         best = reference.select(scores, ranks, 20)
         assert request.product_ids == tuple(tiny_bundle.product_ids[row] for row in best)
         assert request.scores == tuple(scores[best].tolist())
@@ -175,15 +176,18 @@ def test_vectors_that_are_not_finite_are_refused(
         _build(case, tmp_path / "bundles")
 
 
+@pytest.mark.parametrize("factor", [30.0, 1e9])
 def test_a_vector_of_absurd_length_is_refused_and_leaves_nothing(
-    make_export: Callable[..., Any], tmp_path: Path
+    make_export: Callable[..., Any], tmp_path: Path, factor: float
 ) -> None:
     case = make_export(tmp_path)
     vectors = np.load(case.export / "item_vectors.npy")
-    vectors[13] *= 10_000
+    vectors[13] *= factor
     np.save(case.export / "item_vectors.npy", vectors)
     _edit(case.export / "export.json", {"item_scale": reference.item_scale_for(vectors)})
-    with pytest.raises(BundleConsistencyError, match="has norm"):
+    long_id = json.loads((case.export / "product_ids.json").read_text())[13]
+    problem = rf"^item_vectors\.npy: 1 of 60 vectors are too long: '{long_id}' has norm"
+    with pytest.raises(BuildInputError, match=problem):
         _build(case, tmp_path / "bundles")
     assert not (tmp_path / "bundles").exists()
 

@@ -15,6 +15,7 @@ from index.errors import (
     BundleConsistencyError,
     BundleError,
     BundleFormatError,
+    BundleVectorNormError,
 )
 from index.manifest import FILE_BYTES_MAX
 from index.products import read_products, write_products
@@ -71,15 +72,43 @@ def test_vectors_longer_than_their_header_says_are_refused(copy: Any) -> None:
 def test_one_vector_far_longer_than_the_others_is_refused(copy: Any, npy: Any) -> None:
     vectors = np.ones((60, 8), np.int16)
     vectors[17] = 32767
+    vectors[:, -1] = 0
     copy.replace("item_vectors.int16.npy", npy(vectors))
-    with pytest.raises(BundleConsistencyError, match="the vector of 'c017' has norm"):
+    copy.replace("item_bias.npy", npy(np.ones(60, np.int32)))
+    with pytest.raises(BundleVectorNormError, match=r"int16\.npy: 1 of 60 vectors .*: 'c017' has norm"):
+        open_bundle(copy.path)
+
+
+def test_one_bias_far_larger_than_the_other_vectors_is_refused(copy: Any, npy: Any) -> None:
+    bias = np.zeros(60, np.int32)
+    bias[18] = 10**6
+    copy.replace("item_bias.npy", npy(bias))
+    with pytest.raises(BundleVectorNormError, match="'c018' has norm"):
+        open_bundle(copy.path)
+
+
+def test_a_last_column_beside_the_bias_is_refused(copy: Any, npy: Any) -> None:
+    vectors = np.load(copy.path / "item_vectors.int16.npy")
+    vectors[59, -1] = 1
+    copy.replace("item_vectors.int16.npy", npy(vectors))
+    with pytest.raises(BundleConsistencyError, match=r"last column is not zero; .* in item_bias\.npy"):
+        open_bundle(copy.path)
+
+
+@pytest.mark.parametrize(("dtype", "shape"), [(np.int64, (60,)), (np.int32, (59,)), (np.int32, (60, 1))])
+def test_a_bias_of_another_dtype_or_shape_is_refused(
+    copy: Any, dtype: type, shape: tuple[int, ...], npy: Any
+) -> None:
+    copy.replace("item_bias.npy", npy(np.zeros(shape, dtype)))
+    with pytest.raises(BundleFormatError, match=r"item_bias\.npy: .*expected int32 \(60,\) in C order"):
         open_bundle(copy.path)
 
 
 def test_zero_vectors_do_not_make_the_others_look_long(copy: Any, npy: Any) -> None:
     vectors = np.zeros((60, 8), np.int16)
-    vectors[:9] = 1000
+    vectors[:9, :-1] = 1000
     copy.replace("item_vectors.int16.npy", npy(vectors))
+    copy.replace("item_bias.npy", npy(np.zeros(60, np.int32)))
     with pytest.raises(
         BundleConsistencyError, match=r"item_vectors\.int8\.npy"
     ):  # The next check: the norms pass.
@@ -88,6 +117,7 @@ def test_zero_vectors_do_not_make_the_others_look_long(copy: Any, npy: Any) -> N
 
 def test_vectors_that_are_all_zero_are_refused(copy: Any, npy: Any) -> None:
     copy.replace("item_vectors.int16.npy", npy(np.zeros((60, 8), np.int16)))
+    copy.replace("item_bias.npy", npy(np.zeros(60, np.int32)))
     with pytest.raises(BundleConsistencyError, match="every vector is zero"):
         open_bundle(copy.path)
 

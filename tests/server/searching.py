@@ -100,7 +100,11 @@ def catalogue_snapshot(
         bundle=bundle,
         retriever=make_retriever(vectors, mode),
         scorer=Scorer(
-            vectors, rank_ids([product["id"] for product in products]), user_scale=100.0, item_scale=10.0
+            vectors,
+            np.zeros(len(products), np.int32),
+            rank_ids([product["id"] for product in products]),
+            user_scale=100.0,
+            item_scale=10.0,
         ),
         gate=Gate(products, snapshot.policy),
         filter=Filter(products, snapshot.policy),

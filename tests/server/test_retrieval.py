@@ -216,16 +216,20 @@ def test_order_and_score_are_those_of_the_definition(count: int, k: int) -> None
     # Few distinct values make ties, which the id decides.
     vectors = random.integers(-2, 3, size=(997, 4)).astype(np.int16)
     ranks = rank_ids([f"id {number}" for number in random.permutation(997)])
-    scorer = Scorer(vectors, ranks, user_scale=100.0, item_scale=10.0)
+    vectors[:, -1] = 0
+    bias = random.integers(-70_000, 70_000, 997).astype(np.int32)
+    scorer = Scorer(vectors, bias, ranks, user_scale=100.0, item_scale=10.0)
     user = np.array([1, -2, 3, 1], np.int16)
     rows = random.permutation(997)[:count].astype(np.int64)
     scores = scorer.score(user, rows)
-    assert scores.tolist() == score_definition(user, vectors[rows]).tolist()
+    assert scores.tolist() == score_definition(user, vectors[rows], bias[rows]).tolist()
     best = rows[scorer.order(rows, scores, k)]
     assert best.tolist() == rows[select_definition(scores, ranks[rows], k)].tolist()
 
 
 def test_a_product_as_query_is_its_taste_on_the_user_scale_without_popularity() -> None:
-    vectors = np.array([[10, -20, 30]], np.int16)
-    scorer = Scorer(vectors, rank_ids(["a"]), user_scale=100.0, item_scale=10.0)
-    assert scorer.query_for_row(0).tolist() == [100, -200, 0]
+    vectors, bias = np.array([[10, -20, 0], [1, 1, 0]], np.int16), np.array([30, 70_000], np.int32)
+    scorer = Scorer(vectors, bias, rank_ids(["a", "b"]), user_scale=100.0, item_scale=10.0)
+    query = scorer.query_for_row(0)
+    assert query.tolist() == [100, -200, 0]
+    assert scorer.score(query, np.arange(2)).tolist() == [5000, -100]

@@ -1,0 +1,72 @@
+"""Item vectors as a bundle stores them: whole numbers to score with, and bytes to search with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index.errors import BuildInputError
+from index.reference import INT8_LIMIT, quantise_items, widen
+from index.vector_norms import describe_overlong, measure_norms
+
+
+@dataclass(frozen=True)
+class ItemVectors:
+    """Item vectors in bundle order.
+
+    Attributes:
+        int16: all components but the last, which is zero there: int16 [n, dim].
+        bias: the last component, int32 [n].
+        wide: whole vectors, int32 [n, dim].
+        int8: the same in 127 steps, int8 [n, dim].
+        int8_scale: steps per unit of int8.
+    """
+
+    int16: NDArray[np.int16]
+    bias: NDArray[np.int32]
+    wide: NDArray[np.int32]
+    int8: NDArray[np.int8]
+    int8_scale: float
+
+
+def make_item_vectors(
+    vectors: NDArray[np.float32], product_ids: Sequence[str], item_scale: float
+) -> ItemVectors:
+    """Quantises the item tower's vectors.
+
+    Args:
+        vectors: float32 [n, dim], finite, bundle rows.
+        product_ids: id of each row.
+        item_scale: steps per unit of int16.
+
+    Raises:
+        BuildInputError: a few vectors are so long that they would win every list.
+        VectorValueError: the scale is not positive, or a bias too large for it.
+    """
+    # Checked before rounding: beside a vector that is long enough all others round to zero.
+    overlong = describe_overlong(measure_norms(vectors), product_ids)
+    if overlong is not None:
+        raise BuildInputError(f"item_vectors.npy: {overlong}")
+    int16, bias = quantise_items(vectors, item_scale)  # [n, dim], [n]
+    wide = widen(int16, bias)  # [n, dim]
+    largest = int(np.abs(wide).max(initial=0)) or 1
+    int8_scale = item_scale * INT8_LIMIT / largest
+    return ItemVectors(int16, bias, wide, to_int8(wide, item_scale, int8_scale), int8_scale)
+
+
+def to_int8(
+    item_vectors: NDArray[np.int16] | NDArray[np.int32], item_scale: float, int8_scale: float
+) -> NDArray[np.int8]:
+    """Rounds item vectors to int8: half to even, saturated at +-127.
+
+    Args:
+        item_vectors: whole vectors, int16 or int32 [n, dim].
+        item_scale: steps per unit of these vectors.
+        int8_scale: steps per unit of the result.
+    """
+    steps = np.rint(item_vectors * (int8_scale / item_scale))  # [n, dim]
+    rounded: NDArray[np.int8] = np.clip(steps, -INT8_LIMIT, INT8_LIMIT).astype(np.int8)
+    return rounded
