@@ -108,16 +108,18 @@ def _hold_out(whole: Path, data: Path, request: Request) -> Products:
 def _make_domain_tasks(data: Path, held: HeldOut, request: Request) -> list[Task]:
     table = pyarrow.parquet.read_table(data / "products.parquet", columns=["id", "family"], use_threads=False)
     families: dict[str, str | None] = {row["id"]: row["family"] for row in table.to_pylist()}
-    learning = {product for product, family in families.items() if family == LEARNING_FAMILY}
-    parts = {"learning": learning, "financial": families.keys() - learning}
-    domains = {name: products for name, products in parts.items() if products}
+    domains: dict[str, set[str]] = {}
+    for product, family in families.items():
+        domains.setdefault(_name_domain(product, family), set()).add(product)
     owned = collect_products(data)
     now = datetime.fromisoformat(str(read_json(data / "source.json")["clock"]))
     tasks = []
-    for name, products in domains.items():
-        # A product that nobody knows belongs to no domain and is missed by everybody.
-        elsewhere = families.keys() - products
-        relevant = {user: left for user, mine in held.relevant.items() if (left := mine - elsewhere)}
+    for name, products in sorted(domains.items(), reverse=True):
+        relevant = {
+            user: left
+            for user, mine in held.relevant.items()
+            if (left := frozenset(one for one in mine if _name_domain(one, families.get(one)) == name))
+        }
         if not relevant:
             continue
         tested = sample_users(relevant, request.user_count, request.seed)
@@ -130,6 +132,12 @@ def _make_domain_tasks(data: Path, held: HeldOut, request: Request) -> list[Task
     if not tasks:
         raise EmptyTestError(f"{request.dataset}: expected at least one user to test, found none")
     return tasks
+
+
+def _name_domain(product: str, family: str | None) -> str:
+    """Names a product's domain; one that was never learned from is known by its prefix, and always missed."""
+    learning = product.startswith(PREFIXES[0]) if family is None else family == LEARNING_FAMILY
+    return "learning" if learning else "financial"
 
 
 def _draw_negatives(
