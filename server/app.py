@@ -27,7 +27,7 @@ from server.services import SERVICE_NAME, RecommendationService, describe_source
 from server.signals import StopSignals
 from server.snapshot import load_fit_policy, open_snapshot, under_policy, warm_up
 from server.store import Store
-from server.telemetry import serve_metrics
+from server.telemetry import SearchMetrics, serve_metrics
 
 MESSAGE_BYTES_MAX = 1 << 20
 METADATA_BYTES_MAX = 16 << 10
@@ -73,7 +73,9 @@ def _serve(settings: Settings, held: contextlib.ExitStack) -> None:
     if settings.store is not None:
         store = held.enter_context(Store(settings.store, allow_assumed=settings.allow_assumed))
     assumed_data = snapshot.assumed_data or (store is not None and store.holds_assumed())
-    monitor = _open_monitor(settings, held)
+    registry = CollectorRegistry()
+    metrics = _open_metrics(settings, registry, held)
+    monitor = _open_monitor(settings, registry, held)
     door = _open_door(settings, assumed_data)
     pipeline: Pipeline | None = None
     try:
@@ -89,6 +91,7 @@ def _serve(settings: Settings, held: contextlib.ExitStack) -> None:
             channel=settings.channel,
             queue_limit=settings.queue_limit,
             monitor=monitor,
+            observe=None if metrics is None else metrics.observe,
         )
         door.service.open(pipeline)
         door.admin.open(active)
@@ -104,11 +107,20 @@ def _serve(settings: Settings, held: contextlib.ExitStack) -> None:
         _close(door, pipeline, settings.grace_s)
 
 
-def _open_monitor(settings: Settings, held: contextlib.ExitStack) -> RecallMonitor | None:
-    """Starts the recall monitor and the metrics' port, each if it is asked for."""
-    registry = CollectorRegistry()
-    if settings.metrics_port is not None:
-        _log.info("metrics", address=held.enter_context(serve_metrics(registry, settings.metrics_port)))
+def _open_metrics(
+    settings: Settings, registry: CollectorRegistry, held: contextlib.ExitStack
+) -> SearchMetrics | None:
+    """Opens the metrics' port if it is asked for; without it nobody reads them and no search is counted."""
+    if settings.metrics_port is None:
+        return None
+    _log.info("metrics", address=held.enter_context(serve_metrics(registry, settings.metrics_port)))
+    return SearchMetrics(registry)
+
+
+def _open_monitor(
+    settings: Settings, registry: CollectorRegistry, held: contextlib.ExitStack
+) -> RecallMonitor | None:
+    """Starts the recall monitor if it is asked for."""
     if settings.recall_sample_fraction == 0:
         return None
     monitor = RecallMonitor(settings.recall_sample_fraction, registry)

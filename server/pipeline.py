@@ -1,7 +1,7 @@
 """The path of each request after its fields were checked: user, search, list, answer."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -42,6 +42,7 @@ class _Submitted:
 
     query: messages.RecommendQuery
     ticket: Ticket[Job, Found]
+    user_s: float  # What finding the user took.
 
 
 class Pipeline:
@@ -56,6 +57,7 @@ class Pipeline:
         channel: str,
         queue_limit: int,
         monitor: RecallMonitor | None = None,
+        observe: Callable[[Found], None] | None = None,
     ) -> None:
         """Starts the compute thread.
 
@@ -66,12 +68,14 @@ class Pipeline:
             channel: the sales channel of every request.
             queue_limit: searches that may wait.
             monitor: measures the recall of lists; None for nobody.
+            observe: counts searches; None where nobody reads the count.
         """
         self.active = active
         self.clock = clock
         self._store = store
         self._channel = channel
         self._monitor = monitor
+        self._observe = observe
         searcher = Searcher(clock, channel, active.renew)
         self._batcher: Batcher[Job, Found] = Batcher(searcher.run, queue_limit=queue_limit)
 
@@ -180,12 +184,14 @@ class Pipeline:
     def _submit(
         self, snapshot: Snapshot, query: messages.RecommendQuery, call: Call
     ) -> _Submitted | Exception:
+        start_s = time.perf_counter()
         try:
             subject = self._resolve(query.user)
+            user_s = time.perf_counter() - start_s
             ticket = self._batcher.submit([_plan(snapshot, query, subject)], call)[0]
         except Exception as error:  # noqa: BLE001 - in a batch each request has its own error.
             return error
-        return ticket if isinstance(ticket, OverloadError) else _Submitted(query, ticket)
+        return ticket if isinstance(ticket, OverloadError) else _Submitted(query, ticket, user_s)
 
     def _answer(self, submitted: _Submitted) -> messages.ListAnswer | Exception:
         try:
@@ -213,7 +219,7 @@ class Pipeline:
             reasons=reasons,
             withheld=withheld,
             decision=self._stamp(found.snapshot, found.user, listing.verdict, query.request_id),
-            trace=_trace(ticket, found, selected) if query.include_trace else None,
+            trace=_trace(submitted, found, selected) if query.include_trace else None,
         )
 
     def _list(self, job: Job, found: Found, call: Call) -> tuple[Found, Listing]:
@@ -226,6 +232,8 @@ class Pipeline:
             listing = build_list(job.subject, found, job.k)
         if self._monitor is not None:
             self._monitor.offer(job, found, listing)
+        if self._observe is not None:
+            self._observe(found)
         return found, listing
 
     def _run(self, job: Job, call: Call) -> Found:
@@ -296,9 +304,11 @@ def _rows_of(snapshot: Snapshot, product_ids: Sequence[str]) -> Rows:
     return np.array([row for name in product_ids if (row := find(name)) is not None], dtype=np.int64)
 
 
-def _trace(ticket: Ticket[Job, Found], found: Found, selected: messages.StageTime) -> messages.TraceDetail:
+def _trace(submitted: _Submitted, found: Found, selected: messages.StageTime) -> messages.TraceDetail:
+    found_user = messages.StageTime("user", submitted.user_s)
+    queued = messages.StageTime("queue", submitted.ticket.queued_s)
     return messages.TraceDetail(
-        stages=(messages.StageTime("queue", ticket.queued_s), *found.stages, selected),
+        stages=(found_user, queued, *found.stages, selected),
         batch_count=found.batch_count,
         search_round_count=found.round_count,
         candidate_count=found.candidate_count,

@@ -1,13 +1,61 @@
-"""Metrics on a port of this machine's own, in Prometheus' text format."""
+"""Metrics of searches, and the port of this machine's own that serves metrics in Prometheus' text format."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server
 
 from server.errors import PortError
+from server.search import Found
 
 _HOST = "127.0.0.1"
+_SECONDS: Final = (25e-6, 50e-6, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 1.0)
+_COUNTS: Final = (100.0, 200.0, 500.0, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6, 1e7)
+
+
+class SearchMetrics:
+    """What searches looked at and how long their stages took; labels name ways to search and stages."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        """Registers the metrics.
+
+        Args:
+            registry: where.
+        """
+        self._searches = Counter(
+            "prudence_searches",
+            "Searches by each way that the planner chose for at least one of their rounds.",
+            ["retriever"],
+            registry=registry,
+        )
+        self._rounds = Counter("prudence_search_rounds", "Rounds of all searches.", registry=registry)
+        self._scanned = Histogram(
+            "prudence_rows_scanned",
+            "Rows that a search compared with the user.",
+            buckets=_COUNTS,
+            registry=registry,
+        )
+        self._candidates = Histogram(
+            "prudence_candidates", "Candidates that a search judged.", buckets=_COUNTS, registry=registry
+        )
+        self._stages = Histogram(
+            "prudence_stage_seconds",
+            "Time that a stage took for the batch that a search was in.",
+            ["stage"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+
+    def observe(self, found: Found) -> None:
+        """Counts one search."""
+        for name in found.retrievers:
+            self._searches.labels(name).inc()
+        self._rounds.inc(found.round_count)
+        self._scanned.observe(found.rows_scanned_count)
+        self._candidates.observe(found.candidate_count)
+        for stage in found.stages:
+            self._stages.labels(stage.stage).observe(stage.seconds)
 
 
 @contextmanager

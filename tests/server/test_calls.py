@@ -42,6 +42,7 @@ def test_recommend_gives_k_eligible_products_with_a_trace(stub: Stub, platform: 
     answer = ask(stub.Recommend, recommend(to_user("a", user, FEW), include_trace=True), platform)
     assert len(answer.products) == 10
     assert [stage.stage for stage in answer.trace.stages] == [
+        "user",
         "queue",
         "features",
         "embed",

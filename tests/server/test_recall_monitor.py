@@ -296,7 +296,7 @@ def test_the_stated_share_of_answers_is_taken_evenly(
 def test_a_share_of_0_starts_nothing() -> None:
     held: Any = None
     settings = load_settings(["--bundles", "b", "--recall-sample-fraction", "0"])
-    assert _open_monitor(settings, held) is None
+    assert _open_monitor(settings, CollectorRegistry(), held) is None
     assert [thread.name for thread in threading.enumerate() if thread.name == "recall"] == []
     assert load_settings(["--bundles", "b"]).recall_sample_fraction == 0.01
     assert load_settings(["--bundles", "b"]).metrics_port is None
