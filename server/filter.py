@@ -30,7 +30,7 @@ from server.columns import (
     read_status_codes,
     to_microseconds,
 )
-from server.row_bits import RowBits, count_words, mark, pack
+from server.row_bits import RowBits, count_words, pack, some_rows
 from server.thresholds import Ladder, find_brought, find_least, find_min_amount
 from server.user_record import USER_DTYPE, UserArrays
 from suitability import records
@@ -271,7 +271,9 @@ class Filter:
         room = BITMAP_BYTES_MAX // (8 * count_words(self._count) or 1)
         if len(rows_of) > min(VALUE_COUNT_MAX, room):
             return _Kind(pack(~applies), None)
-        marked = {value: mark(np.concatenate(parts), self._count) for value, parts in rows_of.items()}
+        marked = {
+            value: some_rows(np.concatenate(parts), self._count).bits for value, parts in rows_of.items()
+        }
         return _Kind(pack(~applies), marked)
 
     def _read_on_sale(self, channel: str, now: datetime) -> RowBits:

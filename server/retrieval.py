@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from index.device_matrix import DeviceMatrix
 from server.planner import Planner, Strategy
+from server.row_bits import RowSet
 from server.row_search import Extent, Queries, Rows, Wanted
 
 __all__ = ["Retriever", "Round", "Rows"]
@@ -64,16 +64,14 @@ class Retriever:
         """Names what may answer, for the start line."""
         return self._planner.name
 
-    def plan_first(
-        self, row_start: int, row_stop: int, k: int, rows_left: NDArray[np.bool_] | None = None
-    ) -> Round:
+    def plan_first(self, row_start: int, row_stop: int, k: int, rows_left: RowSet | None = None) -> Round:
         """Returns the first round.
 
         Args:
             row_start: first row of the part of the catalogue asked for.
             row_stop: one past its last row.
             k: number of products wanted.
-            rows_left: bool [product_count], the rows that may be looked at; None if all may.
+            rows_left: the rows that may be looked at; None if all may.
         """
         planned = self._plan(row_start, row_stop, rows_left, _count_candidates(k, 0))
         left_out_count = row_stop - row_start - planned.extent.row_count
@@ -83,20 +81,18 @@ class Retriever:
         # are left out are dropped by who asks.
         return replace(planned, extent=Extent(row_start, row_stop, row_stop - row_start))
 
-    def plan_last(self, row_start: int, row_stop: int, rows_left: NDArray[np.bool_]) -> Round:
+    def plan_last(self, row_start: int, row_stop: int, rows_left: RowSet) -> Round:
         """Returns a round that takes all rows of a range that are left."""
         extent = _limit(row_start, row_stop, rows_left)
         return Round(None, extent, extent.row_count)
 
-    def plan_next(
-        self, row_start: int, row_stop: int, rows_left: NDArray[np.bool_], k: int, round_number: int
-    ) -> Round:
+    def plan_next(self, row_start: int, row_stop: int, rows_left: RowSet, k: int, round_number: int) -> Round:
         """Returns a later round.
 
         Args:
             row_start: no row before it is worth looking at.
             row_stop: nor is this one or any after it.
-            rows_left: bool [product_count], the rows that are worth looking at.
+            rows_left: the rows that are worth looking at.
             k: number of products wanted.
             round_number: 1 for the second round; after an exhaustive one there is none to ask for.
         """
@@ -140,32 +136,32 @@ class Retriever:
         search = self._planner.searches[planned.strategy]
         return search.name, search.count_compared(planned.extent)
 
-    def _plan(
-        self, row_start: int, row_stop: int, rows_left: NDArray[np.bool_] | None, candidate_count: int
-    ) -> Round:
+    def _plan(self, row_start: int, row_stop: int, rows_left: RowSet | None, candidate_count: int) -> Round:
         extent = _limit(row_start, row_stop, rows_left)
         if extent.row_count <= candidate_count:
             return Round(None, extent, extent.row_count)
         return Round(self._planner.choose(extent, candidate_count), extent, candidate_count)
 
 
-def _limit(row_start: int, row_stop: int, rows_left: NDArray[np.bool_] | None) -> Extent:
+def _limit(row_start: int, row_stop: int, rows_left: RowSet | None) -> Extent:
     """Returns the rows of a range that are left."""
     row_stop = max(row_start, row_stop)
     width = row_stop - row_start
-    left_count = width if rows_left is None else int(np.count_nonzero(rows_left[row_start:row_stop]))
+    left_count = width if rows_left is None else rows_left.count(row_start, row_stop)
     if rows_left is None or left_count == width:
         return Extent(row_start, row_stop, width)
-    return Extent(row_start, row_stop, left_count, np.packbits(rows_left, bitorder="little").tobytes())
+    return Extent(row_start, row_stop, left_count, rows_left.to_bytes())
 
 
 def _read_rows(extent: Extent) -> Rows:
     """Returns every row of an extent, in ascending order."""
-    rows = np.arange(extent.row_start, extent.row_stop, dtype=np.int64)
     if extent.bitmap is None:
-        return rows
-    bits = np.unpackbits(np.frombuffer(extent.bitmap, np.uint8), count=extent.row_stop, bitorder="little")
-    return rows[bits[extent.row_start :].view(np.bool_)]
+        return np.arange(extent.row_start, extent.row_stop, dtype=np.int64)
+    first = extent.row_start // 8
+    part = np.frombuffer(extent.bitmap, np.uint8)[first : -(-extent.row_stop // 8)]
+    bits = np.unpackbits(part, bitorder="little")[extent.row_start - 8 * first : extent.row_stop - 8 * first]
+    rows: Rows = np.flatnonzero(bits) + extent.row_start
+    return rows
 
 
 def _count_candidates(k: int, round_number: int) -> int:

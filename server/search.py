@@ -16,7 +16,7 @@ from server.errors import ModelOutputError
 from server.gate import GateUser, Masks, find_eligible
 from server.messages import StageTime, Subject
 from server.retrieval import Round, Rows
-from server.row_bits import unpack
+from server.row_bits import RowSet, all_rows, some_rows
 from server.snapshot import Snapshot
 
 WHOLE_COUNT_MAX: Final = 1000
@@ -83,7 +83,7 @@ class _Progress:
     job: Job
     user: GateUser
     vector: Vector
-    left: NDArray[np.bool_]  # [product_count]; rows that may still be looked at
+    left: RowSet  # Rows that may still be looked at.
     row_start: int  # No row before it may be,
     row_stop: int  # nor this one or any after it.
     rows: list[Rows] = field(default_factory=list)
@@ -200,14 +200,13 @@ def _embed(snapshot: Snapshot, jobs: Sequence[Job], now: datetime) -> _Embedded:
 
 def _begin(job: Job, user: GateUser, vector: Vector, row_count: int) -> _Progress:
     if job.only_rows is None:
-        left = np.ones(row_count, np.bool_)
+        left = all_rows(row_count)
         row_start, row_stop = job.row_start, job.row_stop
     else:
-        left = np.zeros(row_count, np.bool_)
-        left[job.only_rows] = True
+        left = some_rows(job.only_rows, row_count)
         row_start = int(job.only_rows.min(initial=row_count))
         row_stop = int(job.only_rows.max(initial=row_start - 1)) + 1
-    left[job.left_out_rows] = False
+    left.drop(job.left_out_rows)
     return _Progress(job, user, vector, left, row_start, row_stop)
 
 
@@ -242,8 +241,7 @@ def _plan_round(snapshot: Snapshot, search: _Progress) -> Round:
         planned = retriever.plan_last(search.row_start, row_stop, search.left)
     else:
         if search.round_count == 1:
-            allowed = snapshot.filter.allow(user.profile, user.arrays, user.now, user.channel)
-            search.left &= unpack(allowed, len(search.left))
+            search.left.cut(snapshot.filter.allow(user.profile, user.arrays, user.now, user.channel))
         planned = retriever.plan_next(search.row_start, row_stop, search.left, job.k, search.round_count)
     search.retrieve_s += time.perf_counter() - start_s
     return planned
@@ -251,9 +249,9 @@ def _plan_round(snapshot: Snapshot, search: _Progress) -> Round:
 
 def _look(snapshot: Snapshot, search: _Progress, planned: Round, rows: Rows) -> None:
     """Scores and judges the rows that this search has not looked at yet, and decides whether it is done."""
-    is_fresh = search.left[rows]
+    is_fresh = search.left.holds(rows)
     fresh = rows[is_fresh]
-    search.left[fresh] = False
+    search.left.drop(fresh)
     search.round_count += 1
     search.candidate_count += len(rows)
     start_s = time.perf_counter()

@@ -7,6 +7,7 @@ from server.calibration import Stopwatch, time_index, time_scan
 from server.planner import Costs, Planner
 from server.planner import Strategy as PlannedStrategy
 from server.retrieval import Retriever
+from server.row_bits import RowSet, pack
 from server.row_search import IndexSearch, ScanSearch
 
 
@@ -23,7 +24,8 @@ def make_auto(catalogue: Catalogue, indexes: FaissIndexes) -> Strategy:
 
     def search(users: Users, which: Filter, k: int) -> Rows:
         # All of a call share a filter, so that one plan is theirs; what it packs, others pack once as well.
-        planned = retriever.plan_first(0, which.row_stop, k, which.marks)
+        rows = None if which.marks is None else RowSet(pack(which.marks), len(which.marks))
+        planned = retriever.plan_first(0, which.row_stop, k, rows)
         return rank(catalogue, users, retriever.search(users.codes, [planned] * len(users)), k)
 
     return Strategy(AUTO, search)

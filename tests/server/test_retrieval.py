@@ -10,6 +10,8 @@ from index.reference import select as select_definition
 from index.tiers import SELECTED_SHARES, IndexPart
 from server.planner import Planner
 from server.retrieval import GROWTH, Retriever, Round
+from server.row_bits import RowSet
+from server.row_bits import pack as pack_words
 from server.row_search import Extent, IndexSearch, Rows, ScanSearch, Wanted
 from server.scoring import Scorer
 
@@ -57,6 +59,10 @@ def rows_marked(*ranges: range, count: int = ROW_COUNT) -> np.ndarray:
     return marked
 
 
+def row_set(marks: np.ndarray) -> RowSet:
+    return RowSet(pack_words(marks), len(marks))
+
+
 def pack(rows: np.ndarray) -> bytes:
     return np.packbits(rows, bitorder="little").tobytes()
 
@@ -67,7 +73,7 @@ def test_the_first_round_covers_the_part_asked_for_and_later_ones_what_is_left()
     assert first == Round("faiss", Extent(100, ROW_COUNT, ROW_COUNT - 100), 200)
     left = rows_marked(range(3, 4000))
     extent = Extent(0, 5000, 3997, pack(left))
-    rounds = [retriever.plan_next(0, 5000, left, 50, number) for number in range(1, len(GROWTH) + 1)]
+    rounds = [retriever.plan_next(0, 5000, row_set(left), 50, number) for number in range(1, len(GROWTH) + 1)]
     assert rounds == [Round("faiss", extent, 400), Round("faiss", extent, 3200), Round(None, extent, 3997)]
 
 
@@ -83,7 +89,7 @@ def test_a_part_no_larger_than_the_candidates_is_taken_whole(stop: int) -> None:
 
 
 def test_a_range_that_ends_before_it_starts_is_empty() -> None:
-    planned = faiss_retriever(FakeIndex()).plan_last(70, 20, rows_marked(range(ROW_COUNT)))
+    planned = faiss_retriever(FakeIndex()).plan_last(70, 20, row_set(rows_marked(range(ROW_COUNT))))
     assert planned.exhaustive
     assert faiss_retriever(FakeIndex()).search(np.zeros((1, 4), np.int16), [planned])[0].tolist() == []
 
@@ -93,7 +99,7 @@ def test_few_rows_left_are_taken_whole(count: int, whole: bool) -> None:
     index = FakeIndex()
     retriever = faiss_retriever(index)
     left = rows_marked(range(5, 5 + count // 2), range(99_999 - (count + 1) // 2, 99_999), count=99_999)
-    planned = retriever.plan_next(0, 99_999, left, 5, 1)
+    planned = retriever.plan_next(0, 99_999, row_set(left), 5, 1)
     assert planned.exhaustive is whole
     if whole:
         rows = retriever.search(np.zeros((2, 4), np.int16), [planned] * 2)
@@ -109,7 +115,7 @@ def test_few_rows_left_out_give_an_index_no_bitmap_and_many_do() -> None:
     ):
         for left_out_count in (0, 1, 50, 51):
             left = rows_marked(range(left_out_count, 999), count=999)
-            planned = retriever.plan_first(0, 999, 5, left)
+            planned = retriever.plan_first(0, 999, 5, row_set(left))
             has_one = left_out_count > 50 or (few_have_one and left_out_count > 0)
             assert planned.extent.bitmap == (pack(left) if has_one else None)
 
@@ -118,7 +124,8 @@ def test_an_index_searches_together_what_looks_at_the_same_rows() -> None:
     index = FakeIndex()
     retriever = faiss_retriever(index)
     one, same, other = (
-        retriever.plan_next(0, ROW_COUNT, rows_marked(range(start, start + 500)), 5, 1) for start in (0, 0, 1)
+        retriever.plan_next(0, ROW_COUNT, row_set(rows_marked(range(start, start + 500))), 5, 1)
+        for start in (0, 0, 1)
     )
     rows = retriever.search(np.zeros((3, 4), np.int16), [one, other, same])
     assert [call[0] for call in index.calls] == [2, 1]
@@ -151,7 +158,7 @@ def test_the_first_half_of_a_scan_holds_the_best_of_every_allowed_set(vectors: n
     for number in range(len(queries)):
         left = random.random(3001) < (1.0, 0.5, 0.1, 0.04)[number % 4]
         start, stop = (0, 3001) if number % 3 else (17, 2900)
-        rounds.append(retriever.plan_next(start, stop, left, 10, 1))
+        rounds.append(retriever.plan_next(start, stop, row_set(left), 10, 1))
         allowed.append(np.flatnonzero(left[start:stop]) + start)
     assert sum(planned.exhaustive for planned in rounds) < len(rounds) / 2
     for query, planned, rows, choice in zip(
@@ -170,7 +177,7 @@ def test_rounds_of_any_kind_share_a_search_and_give_what_each_gives_alone(vector
     queries = random.integers(-3000, 3000, (40, 24)).astype(np.int16)
     rounds = [
         retriever.plan_next(
-            0, 3001 - number, random.random(3001) < 0.7, number % 7 + 10, number % (len(GROWTH) + 1)
+            0, 3001 - number, row_set(random.random(3001) < 0.7), number % 7 + 10, number % (len(GROWTH) + 1)
         )
         for number in range(40)
     ]
@@ -189,8 +196,8 @@ def test_no_request_is_an_empty_answer() -> None:
 def test_what_was_compared_is_told_by_the_way_it_was_searched() -> None:
     exact = exact_retriever(np.zeros((999, 4), np.int8))
     left = rows_marked(range(200, 900), count=999)
-    assert exact.describe(exact.plan_next(0, 999, left, 5, 1)) == ("exact", 700)
-    assert exact.describe(exact.plan_last(0, 999, left)) == ("all rows", 700)
+    assert exact.describe(exact.plan_next(0, 999, row_set(left), 5, 1)) == ("exact", 700)
+    assert exact.describe(exact.plan_last(0, 999, row_set(left))) == ("all rows", 700)
     index = faiss_retriever(FakeIndex())
     assert index.describe(index.plan_first(0, ROW_COUNT, 5)) == ("faiss IndexFake", ROW_COUNT)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from server import row_bits
+from server.row_bits import RowSet, all_rows, count_words, pack, some_rows, unpack
 
 SIZES = (0, 1, 63, 64, 65, 127, 128, 1000)
 
@@ -15,42 +15,44 @@ def draw(count: int, seed: int = 0) -> np.ndarray:
 @pytest.mark.parametrize("size", SIZES)
 def test_packing_keeps_every_mark_and_sets_none_past_the_last_row(size: int) -> None:
     marks = draw(size)
-    bits = row_bits.pack(marks)
+    bits = pack(marks)
     assert bits.dtype == np.uint64
-    assert len(bits) == row_bits.count_words(size)
-    assert row_bits.unpack(bits, size).tolist() == marks.tolist()
+    assert len(bits) == count_words(size)
+    assert unpack(bits, size).tolist() == marks.tolist()
     assert int(np.bitwise_count(bits).sum()) == marks.sum()
-    assert (row_bits.mark(np.flatnonzero(marks), size) == bits).all()
-    assert (row_bits.every_row(size) == row_bits.pack(np.ones(size, np.bool_))).all()
+    assert (some_rows(np.flatnonzero(marks), size).bits == bits).all()
+    assert unpack(all_rows(size).bits, size).all()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_bytes_are_those_that_numpy_packs(size: int) -> None:
+    marks = draw(size)
+    assert RowSet(pack(marks), size).to_bytes() == np.packbits(marks, bitorder="little").tobytes()
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_rows_are_counted_within_any_range(size: int) -> None:
     marks = draw(size)
-    bits = row_bits.pack(marks)
+    # A bit past the last row counts for nothing.
+    rows = RowSet(pack(np.r_[marks, np.ones(-size % 64, np.bool_)]), size)
+    every = all_rows(size)
     places = sorted({0, 1, 62, 63, 64, 65, 128, size // 2, size - 1, size} & set(range(size + 1)))
     for start in places:
         for stop in places:
-            assert row_bits.count(bits, start, stop) == marks[start : max(start, stop)].sum()
-
-
-@pytest.mark.parametrize("size", SIZES)
-def test_rows_are_listed_within_any_range(size: int) -> None:
-    marks = draw(size)
-    bits = row_bits.pack(marks)
-    for start, stop in ((0, size), (size // 3, size), (size // 3, 2 * size // 3), (size, size)):
-        expected = [row for row in range(start, stop) if marks[row]]
-        assert row_bits.list_rows(bits, start, stop).tolist() == expected
+            assert rows.count(start, stop) == marks[start : max(start, stop)].sum()
+            assert every.count(start, stop) == max(stop - start, 0)
 
 
 @pytest.mark.parametrize("size", SIZES[1:])
-def test_rows_are_asked_for_and_dropped_by_number(size: int) -> None:
-    marks = draw(size)
-    bits = row_bits.pack(marks)
-    rows = np.random.default_rng(1).integers(0, size, 90)  # Some of them twice.
-    assert row_bits.holds(bits, rows).tolist() == marks[rows].tolist()
-    row_bits.drop(bits, rows)
-    marks[rows] = False
-    assert row_bits.unpack(bits, size).tolist() == marks.tolist()
-    row_bits.drop(bits, np.zeros(0, np.int64))
-    assert row_bits.count(bits, 0, size) == marks.sum()
+def test_rows_are_asked_for_dropped_and_cut(size: int) -> None:
+    marks, others = draw(size), draw(size, 2)
+    rows = RowSet(pack(marks), size)
+    numbers = np.random.default_rng(1).integers(0, size, 90)  # Some of them twice.
+    assert rows.holds(numbers).tolist() == marks[numbers].tolist()
+    rows.drop(numbers)
+    marks[numbers] = False
+    assert unpack(rows.bits, size).tolist() == marks.tolist()
+    rows.drop(np.zeros(0, np.int64))
+    rows.cut(pack(others))
+    assert unpack(rows.bits, size).tolist() == (marks & others).tolist()
+    assert rows.count(0, size) == (marks & others).sum()
