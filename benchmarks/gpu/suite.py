@@ -1,4 +1,4 @@
-"""What is measured on a GPU: the tower, the index over risk prefixes, and both in one process.
+"""What is measured on a GPU with a bundle: the tower, its index, and both in one process.
 
 Each case compares the GPU with the CPU before any speed is reported. A case whose device or library is not
 there gives a line that says so; nothing is estimated.
@@ -15,11 +15,15 @@ from numpy.typing import NDArray
 
 from benchmarks.errors import BenchmarkInputError
 from benchmarks.evaluate.bundle_scorer import USER_VECTOR, open_tower
+from index import ann
 from index.ann import load_index
 from index.ann_index import AnnIndex
 from index.bundle import Bundle
+from index.device_matrix import DeviceMatrix
 from index.errors import AnnDeviceError
 from index.reference import widen
+from server.encoder import Encoder, copy_to_gpu
+from server.errors import DeviceError
 
 CUDA = "CUDAExecutionProvider"
 CPU = "CPUExecutionProvider"
@@ -39,7 +43,7 @@ class GpuCase:
         name: what was measured, on which size.
         status: "measured" or "not measured".
         note: what ran, or why nothing was measured.
-        cpu_ms, gpu_ms: median time of one call; None if not measured.
+        cpu_ms, gpu_ms: median time of one call; None if not measured. CPU time is that of one thread.
         agreement: tower: largest relative difference of a vector; index: share of the exact candidates that
             the GPU found; None if not measured.
     """
@@ -54,8 +58,9 @@ class GpuCase:
 
 def run_suite(bundle: Bundle) -> list[GpuCase]:
     """Runs every case on a bundle; on a machine without a GPU every case is "not measured"."""
-    cases = [_measure_together(bundle)]
+    cases = [_measure_together(bundle), _try_selector()]
     cases += [_measure_tower(bundle, batch) for batch in BATCHES]
+    cases += [_measure_hand_over(bundle, batch) for batch in BATCHES]
     cases += [
         _measure_index(bundle, fraction, batch)
         for fraction in PREFIX_FRACTIONS
@@ -75,6 +80,46 @@ def _measure_together(bundle: Bundle) -> GpuCase:
     vectors = session.run([USER_VECTOR], make_feed(bundle, 1))[0]
     index.search(vectors, CANDIDATE_COUNT, 0, bundle.products.count)
     return GpuCase(name, "measured", f"{CUDA} and {index.kind} ran together")
+
+
+def _try_selector() -> GpuCase:
+    """What faiss on the GPU makes of a selector; no search of ours relies on it."""
+    name = "an IDSelector given to an inverted file on the GPU"
+    try:
+        return GpuCase(name, "measured", f"it is {ann.try_selector_on_gpu()}")
+    except AnnDeviceError as error:
+        return GpuCase(name, NOT_MEASURED, str(error))
+
+
+def _measure_hand_over(bundle: Bundle, batch: int) -> GpuCase:
+    """From the tower to a search of the GPU's matrix: the vectors stay there, or pass through the host.
+
+    The column of the CPU is the way through the host; both run on the GPU.
+    """
+    name = f"tower, then matrix: in place against through the host, batch {batch}"
+    try:
+        encoder = Encoder(bundle.user_tower, device="cuda", thread_count=1)
+        search = open_matrix(widen(bundle.item_vectors, bundle.item_bias).astype(np.float32))
+    except (DeviceError, AnnDeviceError) as error:
+        return GpuCase(name, NOT_MEASURED, str(error))
+    feed = make_feed(bundle, batch)
+    count = min(CANDIDATE_COUNT, bundle.products.count - 1)
+
+    def through_host() -> NDArray[np.int64]:
+        return search.search(encoder.embed(feed), count, 0, bundle.products.count)
+
+    def in_place() -> NDArray[np.int64]:
+        vectors, on_device = encoder.embed_in_place(feed)
+        return search.search(vectors, count, 0, bundle.products.count, on_device=on_device)
+
+    return GpuCase(
+        name,
+        "measured",
+        search.kind,
+        cpu_ms=time_call(through_host),
+        gpu_ms=time_call(in_place),
+        agreement=share_found(through_host(), in_place()),
+    )
 
 
 def _measure_tower(bundle: Bundle, batch: int) -> GpuCase:
@@ -119,6 +164,16 @@ def _measure_index(bundle: Bundle, fraction: float, batch: int) -> GpuCase:
     )
 
 
+def open_matrix(vectors: NDArray[np.float32]) -> AnnIndex:
+    """Copies vectors to the GPU and returns their exact search.
+
+    Raises:
+        DeviceError, AnnDeviceError: there is no GPU, or a library for it is not installed.
+    """
+    pointer, owner = copy_to_gpu(vectors)
+    return ann.search_matrix(DeviceMatrix(pointer, len(vectors), vectors.shape[1], owner))
+
+
 def _open_gpu_tower(bundle: Bundle) -> onnxruntime.InferenceSession:
     available = onnxruntime.get_available_providers()
     if CUDA not in available:
@@ -157,7 +212,7 @@ def time_call(call: Callable[[], object]) -> float:
 
 
 def search_exactly(
-    queries: NDArray[np.float32], items: NDArray[np.int32], candidate_count: int
+    queries: NDArray[np.float32], items: NDArray[np.int16] | NDArray[np.int32], candidate_count: int
 ) -> NDArray[np.int64]:
     """Returns the rows of the largest inner products, int64 [batch, <= candidate_count]."""
     scores = queries.astype(np.float64) @ items.astype(np.float64).T  # [batch, n]
