@@ -91,12 +91,7 @@ def build_model(task: Task, work: Path, *, model: str, settings: Path | None, co
     Raises:
         StageFailedError: a command of the pipeline failed.
     """
-    artifacts = TaskArtifacts(work, task.data)
-    work.mkdir(parents=True, exist_ok=True)
-    open_catalogue(task.data / "products.parquet", artifacts.open_products)
-    policy = json.loads(DEFAULT_POLICY.read_text(encoding="utf-8"))
-    policy |= {"policy_id": "evaluation", "effective_from": "1970-01-01T00:00:00Z"}
-    artifacts.open_policy.write_text(json.dumps(policy) + "\n", encoding="utf-8")
+    artifacts = open_task(task, work)
     stages = plan_model(
         artifacts,
         model=model,
@@ -106,6 +101,17 @@ def build_model(task: Task, work: Path, *, model: str, settings: Path | None, co
     )
     run_stages(stages, artifacts.records, console)
     return BuiltModel(artifacts, read_dataset(task.data), task)
+
+
+def open_task(task: Task, work: Path) -> TaskArtifacts:
+    """Writes the catalogue and the policy under which a server ranks everything that the task may rank."""
+    artifacts = TaskArtifacts(work, task.data)
+    work.mkdir(parents=True, exist_ok=True)
+    open_catalogue(task.data / "products.parquet", artifacts.open_products)
+    policy = json.loads(DEFAULT_POLICY.read_text(encoding="utf-8"))
+    policy |= {"policy_id": "evaluation", "effective_from": "1970-01-01T00:00:00Z"}
+    artifacts.open_policy.write_text(json.dumps(policy) + "\n", encoding="utf-8")
+    return artifacts
 
 
 def open_catalogue(products: Path, out: Path) -> None:
