@@ -43,7 +43,7 @@ def test_the_driver_runs_every_case_that_this_machine_has(driver: Path, case: Ca
 
 
 def test_every_path_of_the_scan_is_asked_for() -> None:
-    assert SCAN_PATHS == native.SCAN_PATHS or native.SCAN_PATHS == ("portable",)
+    assert native.SCAN_PATHS in {SCAN_PATHS, ("portable",)}
 
 
 def test_what_more_repeats_take_is_counted_for_each_unit(
