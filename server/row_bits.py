@@ -6,13 +6,16 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+Rows = NDArray[np.int64]
 RowBits = NDArray[np.uint64]
 """[ceil(row_count / 64)], the first row in the lowest bit. What stands past the last row means nothing."""
 
 _WORD_ROWS: Final = 64
 _BYTE_ROWS: Final = 8
-_ONE: Final = np.uint64(1)
-_PLACE: Final = np.uint64(_WORD_ROWS - 1)
+# Of the type of rows, so that nothing is converted.
+_ONE: Final = np.int64(1)
+_PLACE: Final = np.int64(_WORD_ROWS - 1)
+_WORD_SHIFT: Final = np.int64(6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +29,18 @@ class RowSet:
         """Keeps only the rows that are in other bits as well."""
         np.bitwise_and(self.bits, bits, out=self.bits)
 
-    def drop(self, rows: NDArray[np.int64]) -> None:
+    def drop(self, rows: Rows) -> None:
         """Takes rows out."""
-        np.bitwise_and.at(self.bits, rows // _WORD_ROWS, ~(_ONE << (rows.view(np.uint64) & _PLACE)))
+        if len(rows):
+            self.take(rows)
 
-    def holds(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Tells for each of some rows whether it is in the set, bool [n]."""
-        places = rows.view(np.uint64) & _PLACE
-        return (self.bits[rows // _WORD_ROWS] >> places & _ONE).astype(np.bool_)
+    def take(self, rows: Rows) -> NDArray[np.bool_]:
+        """Takes rows out, and tells for each whether it was in the set, bool [n]."""
+        words, marks = self.bits.view(np.int64), _ONE << (rows & _PLACE)
+        places = rows >> _WORD_SHIFT
+        held: NDArray[np.bool_] = (words[places] & marks) != 0
+        np.bitwise_and.at(words, places, ~marks)
+        return held
 
     def count(self, row_start: int, row_stop: int) -> int:
         """Counts the rows within [row_start, row_stop)."""
@@ -55,10 +62,10 @@ def all_rows(row_count: int) -> RowSet:
     return RowSet(np.full(count_words(row_count), np.iinfo(np.uint64).max, np.uint64), row_count)
 
 
-def some_rows(rows: NDArray[np.int64], row_count: int) -> RowSet:
+def some_rows(rows: Rows, row_count: int) -> RowSet:
     """Returns the set of some rows."""
     bits = np.zeros(count_words(row_count), np.uint64)
-    np.bitwise_or.at(bits, rows // _WORD_ROWS, _ONE << (rows.view(np.uint64) & _PLACE))
+    np.bitwise_or.at(bits.view(np.int64), rows >> _WORD_SHIFT, _ONE << (rows & _PLACE))
     return RowSet(bits, row_count)
 
 

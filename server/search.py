@@ -249,9 +249,8 @@ def _plan_round(snapshot: Snapshot, search: _Progress) -> Round:
 
 def _look(snapshot: Snapshot, search: _Progress, planned: Round, rows: Rows) -> None:
     """Scores and judges the rows that this search has not looked at yet, and decides whether it is done."""
-    is_fresh = search.left.holds(rows)
+    is_fresh = search.left.take(rows)
     fresh = rows[is_fresh]
-    search.left.drop(fresh)
     search.round_count += 1
     search.candidate_count += len(rows)
     start_s = time.perf_counter()
