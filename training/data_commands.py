@@ -1,9 +1,11 @@
 """Commands that make a data set: simulate, import, check."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
+from typing import Final
 
 from rich.console import Console
 from rich.table import Table
@@ -15,6 +17,7 @@ from training.errors import TrainingError
 from training.importers.far_trans import import_far_trans
 from training.importers.imported import ImportedData
 from training.importers.mooccubex import import_mooccubex
+from training.importers.movielens import import_movielens
 from training.importers.pairs import import_pairs
 from training.needed import Gap, find_gaps
 from training.quality import CheckedData, check_data, refuse_problems
@@ -25,6 +28,13 @@ from training.tables import read_table
 
 COMMANDS = ("simulate", "import", "check")
 SHOWN_PROBLEM_COUNT = 5
+# Importers that take a directory and nothing else.
+_PLAIN_IMPORTERS: Final[Mapping[str, tuple[Callable[[Path], ImportedData], str]]] = MappingProxyType(
+    {
+        "movielens": (import_movielens, "ratings of films, layouts of 1m and 20m"),
+        "mooccubex": (import_mooccubex, "learners, courses and their knowledge graph"),
+    }
+)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -89,11 +99,12 @@ def _add_import(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     far_trans.add_argument("--assume", type=Path, metavar="FILE", help="a documented assumptions file")
     far_trans.add_argument("--force", action="store_true", help="replace OUT")
     far_trans.set_defaults(run=_run_far_trans)
-    mooccubex = names.add_parser("mooccubex", help="learners, courses and their knowledge graph")
-    mooccubex.add_argument("directory", type=Path, metavar="DIR")
-    mooccubex.add_argument("out", type=Path, metavar="OUT")
-    mooccubex.add_argument("--force", action="store_true", help="replace OUT")
-    mooccubex.set_defaults(run=_run_mooccubex)
+    for name, (_, text) in _PLAIN_IMPORTERS.items():
+        plain = names.add_parser(name, help=text)
+        plain.add_argument("directory", type=Path, metavar="DIR")
+        plain.add_argument("out", type=Path, metavar="OUT")
+        plain.add_argument("--force", action="store_true", help="replace OUT")
+        plain.set_defaults(run=_run_plain, name=name)
     pairs = names.add_parser("pairs", help="user-item lists (LightGCN) or ratings (NCF)")
     pairs.add_argument("directory", type=Path, metavar="DIR")
     pairs.add_argument("out", type=Path, metavar="OUT")
@@ -112,10 +123,10 @@ def _run_far_trans(arguments: argparse.Namespace, console: Console) -> None:
     _write_import(imported, arguments, console)
 
 
-def _run_mooccubex(arguments: argparse.Namespace, console: Console) -> None:
+def _run_plain(arguments: argparse.Namespace, console: Console) -> None:
     check_target(arguments.out, force=arguments.force)
     with show_step(console, "reading"):
-        imported = import_mooccubex(arguments.directory)
+        imported = _PLAIN_IMPORTERS[arguments.name][0](arguments.directory)
     _write_import(imported, arguments, console)
 
 
