@@ -40,6 +40,7 @@ class ServerPlan:
     device: str = "cpu"
     threads: int = 1
     allow_assumed: bool = False
+    options: tuple[str, ...] = ()  # Further ones, as on the command line.
 
     def command(self) -> list[str]:
         """Returns the command line, without the port."""
@@ -57,7 +58,7 @@ class ServerPlan:
         for name, value in options.items():
             if value is not None:
                 command += [name, str(value)]
-        return command + (["--allow-assumed"] if self.allow_assumed else [])
+        return [*command, *self.options, *(["--allow-assumed"] if self.allow_assumed else [])]
 
 
 @dataclass(frozen=True)

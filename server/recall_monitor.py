@@ -125,6 +125,7 @@ class RecallMonitor:
         window.add(measured.recall)
         self._metrics.recall.labels(band).observe(measured.recall)
         self._metrics.running.labels(band).set(window.mean)
+        self._metrics.alarm.labels(band).set(window.low)
         if window.low != was_low:
             tell = _log.warning if window.low else _log.info
             tell(
@@ -151,6 +152,12 @@ class _Metrics:
         self.running = Gauge(
             "prudence_recall_running",
             f"Mean recall of the last {WINDOW_COUNT} sampled answers of a band.",
+            ["band"],
+            registry=registry,
+        )
+        self.alarm = Gauge(
+            "prudence_recall_alarm",
+            f"1 while that mean is below {RECALL_MIN} over at least {ALARM_COUNT_MIN} answers, else 0.",
             ["band"],
             registry=registry,
         )

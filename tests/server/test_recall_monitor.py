@@ -148,6 +148,8 @@ def test_a_retriever_that_loses_half_is_noticed_and_a_sound_one_is_not(
     assert (alarm["samples"], alarm["recall_min"]) == (ALARM_COUNT_MIN, 0.99)
     assert alarm["recall"] == pytest.approx(losing.mean(), abs=1e-4)
     assert read(losing.registry, "running", band=alarm["band"]) == pytest.approx(losing.mean())
+    assert read(losing.registry, "alarm", band=alarm["band"]) == 1
+    assert [read(sound.registry, "alarm", band=name) for _, name in recall_monitor.BANDS] == [0] * 4
 
 
 def test_the_exact_answer_leaves_out_and_includes_what_the_request_does(
@@ -264,6 +266,7 @@ def test_the_alarm_sounds_once_and_ends_when_recall_recovers(
         ("recall_recovered", "info", "1%"),
     ]
     assert logs[1]["recall"] >= 0.99
+    assert read(desk.registry, "alarm", band="1%") == 0
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,41 @@
+"""Makes a copy of a bundle whose index looks sound and proposes rows at random."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from index.ann import build_index
+from index.bundle import open_bundle, read_current, seal_bundle, write_current
+from index.manifest import INDEX
+
+SEED = 1
+
+
+def spoil_index(bundles: Path, out: Path) -> Path:
+    """Seals a copy of the current bundle with an index over the same vectors in another order.
+
+    Every check of a bundle passes, since an index of that form could have been built; only its answers tell.
+
+    Args:
+        bundles: folder of the bundle.
+        out: folder for the copy, which becomes its current bundle.
+
+    Returns:
+        `out`.
+
+    Raises:
+        BundleError: the bundle cannot be read, or the copy cannot be written.
+    """
+    bundle = open_bundle(read_current(bundles))
+    manifest = bundle.manifest
+    shuffled = np.random.default_rng(SEED).permutation(len(bundle.item_vectors))
+    index = build_index(
+        bundle.item_vectors[shuffled].astype(np.float32), "nested", learning_count=manifest.learning_count
+    )
+    files = {name: (bundle.path / name).read_bytes() for name in manifest.files}
+    files[INDEX] = bytes(index.content)
+    version = f"{manifest.bundle_version}-spoilt"
+    seal_bundle(out, dataclasses.replace(manifest, bundle_version=version, index=index.parts), files)
+    write_current(out, version)
+    return out
