@@ -56,6 +56,13 @@ class ProductRows(Sequence[Row]):
         for start in range(0, self._count, _BATCH_ROWS):
             yield from self._make(start, _BATCH_ROWS)
 
+    def read(self, item_row: int, name: str) -> Any:
+        """Returns one field of one product, None where it is missing."""
+        if name not in self._columns:
+            return None
+        value = self._columns[name][item_row].as_py()
+        return None if value is None else self._converters[name](value)
+
     def column(self, name: str) -> list[Any]:
         """Returns one field of every product in row order, None where it is missing.
 

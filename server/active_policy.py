@@ -274,7 +274,7 @@ def _find_unknown(overlay: Overlay, snapshot: Snapshot) -> tuple[tuple[str, ...]
     products = overlay.halted_products - snapshot.row_of.keys()
     issuers = set(overlay.halted_issuers)
     if issuers:
-        issuers.difference_update(row.get("issuer") for row in snapshot.bundle.products.rows)
+        issuers.difference_update(snapshot.bundle.products.rows.distinct("issuer").values)
     return tuple(sorted(products)), tuple(sorted(issuers))
 
 

@@ -194,14 +194,14 @@ def _best_row(snapshot: Snapshot, rows: Rows, scores: Scores) -> np.int64:
 
 def _history_levels(snapshot: Snapshot, subject: Subject) -> HistoryLevels:
     """Returns (scale, effective level) of every financial product in the history."""
-    levels, facts, row_of = snapshot.gate.columns.levels, snapshot.facts, snapshot.row_of
+    columns, row_of = snapshot.gate.columns, snapshot.row_of
     rows = {row_of.get(event.product_id) for event in subject.history}
     rows.discard(None)
     known = np.fromiter(rows, np.int64, len(rows))
     return frozenset(
-        (facts[row].scale, levels[row])
-        for row in known[snapshot.gate.columns.financial[known]].tolist()
-        if levels[row] is not None
+        (columns.scales[row], columns.levels[row])
+        for row in known[columns.financial[known]].tolist()
+        if columns.levels[row] is not None
     )
 
 

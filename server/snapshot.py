@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -15,9 +15,9 @@ from index.golden import VECTOR_TOLERANCE, GoldenRequest
 from server import native
 from server.encoder import Encoder
 from server.errors import AssumedDataError, DeviceError, SettingsError, SnapshotError
+from server.facts import Facts
 from server.filter import Filter
 from server.gate import Gate
-from server.messages import ProductFacts
 from server.open_retriever import Mode, open_retriever
 from server.retrieval import Retriever
 from server.scoring import Scorer
@@ -40,7 +40,7 @@ class Snapshot:
     gate: Gate
     filter: Filter
     row_of: Mapping[str, int]
-    facts: tuple[ProductFacts, ...]
+    facts: Facts
     assumed_data: bool
 
     @property
@@ -78,7 +78,7 @@ def open_snapshot(
     """
     path = _find_path(kernel)
     bundle, index = _open_bundle(bundles, device, thread_count)
-    assumed_data = any(row.get("assumed") for row in bundle.products.rows)
+    assumed_data = any(bundle.products.rows.distinct("assumed").values)
     if assumed_data and not allow_assumed:
         raise AssumedDataError(
             f"bundle {bundle.manifest.bundle_version}: the catalogue holds assumed values; "
@@ -108,7 +108,7 @@ def open_snapshot(
         gate=gate,
         filter=Filter(bundle.products.rows, policy),
         row_of={product_id: row for row, product_id in enumerate(bundle.product_ids)},
-        facts=tuple(_read_facts(row) for row in bundle.products.rows),
+        facts=Facts(bundle.products),
         assumed_data=assumed_data,
     )
 
@@ -190,14 +190,3 @@ def _find_path(kernel: str) -> str:
         return native.scan_path(kernel)
     except native.KernelInputError as error:
         raise SettingsError(f"kernel: {error}") from error
-
-
-def _read_facts(row: Mapping[str, Any]) -> ProductFacts:
-    return ProductFacts(
-        product_id=row["id"],
-        title=row.get("title") or "",
-        alternate_title=row.get("title_alternate") or "",
-        family=row.get("family") or "",
-        issuer=row.get("issuer") or "",
-        scale=row.get("scale") or "",
-    )

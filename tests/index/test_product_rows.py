@@ -78,6 +78,8 @@ def test_a_row_is_found_by_position_slice_and_iteration() -> None:
     assert [repr(rows[row]) for row in range(-7, 7)] == [repr(row) for row in every + every]
     assert [row["id"] for row in rows[1:6:2]] == ["p1", "p3", "p5"]
     assert rows[-1]["id"] == "p6"
+    for name in (*COLUMNS, "unknown"):
+        assert [repr(rows.read(row, name)) for row in range(7)] == [repr(row.get(name)) for row in every]
     with pytest.raises(IndexError):
         rows[7]
 
