@@ -1,15 +1,29 @@
-"""Command line of export: `python -m export RUN DATA OUT`."""
+"""Exports a trained run as ONNX towers and item vectors: `python -m export RUN DATA OUT`.
+
+Every graph is compared with the trained tower, and what is stored in fewer bits is compared with float32
+search. OUT is written whole or, when a check fails, not at all.
+"""
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from export.errors import ExportError
+from export.precision import PRECISIONS
+from export.quality_gate import QualityLimits
 from export.write import export_run
 from training.errors import TrainingError
+
+_DEFAULTS = QualityLimits()
+_FORMS = {
+    "user_tower": "user tower",
+    "int16": "int16 scores",
+    "int8": "int8 scan, then int16 scores",
+}
 
 
 def main(argv: Sequence[str]) -> int:
@@ -18,35 +32,81 @@ def main(argv: Sequence[str]) -> int:
     Returns: the exit code; 0 when the export was written, 1 with a message on stderr otherwise.
     """
     arguments = _parser().parse_args(argv)
-    console = Console()
+    console = Console(highlight=False)
+    limits = QualityLimits(arguments.recall_min, arguments.ndcg_loss_max, arguments.score_error_max)
     try:
         with console.status("exporting: graphs, parity, quantisation"):
-            description = export_run(arguments.run, arguments.data, arguments.out, force=arguments.force)
+            description = export_run(
+                arguments.run,
+                arguments.data,
+                arguments.out,
+                force=arguments.force,
+                tower=arguments.tower,
+                limits=limits,
+            )
     except (ExportError, TrainingError) as problem:
         text = f"{type(problem).__name__}: {problem}"
         Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
         return 1
-    for name, parity in description["parity"].items():
-        error = parity["relative_error_max"]
-        console.print(
-            f"{name}: {parity['request_count']:,} requests, torch = ONNX Runtime within {error:.1e}"
-        )
-    for name, loss in description["quantisation"].items():
-        console.print(
-            f"{name}: recall@20 {loss['recall_at_20']:.4f} of float, "
-            f"{loss['recall_at_20_of_100']:.4f} among 100 candidates"
-        )
-    console.print(f"wrote {arguments.out}", highlight=False)
+    _show(description, arguments.out, console)
     return 0
 
 
+def _show(description: Mapping[str, Any], out: Path, console: Console) -> None:
+    for name, parity in description["parity"].items():
+        size = (out / f"{name}.onnx").stat().st_size
+        console.print(
+            f"{name}.onnx: {parity['precision']}, {size:,} bytes, differs from torch by at most "
+            f"{parity['relative_error_max']:.1e} over {parity['request_count']:,} requests",
+            soft_wrap=True,
+        )
+    for name, label in _FORMS.items():
+        cost = description["quantisation"].get(name)
+        if cost is not None:
+            loss = cost["ndcg_loss"]
+            ndcg = "ndcg@10 not measured" if loss is None else f"ndcg@10 changed by {-loss:+.2%}"
+            console.print(
+                f"{label}: recall@20 {cost['recall_at_20']:.4f} of float32, {ndcg}, "
+                f"score error {cost['score_error_max']:.1e}, {cost['user_count']:,} users",
+                soft_wrap=True,
+            )
+    console.print(f"wrote {out}", soft_wrap=True)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m export", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("run", type=Path, metavar="RUN", help="what `python -m training --model` wrote")
-    parser.add_argument("data", type=Path, metavar="DATA", help="the data directory")
+    parser.add_argument("data", type=Path, metavar="DATA", help="the data directory that RUN was trained on")
     parser.add_argument("out", type=Path, metavar="OUT", help="the export directory to write")
     parser.add_argument("--force", action="store_true", help="replace OUT")
+    parser.add_argument(
+        "--tower",
+        choices=PRECISIONS,
+        default="float32",
+        help="how the user tower stores its embeddings; its arithmetic stays float32 (default: %(default)s)",
+    )
+    limits = parser.add_argument_group("limits", "shares from 0 to 1; beyond one of them nothing is written")
+    for name, default, text in (
+        ("--recall-min", _DEFAULTS.recall_min, "least share of float32's best 20 products that is found"),
+        ("--ndcg-loss-max", _DEFAULTS.ndcg_loss_max, "largest relative loss of ndcg@10 on validation users"),
+        ("--score-error-max", _DEFAULTS.score_error_max, "largest score error, of the largest score"),
+    ):
+        limits.add_argument(
+            name, type=_share, default=default, metavar="X", help=f"{text} (default: %(default)s)"
+        )
     return parser
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0.0 <= value <= 1.0:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got {text!r}")
+    return value
 
 
 if __name__ == "__main__":

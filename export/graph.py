@@ -52,11 +52,16 @@ def write_graph(tower: nn.Module, inputs: Mapping[str, NDArray[Any]], *, output:
         )
     assert program is not None, "the dynamo exporter returns a program"
     content: bytes = program.model_proto.SerializeToString()
-    _check_graph(content, list(inputs), output)
+    check_graph(content, list(inputs), output)
     return content
 
 
-def _check_graph(content: bytes, names: list[str], output: str) -> None:
+def check_graph(content: bytes, names: list[str], output: str) -> None:
+    """Checks that a graph is whole and standard.
+
+    Raises:
+        ExportGraphError: it has external data, custom operators or other inputs or outputs than named.
+    """
     model = onnx.load_from_string(content)
     onnx.checker.check_model(model, full_check=True)
     found = [entry.name for entry in model.graph.input]

@@ -1,4 +1,4 @@
-"""Measures what quantising costs: exact integer search against exact float search on real users."""
+"""Measures what fewer bits cost: the lists that users get, beside those of exact float32 search."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -6,62 +6,139 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from index.reference import quantise
+from export.judges import Judges
+from index.reference import INT8_LIMIT, narrow, quantise, quantise_items, widen
+from training.metrics import hide_seen, list_best, measure_lists
+from training.split import Validation
 
-RECALL_K: Final = 20
-CANDIDATE_COUNT: Final = 100  # The oversampling that the integer re-score starts from.
-_INT8_LIMIT: Final = 127
+CANDIDATE_COUNT: Final = 100
+"""What the int8 scan hands to the integer score: the server's number for a list of 20."""
+
+_SCORE_COUNT_MAX: Final = 4_000_000  # Scores of one chunk of users: a few matrices of 32 MB.
+
+Matrix = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class QuantisationLoss:
-    """Holds means over the calibration users, against the float search's best RECALL_K products.
+class Vectors:
+    """Users and items as one form stores them; integers are exact in float64.
 
-    recall_at_20 is the overlap with the integer search's best 20; recall_at_20_of_100 is how much of it is
-    among the integer search's best 100.
+    Attributes:
+        users: [users, dim].
+        items: [products, dim].
+        step: what a score's unit is worth as a score of the model, [users, 1].
+    """
+
+    users: Matrix
+    items: Matrix
+    step: Matrix
+
+
+@dataclass(frozen=True)
+class QuantisationCost:
+    """Holds what a form of towers and vectors costs against exact search in float32.
+
+    Attributes:
+        recall_at_20: share of the float search's best 20 products that are among the form's best 20.
+        ndcg_at_10: on what the validation users did next; None without such users. The model has learned from
+            these steps too, so the figure says what the form costs, not how good the model is.
+        ndcg_loss: relative loss of ndcg@10 against float32, negative for a gain.
+        score_error_max: largest error of a score, relative to the largest score.
+        user_count: users whose lists were compared.
     """
 
     recall_at_20: float
-    recall_at_20_of_100: float
+    ndcg_at_10: float | None
+    ndcg_loss: float | None
+    score_error_max: float
     user_count: int
 
 
-def measure_int16(
+def in_float32(users: NDArray[np.float32], items: NDArray[np.float32]) -> Vectors:
+    """Takes vectors as they come from the towers."""
+    return Vectors(users.astype(np.float64), items.astype(np.float64), np.ones((len(users), 1)))
+
+
+def in_int16(
     users: NDArray[np.float32], items: NDArray[np.float32], *, user_scale: float, item_scale: float
-) -> QuantisationLoss:
-    """Measures int16 users against int16 items, as the server scores."""
-    return _measure(users, items, quantise(users, user_scale), quantise(items, item_scale))
+) -> Vectors:
+    """Rounds both to int16 and the item bias to int32, as the server scores."""
+    step = np.full((len(users), 1), 1.0 / (user_scale * item_scale))
+    wide = widen(*quantise_items(items, item_scale))
+    return Vectors(quantise(users, user_scale).astype(np.float64), wide.astype(np.float64), step)
 
 
-def measure_int8(users: NDArray[np.float32], items: NDArray[np.float32]) -> QuantisationLoss:
-    """Measures int8 users against int8 items, each over its own full range, as the int8 scan retrieves."""
-    return _measure(users, items, _to_int8(users), _to_int8(items))
+def in_int8(
+    users: NDArray[np.float32], items: NDArray[np.float32], *, user_scale: float, item_scale: float
+) -> Vectors:
+    """Rounds both to int8, as the server scans: each user over its own range, the items over one."""
+    wide = in_int16(users, items, user_scale=user_scale, item_scale=item_scale)
+    largest = np.abs(wide.users).max(axis=1, keepdims=True)
+    largest_item = np.abs(wide.items).max(initial=0.0) or 1.0
+    return Vectors(
+        narrow(wide.users.astype(np.int16)).astype(np.float64),
+        np.rint(wide.items * (INT8_LIMIT / largest_item)),
+        wide.step * (largest / INT8_LIMIT) * (largest_item / INT8_LIMIT),
+    )
 
 
-def _to_int8(vectors: NDArray[np.float32]) -> NDArray[np.int8]:
-    largest = float(np.abs(vectors).max(initial=0.0)) or 1.0
-    steps: NDArray[np.float32] = np.rint(vectors * (_INT8_LIMIT / largest))
-    return steps.astype(np.int8)
+def measure_cost(
+    exact: Vectors, form: Vectors, judges: Judges, *, scan: Vectors | None = None
+) -> QuantisationCost:
+    """Compares the lists of a form with those of exact search; products of a user's past are in neither.
+
+    Args:
+        exact: the towers' own vectors.
+        form: what scores.
+        judges: the users, in the order of the vectors.
+        scan: what chooses the CANDIDATE_COUNT products that `form` scores; None has it score all.
+    """
+    count, size = len(exact.users), max(1, _SCORE_COUNT_MAX // len(exact.items))
+    chunks = [slice(start, start + size) for start in range(0, count, size)]
+    pieces = [_compare(exact, form, scan, judges.validation, chunk) for chunk in chunks]
+    wanted = np.concatenate([piece.wanted for piece in pieces])  # [users, <= 20]
+    found = np.concatenate([piece.found for piece in pieces])
+    largest = max(piece.score_max for piece in pieces)
+    error = max(piece.error_max for piece in pieces)
+    same = sum(len(np.intersect1d(*lists)) for lists in zip(wanted, found, strict=True))
+    after = loss = None
+    if len(judges.validation.pair_user):
+        before = measure_lists(wanted, judges.validation).ndcg_at_10
+        after = measure_lists(found, judges.validation).ndcg_at_10
+        loss = (before - after) / before if before > 0 else 0.0
+    return QuantisationCost(
+        recall_at_20=same / wanted.size,
+        ndcg_at_10=after,
+        ndcg_loss=loss,
+        score_error_max=error / largest if largest > 0 else error,
+        user_count=count,
+    )
 
 
-def _measure(
-    users: NDArray[np.float32],
-    items: NDArray[np.float32],
-    user_integers: NDArray[np.int16] | NDArray[np.int8],
-    item_integers: NDArray[np.int16] | NDArray[np.int8],
-) -> QuantisationLoss:
-    exact = items.astype(np.float64).T
-    # Products of integers this small are exact in float64, and float64 multiplies faster than int64.
-    coarse = item_integers.astype(np.float64).T
-    near, wide = 0, 0
-    k = min(RECALL_K, len(items))
-    for user, integers in zip(users.astype(np.float64), user_integers.astype(np.float64), strict=True):
-        wanted = _best(user @ exact, k)
-        found = _best(integers @ coarse, CANDIDATE_COUNT)
-        near += len(np.intersect1d(wanted, found[:k]))
-        wide += len(np.intersect1d(wanted, found))
-    return QuantisationLoss(near / (k * len(users)), wide / (k * len(users)), len(users))
+@dataclass(frozen=True)
+class _Piece:
+    """Holds the best products of some users under both, and the largest error and score."""
+
+    wanted: NDArray[np.int64]
+    found: NDArray[np.int64]
+    error_max: float
+    score_max: float
 
 
-def _best(scores: NDArray[np.float64], count: int) -> NDArray[np.int64]:
-    return np.argsort(-scores, kind="stable")[:count]
+def _compare(
+    exact: Vectors, form: Vectors, scan: Vectors | None, validation: Validation, chunk: slice
+) -> _Piece:
+    expected, scores = _score(exact, chunk), _score(form, chunk)  # [chunk, products]
+    error_max, score_max = np.abs(scores * form.step[chunk] - expected).max(), np.abs(expected).max()
+    wanted = list_best(hide_seen(expected, validation, chunk.start))
+    listed = hide_seen(scores, validation, chunk.start)
+    if scan is not None:
+        candidates = list_best(hide_seen(_score(scan, chunk), validation, chunk.start), CANDIDATE_COUNT)
+        chosen = np.full(listed.shape, -np.inf)
+        np.put_along_axis(chosen, candidates, np.take_along_axis(listed, candidates, axis=1), axis=1)
+        listed = chosen
+    return _Piece(wanted, list_best(listed), float(error_max), float(score_max))
+
+
+def _score(vectors: Vectors, chunk: slice) -> Matrix:
+    return vectors.users[chunk] @ vectors.items.T

@@ -3,49 +3,66 @@
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from export.errors import ExportInputError, ExportOutputError
-from export.graph import OPSET, write_graph
-from export.parity import Parity, check_parity, make_requests
-from export.quantisation import measure_int8, measure_int16
-from index.features import EVENT_TYPES, Event, UserInputs, encode_items, encode_users
+from export.graph import OPSET, check_graph, write_graph
+from export.judges import choose_judges, sample_users
+from export.parity import Parity, check_parity, embed_rows, make_requests, open_session
+from export.precision import Precision, narrow_tower
+from export.quality_gate import QualityLimits, check_quality
+from export.quantisation import QuantisationCost, in_float32, in_int8, in_int16, measure_cost
+from index.features import encode_items
 from index.reference import item_scale_for, user_scale_for
 from training.config import TwoTowerConfig
 from training.dataset import put_in_place
 from training.examples import LearningData, read_learning_data
 from training.trained import TrainedRun, open_run
 
-CALIBRATION_COUNT: Final = 512
 _FORMAT_VERSION: Final = 1
+_EMBED_COUNT: Final = 1024
+
+Inputs = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
-class _Measured:
-    """Holds everything an export directory is written from."""
+class _Towers:
+    """Holds both graphs, what they were checked for, and the vectors that come out of them."""
 
     graphs: dict[str, bytes]
+    parity: dict[str, Parity]
+    calibration: dict[str, NDArray[Any]]  # the user tower's inputs and output for the calibration users
     item_vectors: NDArray[np.float32]  # [products, embedding_dim]
-    calibration: dict[str, NDArray[Any]]
-    description: dict[str, Any]
 
 
-def export_run(run: Path, data: Path, out: Path, *, force: bool) -> dict[str, Any]:
+def export_run(
+    run: Path,
+    data: Path,
+    out: Path,
+    *,
+    force: bool,
+    tower: Precision = "float32",
+    limits: QualityLimits = QualityLimits(),  # noqa: B008 A frozen value.
+) -> dict[str, Any]:
     """Exports a run and writes `out`, whole or not at all.
 
     Args:
         run: what `python -m training --model` wrote.
-        data: the data directory; its products are embedded in its order, its users calibrate.
+        data: the data directory; its products are embedded in its order, its users calibrate and judge.
         out: the export directory.
         force: whether to replace `out`.
+        tower: how the user tower stores its embeddings. The item tower stays as it is: its vectors are
+            computed once, and quantised themselves.
+        limits: how far lists and scores may be from float32's.
 
     Returns:
         The content of export.json.
@@ -53,6 +70,8 @@ def export_run(run: Path, data: Path, out: Path, *, force: bool) -> dict[str, An
     Raises:
         ExportInputError: the run knows none of the data's products.
         ExportParityError: a graph does not compute what its tower computes.
+        ExportPrecisionError: the user tower has nothing to store in that precision.
+        ExportQualityError: the narrow tower or the quantised vectors are beyond a limit.
         ExportError: see its tree.
         TrainingError: the run or the data cannot be read.
     """
@@ -61,15 +80,28 @@ def export_run(run: Path, data: Path, out: Path, *, force: bool) -> dict[str, An
     learning_data = read_learning_data(data)
     if not any(product["id"] in trained.vocabulary.tokens for product in learning_data.products):
         raise ExportInputError(f"{data}: expected the data of {run}, found none of its products")
-    measured = _measure(trained, learning_data)
+    towers = _write_towers(trained, learning_data, tower)
+    scales = _choose_scales(trained, towers)
+    costs = _judge(trained, learning_data, towers, scales, tower, limits)
+    description = {
+        "format_version": _FORMAT_VERSION,
+        "model": trained.config.model,
+        "embedding_dim": int(towers.item_vectors.shape[1]),
+        **scales,
+        "parity": {name: asdict(value) for name, value in towers.parity.items()},
+        "quantisation": {"limits": asdict(limits), **{name: asdict(cost) for name, cost in costs.items()}},
+        "opset": OPSET,
+        "quality": trained.metrics,
+        "source": trained.source,
+    }
     texts = {
         "features.json": trained.spec.to_json(),
         "vocabulary.json": trained.vocabulary.to_json(),
         "product_ids.json": json.dumps([row["id"] for row in learning_data.products], ensure_ascii=False),
-        "export.json": json.dumps(measured.description, ensure_ascii=False, indent=2),
+        "export.json": json.dumps(description, ensure_ascii=False, indent=2),
     }
-    _write_directory(out, measured, texts)
-    return measured.description
+    _write_directory(out, towers, texts)
+    return description
 
 
 def _check_target(out: Path, *, force: bool) -> None:
@@ -79,91 +111,88 @@ def _check_target(out: Path, *, force: bool) -> None:
         raise ExportOutputError(f"{out} holds no export.json; expected an export, nothing else is replaced")
 
 
-def _measure(trained: TrainedRun, data: LearningData) -> _Measured:
-    towers = trained.towers
-    users = sample_users(trained, data)
-    items = encode_items(trained.spec, trained.vocabulary, data.products)
-    graphs = {
-        "user_tower.onnx": write_graph(towers.user_tower, users.feed(), output="user_vector"),
-        "item_tower.onnx": write_graph(towers.item_tower, items.feed(), output="item_vector"),
-    }
-    requests = make_requests(users.feed(), token_count=trained.vocabulary.token_count)
+def _write_towers(trained: TrainedRun, data: LearningData, precision: Precision) -> _Towers:
+    user_tower, item_tower = trained.towers.user_tower, trained.towers.item_tower
+    users = sample_users(trained, data).feed()
+    items = encode_items(trained.spec, trained.vocabulary, data.products).feed()
+    user_graph = write_graph(user_tower, users, output="user_vector")
+    item_graph = write_graph(item_tower, items, output="item_vector")
+    requests = make_requests(users, token_count=trained.vocabulary.token_count)
     parity = {
-        "user_tower": check_parity(towers.user_tower, graphs["user_tower.onnx"], requests, name="user tower"),
-        "item_tower": check_parity(
-            towers.item_tower, graphs["item_tower.onnx"], items.feed(), name="item tower"
-        ),
+        "user_tower": check_parity(user_tower, user_graph, requests, name="user tower"),
+        "item_tower": check_parity(item_tower, item_graph, items, name="item tower"),
     }
-    with torch.no_grad():
-        user_vectors = towers.user_tower(*map(torch.from_numpy, users.feed().values())).numpy()
-        item_vectors = towers.item_tower(*map(torch.from_numpy, items.feed().values())).numpy()
-    description = _describe(trained, parity, user_vectors, item_vectors)
-    return _Measured(graphs, item_vectors, {**users.feed(), "user_vector": user_vectors}, description)
-
-
-def sample_users(trained: TrainedRun, data: LearningData) -> UserInputs:
-    """Encodes up to CALIBRATION_COUNT users, evenly spread over the ids, as served at the data's end."""
-    events = data.interactions
-    count = min(CALIBRATION_COUNT, events.user_count)
-    rows = np.linspace(0, events.user_count - 1, count).round().astype(np.int64)
-    histories = []
-    for row in rows:
-        span = range(events.user_offset[row], events.user_offset[row + 1])
-        histories.append(
-            [
-                Event(
-                    data.products[events.item_row[place]]["id"],
-                    EVENT_TYPES[events.event_code[place] - 1],
-                    float(events.event_time[place]),
-                )
-                for place in span
-            ]
+    if precision != "float32":
+        user_graph = narrow_tower(user_graph, precision)
+        check_graph(user_graph, list(users), "user_vector")
+        parity["user_tower"] = check_parity(
+            user_tower, user_graph, requests, name="user tower", precision=precision
         )
-    now = datetime.fromtimestamp(float(events.event_time.max()), UTC)
-    profiles = [data.profiles[row] for row in rows]
-    return encode_users(trained.spec, trained.vocabulary, profiles, histories, now)
-
-
-def _describe(
-    trained: TrainedRun,
-    parity: dict[str, Parity],
-    user_vectors: NDArray[np.float32],
-    item_vectors: NDArray[np.float32],
-) -> dict[str, Any]:
+    # A server's tower gives these vectors, and a bundle's golden requests ask it for them.
+    user_vectors = embed_rows(open_session(user_graph), users)
+    item_vectors = embed_all(item_tower, items)
     for name, vectors in (("user", user_vectors), ("item", item_vectors)):
         if not np.isfinite(vectors).all():
             raise ExportInputError(f"{name} vectors: expected finite numbers, found NaN or infinity")
+    graphs = {"user_tower.onnx": user_graph, "item_tower.onnx": item_graph}
+    return _Towers(graphs, parity, {**users, "user_vector": user_vectors}, item_vectors)
+
+
+def embed_all(tower: nn.Module, inputs: Inputs) -> NDArray[np.float32]:
+    """Embeds with the trained tower itself, float32 [rows, embedding_dim]."""
+    count = len(next(iter(inputs.values())))
+    parts = []
+    with torch.no_grad():
+        for start in range(0, count, _EMBED_COUNT):
+            rows = (torch.from_numpy(value[start : start + _EMBED_COUNT]) for value in inputs.values())
+            parts.append(tower(*rows).numpy())
+    return np.concatenate(parts)
+
+
+def _choose_scales(trained: TrainedRun, towers: _Towers) -> dict[str, float]:
     unit_length = isinstance(trained.config, TwoTowerConfig)
-    user_scale = user_scale_for(user_vectors, unit_length=unit_length)
-    item_scale = item_scale_for(item_vectors)
-    int16 = measure_int16(user_vectors, item_vectors, user_scale=user_scale, item_scale=item_scale)
     return {
-        "format_version": _FORMAT_VERSION,
-        "model": trained.config.model,
-        "embedding_dim": int(item_vectors.shape[1]),
-        "user_scale": user_scale,
-        "item_scale": item_scale,
-        "parity": {name: asdict(value) for name, value in parity.items()},
-        "quantisation": {
-            "int16": asdict(int16),
-            "int8": asdict(measure_int8(user_vectors, item_vectors)),
-        },
-        "opset": OPSET,
-        "quality": trained.metrics,
-        "source": trained.source,
+        "user_scale": user_scale_for(towers.calibration["user_vector"], unit_length=unit_length),
+        # The bias has 32 bits of its own, so it does not set the scale.
+        "item_scale": item_scale_for(towers.item_vectors[:, :-1]),
     }
 
 
-def _write_directory(out: Path, measured: _Measured, texts: dict[str, str]) -> None:
+def _judge(
+    trained: TrainedRun,
+    data: LearningData,
+    towers: _Towers,
+    scales: Mapping[str, float],
+    precision: Precision,
+    limits: QualityLimits,
+) -> dict[str, QuantisationCost]:
+    """Measures what is served, in the order in which it loses, each against float32 as trained."""
+    judges = choose_judges(trained, data)
+    exact = in_float32(embed_all(trained.towers.user_tower, judges.inputs), towers.item_vectors)
+    users = embed_rows(open_session(towers.graphs["user_tower.onnx"]), judges.inputs)
+    int16 = in_int16(users, towers.item_vectors, **scales)
+    int8 = in_int8(users, towers.item_vectors, **scales)
+    costs = {}
+    if precision != "float32":
+        costs["user_tower"] = measure_cost(exact, in_float32(users, towers.item_vectors), judges)
+        check_quality(f"user tower in {precision}", costs["user_tower"], limits, ndcg_needed=True)
+    costs["int16"] = measure_cost(exact, int16, judges)
+    check_quality("vectors in int16", costs["int16"], limits, ndcg_needed=False)
+    costs["int8"] = measure_cost(exact, int16, judges, scan=int8)
+    check_quality("int8 scan with int16 scores", costs["int8"], limits, ndcg_needed=False)
+    return costs
+
+
+def _write_directory(out: Path, towers: _Towers, texts: dict[str, str]) -> None:
     temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
         temporary.mkdir(parents=True)
-        for name, content in measured.graphs.items():
+        for name, content in towers.graphs.items():
             (temporary / name).write_bytes(content)
         for name, text in texts.items():
             (temporary / name).write_text(text + "\n", encoding="utf-8")
-        np.save(temporary / "item_vectors.npy", measured.item_vectors, allow_pickle=False)
-        np.savez(temporary / "calibration_inputs.npz", allow_pickle=False, **measured.calibration)
+        np.save(temporary / "item_vectors.npy", towers.item_vectors, allow_pickle=False)
+        np.savez(temporary / "calibration_inputs.npz", allow_pickle=False, **towers.calibration)
         put_in_place(temporary, out)
     except OSError as error:
         raise ExportOutputError(f"cannot write {out}: {error}") from error
