@@ -13,6 +13,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks.errors import BenchmarkError, BenchmarkInputError
+from benchmarks.evaluate.bands import FILTERS, mask_task, read_bands
 from benchmarks.evaluate.baselines.table import BASELINES
 from benchmarks.evaluate.datasets import Request, make_tasks
 from benchmarks.evaluate.report import Heading, write_report
@@ -30,7 +31,7 @@ K = {"sampled": 10, "full": 20, "temporal": 10, "leave-one-out": 10}
 RECALL_NAMES = {"sampled": "HR", "full": "Recall", "temporal": "Recall", "leave-one-out": "HR"}
 SENTENCES = {
     "far-trans": (
-        "no suitability filter; settings of the models were chosen looking at splits 3, 12 and 20",
+        "settings of the models were chosen looking at splits 3, 12 and 20",
         f"{FAR_TRANS_ATTRIBUTION}. Licence: CC BY 4.0.",
     ),
     "mooccubex": (f"{MOOCCUBEX_ATTRIBUTION}. Licence: GPL-3.0; measured only.",),
@@ -40,7 +41,7 @@ SENTENCES = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Evaluates; returns 0, or 1 with a message on stderr."""
     options = _parser().parse_args(arguments)
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 130)
     os.nice(NICENESS)
     try:
         _evaluate(options, console)
@@ -67,6 +68,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--splits", default="0-27", help="of the temporal protocol, for example 0-27 or 0,9,18"
     )
+    parser.add_argument(
+        "--filter", choices=sorted(FILTERS), default="none", help="mask by risk bands, FAR-Trans only"
+    )
     parser.add_argument("--users", type=int, default=20_000, help="the most users to test")
     parser.add_argument("--seed", type=int, default=0, help="of the draws of users and negatives")
     parser.add_argument(
@@ -86,6 +90,8 @@ def _evaluate(options: argparse.Namespace, console: Console) -> None:
     fit = "" if options.fit == "train" else "-train-valid"
     name = f"{_name_data(options)}-{protocol}{fit}"
     work = options.work.resolve() / name
+    if options.filter != "none":
+        name += f"-{options.filter}"
     plan = Plan(
         tasks=_make_tasks(options, protocol, work, console),
         baselines=[scorer for scorer in names if scorer in BASELINES],
@@ -95,10 +101,11 @@ def _evaluate(options: argparse.Namespace, console: Console) -> None:
         agreement_user_count=options.agreement,
         seed=options.seed,
         work=work,
+        results=work / "results" if options.filter == "none" else work / f"results-{options.filter}",
     )
     results = run(plan, console)
     heading = Heading(
-        title=f"{_name_data(options)}, {protocol}, fitted on {options.fit}",
+        title=f"{_name_data(options)}, {protocol}, fitted on {options.fit}, {FILTERS[options.filter]}",
         recall_name=RECALL_NAMES[protocol],
         k=K[protocol],
         sentences=SENTENCES.get(options.dataset, ()),
@@ -110,7 +117,14 @@ def _make_tasks(options: argparse.Namespace, protocol: str, work: Path, console:
     if (protocol == "temporal") != (options.dataset == "far-trans"):
         raise BenchmarkInputError(f"{options.dataset} cannot be evaluated by the protocol {protocol}")
     if protocol == "temporal":
-        return make_far_trans_tasks(options.directory.resolve(), work, read_numbers(options.splits), console)
+        directory = options.directory.resolve()
+        tasks = make_far_trans_tasks(directory, work, read_numbers(options.splits), console)
+        if options.filter == "none":
+            return tasks
+        bands = read_bands(directory)
+        return [mask_task(task, bands, options.filter) for task in tasks]
+    if options.filter != "none":
+        raise BenchmarkInputError(f"--filter: {options.dataset} has no risk bands; expected far-trans")
     directories = [path.resolve() for path in (options.directory, options.second) if path is not None]
     missing = [path for path in directories if not path.is_dir()]
     if missing:

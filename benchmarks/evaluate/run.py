@@ -37,7 +37,8 @@ class Plan:
         k: number of ranks that are measured.
         agreement_user_count: users asked through model, bundle and server as well; 0 for none.
         seed: of their draw.
-        work: directory for results and for what is made on the way.
+        work: directory for what is made on the way.
+        results: directory for result files.
     """
 
     tasks: Sequence[Task]
@@ -48,6 +49,7 @@ class Plan:
     agreement_user_count: int
     seed: int
     work: Path
+    results: Path
 
 
 @dataclass
@@ -78,7 +80,7 @@ def run(plan: Plan, console: Console) -> Results:
         for name in plan.baselines:
             if name.endswith(ALONE) and not two_domains:
                 continue
-            record = plan.work / "results" / name_record(task.name, name, None)
+            record = plan.results / name_record(task.name, name, None)
             if record.is_file() or _run_baseline(task, name, record, plan, results, console):
                 results.add(task, name, record)
         for name in plan.models:
@@ -113,7 +115,7 @@ def _run_baseline(
 
 def _run_model(task: Task, name: str, plan: Plan, results: Results, console: Console) -> None:
     settings = plan.settings.get(name)
-    record = plan.work / "results" / name_record(task.name, name, settings)
+    record = plan.results / name_record(task.name, name, settings)
     agreement = record.with_suffix(".agreement.json")
     asked = plan.agreement_user_count > 0
     if not record.is_file() or (asked and not agreement.is_file()):
