@@ -2,6 +2,10 @@
 
 All of it takes CALIBRATION_S_MAX and at most one search more, whatever the size of the catalogue. What there
 was no time to measure counts as endless, so it is not chosen.
+
+A choice depends on the request alone, but what it costs also on how many others are answered with it: alone,
+a scan waits for memory, and in a batch it shares what it read. So each search is measured alone and together
+with others, and its cost is the geometric mean of both: the least makes neither much dearer than it could be.
 """
 
 import math
@@ -15,16 +19,17 @@ from index.tiers import IndexPart
 from server.planner import IndexCosts, MatrixCosts, PartCosts, ScanCosts
 from server.row_search import Extent, IndexSearch, Queries, RowSearch, Wanted
 
-CALIBRATION_S_MAX: Final = 0.15
+CALIBRATION_S_MAX: Final = 0.25
 
 _REPEAT_COUNT: Final = 3
+_REPEAT_S_MAX: Final = 0.002
+"""After a second time, which no longer meets pages for the first time, longer searches are not repeated."""
 _CANDIDATE_COUNT: Final = 100
-_SCAN_ROW_COUNT: Final = (
-    1 << 18
-)  # More than a core's own caches hold: costs per row hardly grow from here on.
-_SCAN_BATCH: Final = 4  # Between a lonely request and a full batch, which takes two thirds per request.
+_TOGETHER_COUNT: Final = 4
+_SCAN_ROW_COUNT: Final = 1 << 20
+"""More than a machine's caches hold: costs per row hardly grow from here on."""
 _FEW_STEP: Final = 64
-_MORE_STEP: Final = 8
+_MORE_STEP: Final = 16
 
 
 class Stopwatch:
@@ -43,19 +48,24 @@ class Stopwatch:
         self._queries = queries
         self.row_count = row_count
         self._clock = clock
-        self._deadline_s = time.perf_counter() + CALIBRATION_S_MAX
+        self._deadline_s = clock() + CALIBRATION_S_MAX
 
-    def time(self, search: RowSearch, extent: Extent, *, batch_count: int = 1) -> float:
-        """Returns the seconds per request, the least of a few; infinity if there was no time left."""
-        queries = np.resize(self._queries, (batch_count, self._queries.shape[1]))
-        wanted = [Wanted(extent, _CANDIDATE_COUNT)] * batch_count
-        least_s = float("inf")
-        for _ in range(_REPEAT_COUNT):
-            if time.perf_counter() > self._deadline_s:
-                break
+    def time(self, search: RowSearch, extent: Extent) -> float:
+        """Returns the seconds per request; infinity if there was no time left."""
+        return math.sqrt(self._time(search, extent, 1) * self._time(search, extent, _TOGETHER_COUNT))
+
+    def _time(self, search: RowSearch, extent: Extent, count: int) -> float:
+        """Returns the seconds per request of so many, the least of a few; infinity if no time was left."""
+        queries = np.resize(self._queries, (count, self._queries.shape[1]))
+        wanted = [Wanted(extent, _CANDIDATE_COUNT)] * count
+        least_s, spent_s = math.inf, 0.0
+        for number in range(_REPEAT_COUNT):
             start_s = self._clock()
+            if start_s > self._deadline_s or (number > 1 and spent_s > _REPEAT_S_MAX):
+                break
             search.search(queries, wanted)
-            least_s = min(least_s, (self._clock() - start_s) / batch_count)
+            elapsed_s = self._clock() - start_s
+            least_s, spent_s = min(least_s, elapsed_s / count), spent_s + elapsed_s
         return least_s
 
     def select(self, row_start: int, row_stop: int, step: int) -> Extent:
@@ -69,9 +79,9 @@ class Stopwatch:
 def time_scan(stopwatch: Stopwatch, search: RowSearch) -> ScanCosts:
     """Measures a scan: of all rows, and of few and of more that are selected."""
     row_count = min(stopwatch.row_count, _SCAN_ROW_COUNT)
-    whole_s = stopwatch.time(search, Extent(0, row_count, row_count), batch_count=_SCAN_BATCH)
+    whole_s = stopwatch.time(search, Extent(0, row_count, row_count))
     few, more = (stopwatch.select(0, row_count, step) for step in (_FEW_STEP, _MORE_STEP))
-    few_s, more_s = (stopwatch.time(search, extent, batch_count=_SCAN_BATCH) for extent in (few, more))
+    few_s, more_s = (stopwatch.time(search, extent) for extent in (few, more))
     if not math.isfinite(more_s):
         return ScanCosts(whole_s / row_count, math.inf, math.inf)
     wanted_row_s = max(0.0, more_s - few_s) / max(1, more.row_count - few.row_count)
@@ -87,13 +97,14 @@ def time_index(stopwatch: Stopwatch, search: IndexSearch, *, selects: bool) -> I
         search: the index.
         selects: whether it applies a selection itself, instead of dropping what was not selected.
     """
-    # What serves most requests is measured first.
+    # What serves most requests is measured first: whole parts, then selections of the largest.
     wholes_s = [
         stopwatch.time(search, Extent(part.row_start, part.row_stop, part.count)) for part in search.parts
     ]
+    selections_s = [_time_selection(stopwatch, search, part) for part in reversed(search.parts)]
     costs = [
-        PartCosts(whole_s, *_time_selection(stopwatch, search, part))
-        for part, whole_s in zip(search.parts, wholes_s, strict=True)
+        PartCosts(whole_s, *selection_s)
+        for whole_s, selection_s in zip(wholes_s, reversed(selections_s), strict=True)
     ]
     return IndexCosts(search.parts, costs, selects)
 

@@ -21,7 +21,9 @@ def allocate(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
     count = math.prod(shape)
     if count * wanted.itemsize < PAGE_BYTES:
         return _align(np.zeros(count * wanted.itemsize + LINE_BYTES, np.uint8), LINE_BYTES, shape, wanted)
-    memory = mmap.mmap(-1, count * wanted.itemsize + PAGE_BYTES)
+    # Shared memory, which is what mmap gives otherwise, has large pages only where the whole system is told.
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+    memory = mmap.mmap(-1, count * wanted.itemsize + PAGE_BYTES, flags=flags)
     if hasattr(mmap, "MADV_HUGEPAGE"):
         memory.madvise(mmap.MADV_HUGEPAGE)
     return _align(np.frombuffer(memory, np.uint8), PAGE_BYTES, shape, wanted)

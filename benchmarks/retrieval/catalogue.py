@@ -7,6 +7,7 @@ users are not near them. That is what makes a filtered search hard, and what a c
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -89,9 +90,9 @@ class Filter:
     row_stop: int
     marks: NDArray[np.bool_] | None = None
 
-    @property
+    @cached_property
     def eligible_count(self) -> int:
-        """Returns how many rows may be found."""
+        """How many rows may be found."""
         return self.row_stop if self.marks is None else int(np.count_nonzero(self.marks))
 
     def allows(self, rows: Rows) -> NDArray[np.bool_]:

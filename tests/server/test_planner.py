@@ -159,21 +159,31 @@ class CountingWay(Way):
 
 
 @pytest.mark.parametrize(
-    ("step_s", "most"), [(CALIBRATION_S_MAX * 2, 0), (CALIBRATION_S_MAX / 1.5, 1), (1e-6, 3)]
+    ("step_s", "count", "measured"),
+    [
+        (CALIBRATION_S_MAX * 2, 0, False),
+        (CALIBRATION_S_MAX / 1.5, 1, False),  # Alone, but not with others.
+        (CALIBRATION_S_MAX / 100, 4, True),  # A long search is measured twice, and twice with others,
+        (1e-6, 6, True),  # a short one three times.
+    ],
 )
-def test_measuring_ends_with_its_time(monkeypatch: pytest.MonkeyPatch, step_s: float, most: int) -> None:
-    monkeypatch.setattr("server.calibration.time.perf_counter", Clock(step_s))
-    stopwatch, way = Stopwatch(np.ones((2, 4), np.int16), 1_000), CountingWay()
+def test_measuring_ends_with_its_time(step_s: float, count: int, measured: bool) -> None:
+    stopwatch, way = Stopwatch(np.ones((2, 4), np.int16), 1_000, Clock(step_s)), CountingWay()
     measured_s = stopwatch.time(way, Extent(0, 1_000, 1_000))
-    assert way.call_count == most
-    assert math.isfinite(measured_s) is (way.call_count > 0)
+    assert way.call_count == count
+    assert math.isfinite(measured_s) is measured
 
 
-def test_measuring_a_large_catalogue_stops_in_time_and_chooses_the_scan(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("server.calibration.time.perf_counter", Clock(CALIBRATION_S_MAX / 10))
-    stopwatch, way = Stopwatch(np.ones((2, 4), np.int16), 1_005_000), CountingWay()
+def test_a_cost_lies_between_that_of_one_alone_and_of_some_together() -> None:
+    # Every call takes as long, whoever it is for: a quarter per request where four share it.
+    step_s = 1e-6
+    stopwatch = Stopwatch(np.ones((2, 4), np.int16), 1_000, Clock(step_s))
+    assert stopwatch.time(CountingWay(), Extent(0, 1_000, 1_000)) == pytest.approx(step_s / 2)
+
+
+def test_measuring_a_large_catalogue_stops_in_time_and_chooses_the_scan() -> None:
+    clock = Clock(CALIBRATION_S_MAX / 20)
+    stopwatch, way = Stopwatch(np.ones((2, 4), np.int16), 1_005_000, clock), CountingWay()
     scan, matrix = time_scan(stopwatch, way), time_matrix(stopwatch, way)
     assert way.call_count < 10
     assert planner_of(exact=scan, gpu=matrix).choose(Extent(0, 1_000_000, 1_000_000), 100) == "exact"
