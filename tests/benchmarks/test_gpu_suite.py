@@ -22,7 +22,7 @@ from benchmarks.gpu.suite import (
 from index import ann, tiers
 from index.bundle import Bundle
 from server.encoder import Encoder
-from tests.index.test_ann import gpu  # noqa: F401 - a fixture.
+from tests.index.gpu_stand_in import gpu  # noqa: F401 - a fixture.
 
 
 def test_a_case_is_measured_or_says_why_not(tiny_bundle: Bundle) -> None:

@@ -15,6 +15,7 @@ import pytest
 from index import ann
 from index.device_matrix import DeviceMatrix
 from index.post_filter import Found
+from index.reference import widen
 from server.clock import Clock
 from server.encoder import Encoder
 from server.planner import Planner
@@ -22,7 +23,7 @@ from server.retrieval import Retriever
 from server.row_search import IndexSearch
 from server.search import Searcher
 from server.snapshot import Snapshot, load_fit_policy, open_snapshot
-from tests.index.test_ann import gpu  # noqa: F401 - a fixture.
+from tests.index.gpu_stand_in import gpu  # noqa: F401 - a fixture.
 from tests.server.cases import CHANNEL, NOW
 from tests.server.searching import found_of, make_job
 
@@ -78,7 +79,7 @@ def pointers(gpu: None, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, bool
 @pytest.fixture
 def on_device(snapshot: Snapshot, pointers: Sequence[object]) -> Snapshot:
     """The snapshot with its tower and its vectors where a GPU would have them."""
-    vectors = snapshot.bundle.item_vectors.astype(np.float32)
+    vectors = widen(snapshot.bundle.item_vectors, snapshot.bundle.item_bias).astype(np.float32)
     matrix = DeviceMatrix(vectors.ctypes.data, len(vectors), vectors.shape[1], vectors)
     search = IndexSearch(ann.search_matrix(matrix), "gpu")
     return replace(

@@ -17,7 +17,7 @@ from index.errors import AnnDeviceError
 from server import doctor, native
 from server.doctor import TINY_TOWER, TINY_WEIGHTS, Finding, examine, find_cuda_libraries
 from server.encoder import Encoder
-from tests.index.test_ann import gpu  # noqa: F401 - a fixture.
+from tests.index.gpu_stand_in import gpu  # noqa: F401 - a fixture.
 from tests.server.conftest import run_command
 
 MAPS = """\
