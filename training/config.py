@@ -3,13 +3,15 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from index.features import EVENT_TYPES
 from training.errors import MissingFileError, SettingError
 
 Loss = Literal["mse", "bce"]
+Schedule = Literal["constant", "linear"]
 
 
 class RunConfig(BaseModel):
@@ -23,6 +25,10 @@ class RunConfig(BaseModel):
     patience: int = Field(2, ge=1, le=1000)
     batch_size: int = Field(1024, ge=1, le=65_536)
     learning_rate: float = Field(0.01, gt=0, le=1)
+    # What becomes of the rate: it stays, or falls to zero by the last epoch.
+    schedule: Schedule = "constant"
+    # The largest norm of a step's gradient; a longer one is shortened to it.
+    gradient_norm_max: float = Field(5.0, gt=0, le=1e9)
     validation_fraction: float = Field(0.1, ge=0, le=0.5)
     validation_user_limit: int = Field(4000, ge=1, le=1_000_000)
     # The work per operation is small: two threads gained 8 % of time for six times the CPU.
@@ -36,13 +42,28 @@ class TwoTowerConfig(RunConfig):
     """
 
     model: Literal["two_tower"] = "two_tower"
-    temperature: float = Field(0.2, gt=0, le=10)
+    temperature: float = Field(0.15, gt=0, le=10)
+    schedule: Schedule = "linear"
+    negative_count: int = Field(4096, ge=0, le=1_000_000)
+    logq: bool = True
+    spectral_start: bool = True
+    # What a target is worth by the most valuable type of its events; 1 where a type is not named.
+    event_weights: dict[str, Annotated[float, Field(ge=0, le=1000)]] = {}
+    history_dropout: float = Field(0.1, ge=0, lt=1)
     hidden_dim: int = Field(128, ge=1, le=4096)
     feature_dim: int = Field(8, ge=1, le=256)
     dropout: float = Field(0.1, ge=0, lt=1)
     id_dropout: float = Field(0.1, ge=0, lt=1)
     profile_dropout: float = Field(0.1, ge=0, lt=1)
     weight_decay: float = Field(1e-4, ge=0, le=1)
+
+    @field_validator("event_weights")
+    @classmethod
+    def _check_event_types(cls, weights: dict[str, float]) -> dict[str, float]:
+        unknown = sorted(set(weights) - set(EVENT_TYPES))
+        if unknown:
+            raise ValueError(f"expected event types of {list(EVENT_TYPES)}, got {unknown[0]!r}")
+        return weights
 
 
 class MfConfig(RunConfig):

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from index.errors import FeatureError
@@ -23,8 +24,10 @@ from index.features import (
     fit_features,
 )
 from index.fields import Record
+from training.blocks import Blocks, cut_block_histories
 from training.errors import DataError, EmptyDataError, SchemaError
 from training.histories import (
+    Histories,
     IntArray,
     Interactions,
     Targets,
@@ -68,7 +71,14 @@ class Examples:
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Encodes the users of some targets as the user tower's inputs, with histories trimmed."""
         histories = cut_histories(self.interactions, targets, rows, self.row_tokens)
-        user_row = torch.from_numpy(targets.user_row[rows])
+        return self._join(histories, torch.from_numpy(targets.user_row[rows]))
+
+    def encode_blocks(self, blocks: Blocks) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Encodes the users of blocks of the examples' own targets, as `encode_targets` does."""
+        histories = cut_block_histories(self.interactions, self.targets, blocks, self.row_tokens)
+        return self._join(histories, torch.from_numpy(self.targets.user_row[blocks.first_row]))
+
+    def _join(self, histories: Histories, user_row: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         return (
             torch.from_numpy(histories.token),
             torch.from_numpy(histories.event),
@@ -147,14 +157,29 @@ def _read_interactions(events: pa.Table, user_ids: Sequence[str], product_ids: S
         for name, values in (("user_id", user_ids), ("product_id", product_ids), ("event_type", EVENT_TYPES))
     }
     microseconds = events["event_time"].cast(pa.int64()).to_numpy()
+    weight = pc.fill_null(events["weight"], 1.0).to_numpy()
     return sort_interactions(
         rows["user_id"],
         rows["product_id"],
         rows["event_type"] + 1,
         microseconds / 1e6,
+        liking=_read_liking(rows["event_type"] == EVENT_TYPES.index("rating"), weight),
         user_count=len(user_ids),
         item_count=len(product_ids),
     )
+
+
+def _read_liking(rated: NDArray[np.bool_], weight: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Reads how far events show liking: a rating by its place between the lowest and the highest one.
+
+    Every other event counts in full, and so does a rating where all are equal.
+    """
+    liking = np.ones(len(weight), np.float32)
+    if rated.any():
+        low, high = weight[rated].min(), weight[rated].max()
+        if high > low:
+            liking[rated] = (weight[rated] - low) / (high - low)
+    return liking
 
 
 def _locate(column: Any, values: Sequence[str], name: str) -> IntArray:

@@ -4,12 +4,13 @@ Everything is vectorised: a batch of histories is one gather, because the events
 oldest first.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from index.features import FIRST_TOKEN, HISTORY_LENGTH, PADDING_TOKEN, encode_age
+from index.features import EVENT_TYPES, FIRST_TOKEN, HISTORY_LENGTH, PADDING_TOKEN, encode_age
 
 IntArray = NDArray[np.int64]
 
@@ -22,6 +23,7 @@ class Interactions:
     item_row: IntArray  # [events], the product's position in the catalogue
     event_code: IntArray  # [events]
     event_time: NDArray[np.float64]  # [events], seconds since 1970-01-01 UTC
+    liking: NDArray[np.float32]  # [events], 0 to 1: how far an event shows that the user likes the product
     user_offset: IntArray  # [users + 1], the events of user u are user_offset[u]:user_offset[u + 1]
     item_count: int
 
@@ -37,6 +39,7 @@ class Interactions:
             self.item_row[kept],
             self.event_code[kept],
             self.event_time[kept],
+            liking=self.liking[kept],
             user_count=self.user_count,
             item_count=self.item_count,
         )
@@ -77,13 +80,22 @@ def sort_interactions(
     *,
     user_count: int,
     item_count: int,
+    liking: NDArray[np.float32] | None = None,
 ) -> Interactions:
-    """Sorts events into the order that histories are cut from."""
+    """Sorts events into the order that histories are cut from; without `liking`, each shows it in full."""
+    if liking is None:
+        liking = np.ones(len(user_row), np.float32)
     order = np.lexsort((event_code, item_row, event_time, user_row))
     offset = np.zeros(user_count + 1, np.int64)
     np.cumsum(np.bincount(user_row, minlength=user_count), out=offset[1:])
     return Interactions(
-        user_row[order], item_row[order], event_code[order], event_time[order], offset, item_count
+        user_row[order],
+        item_row[order],
+        event_code[order],
+        event_time[order],
+        liking[order],
+        offset,
+        item_count,
     )
 
 
@@ -108,6 +120,28 @@ def find_next(interactions: Interactions, user_row: IntArray, event_time: NDArra
     return Targets(user_row, nothing - 1, event_time, interactions.user_offset[user_row + 1], nothing)
 
 
+def weigh_targets(
+    interactions: Interactions, targets: Targets, event_weights: Mapping[str, float]
+) -> NDArray[np.float32]:
+    """Weighs targets, float32 [targets]: the pair's most valuable event type, times its least liking.
+
+    Args:
+        interactions: the events that the targets were found in.
+        targets: the targets.
+        event_weights: what an event of each type is worth; 1 where a type is not named.
+    """
+    worth = np.array([event_weights.get(name, 1.0) for name in EVENT_TYPES], np.float32)
+    pair = interactions.user_row * interactions.item_count + interactions.item_row
+    wanted = targets.user_row * interactions.item_count + targets.item_row
+    order = np.argsort(wanted)
+    place = order[np.searchsorted(wanted, pair, sorter=order)]  # [events]
+    value = np.zeros(len(wanted), np.float32)
+    liking = np.ones(len(wanted), np.float32)
+    np.maximum.at(value, place, worth[interactions.event_code - 1])
+    np.minimum.at(liking, place, interactions.liking)
+    return value * liking
+
+
 def cut_histories(
     interactions: Interactions, targets: Targets, rows: IntArray, row_tokens: IntArray
 ) -> Histories:
@@ -122,19 +156,52 @@ def cut_histories(
         rows: which targets, int64 [batch].
         row_tokens: the token of each product, 0 where it has none, int64 [products].
     """
-    user_row, end = targets.user_row[rows], targets.history_end[rows]
+    return cut_window(
+        interactions,
+        user_row=targets.user_row[rows],
+        end=targets.history_end[rows],
+        now=targets.event_time[rows],
+        left_out=targets.item_row[rows, None],
+        left_out_count=targets.own_count[rows],
+        row_tokens=row_tokens,
+    )
+
+
+def cut_window(
+    interactions: Interactions,
+    *,
+    user_row: IntArray,
+    end: IntArray,
+    now: NDArray[np.float64],
+    left_out: IntArray,
+    left_out_count: IntArray,
+    row_tokens: IntArray,
+) -> Histories:
+    """Cuts the events of some users up to a position, without certain products.
+
+    Args:
+        interactions: the events.
+        user_row: the users, int64 [batch].
+        end: one past each user's last event that may be seen, int64 [batch].
+        now: the time that ages count from, float64 [batch].
+        left_out: products left out of each history, int64 [batch, any]; -1 is none.
+        left_out_count: how many events those products have, int64 [batch].
+        row_tokens: the token of each product, 0 where it has none, int64 [products].
+    """
     start = interactions.user_offset[user_row]
-    # Wide enough that HISTORY_LENGTH events are left when the target's own events are taken out.
-    limit = HISTORY_LENGTH + int(targets.own_count[rows].max(initial=0))
+    # Wide enough that HISTORY_LENGTH events are left when the products left out are taken away.
+    limit = HISTORY_LENGTH + int(left_out_count.max(initial=0))
     width = min(int((end - start).max(initial=0)), limit)
     position = end[:, None] - 1 - np.arange(max(width, 1))  # [batch, width]
     inside = position >= start[:, None]
     position[~inside] = 0
     if not len(interactions.item_row):
-        return _empty_histories(len(rows))
+        return _empty_histories(len(user_row))
     item_row = interactions.item_row[position]
-    token = np.where(inside & (item_row != targets.item_row[rows, None]), row_tokens[item_row], PADDING_TOKEN)
-    return _pack(interactions, targets.event_time[rows], position, token)
+    for column in left_out.T:
+        inside &= item_row != column[:, None]
+    token = np.where(inside, row_tokens[item_row], PADDING_TOKEN)
+    return _pack(interactions, now, position, token)
 
 
 def make_row_tokens(item_count: int, seen_rows: IntArray) -> IntArray:

@@ -17,10 +17,10 @@ from training.config import Config, TwoTowerConfig
 from training.errors import DivergenceError
 from training.examples import Examples
 from training.histories import Targets
+from training.learner import TwoTowerLearner
 from training.metrics import RankingQuality, measure_ranking
 from training.mf import MfLearner
 from training.split import Validation
-from training.two_tower import TwoTowerLearner
 
 StageName = Literal["search", "final"]
 Learner = TwoTowerLearner | MfLearner
@@ -89,7 +89,7 @@ def run_epoch(trainer: Trainer, stage: Stage, *, epoch_count: int) -> Stage:
     """
     config, examples = trainer.config, trainer.examples
     started = time.perf_counter()
-    loss = _learn(trainer, stage)
+    loss = _learn(trainer, stage, epoch_count)
     count = len(examples.targets.user_row)
     seconds = time.perf_counter() - started
     quality = None
@@ -114,24 +114,33 @@ def encode_vectors(
     return torch.cat(users).numpy(), items.numpy()
 
 
-def _learn(trainer: Trainer, stage: Stage) -> float:
+def _learn(trainer: Trainer, stage: Stage, epoch_count: int) -> float:
     """Goes once through all targets in a seeded order; returns the mean loss."""
     config, learner = trainer.config, trainer.learner
     seeds = np.random.SeedSequence([config.seed, STAGES.index(stage.name), len(stage.epochs)])
     torch.manual_seed(int(seeds.generate_state(1)[0]))
-    order = np.random.default_rng(seeds).permutation(len(trainer.examples.targets.user_row))
+    count = len(trainer.examples.targets.user_row)
     learner.train()
-    total = 0.0
-    for start in range(0, len(order), config.batch_size):
-        rows = order[start : start + config.batch_size]
-        loss = learner(rows)
+    total, done = 0.0, 0
+    for batch in learner.draw_batches(np.random.default_rng(seeds)):
+        if config.schedule == "linear":
+            left = 1.0 - (len(stage.epochs) + done / count) / epoch_count
+            _set_rate(trainer.optimizer, config.learning_rate * left)
+        loss = learner(batch)
         trainer.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         _check_finite(loss, stage)
+        torch.nn.utils.clip_grad_norm_(learner.parameters(), config.gradient_norm_max)
         trainer.optimizer.step()
-        total += loss.item() * len(rows)
-        trainer.on_batch(len(rows))
-    return total / len(order)
+        total += loss.item() * len(batch)
+        done += len(batch)
+        trainer.on_batch(len(batch))
+    return total / count
+
+
+def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
 
 
 def _check_finite(loss: torch.Tensor, stage: Stage) -> None:

@@ -4,9 +4,10 @@ Training fits a factor per user and per product to observed pairs (1) and sample
 or log-losses. Serving has no table of users: the user tower solves the same problem for one user's history.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final, Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -98,6 +99,12 @@ class MfLearner(nn.Module):
     def make_optimizer(self) -> torch.optim.Optimizer:
         """Makes the optimizer; L2 is part of the loss, so that folding in solves the same problem."""
         return torch.optim.Adam(self.parameters(), lr=self._config.learning_rate)
+
+    def draw_batches(self, rng: np.random.Generator) -> Iterator[IntArray]:
+        """Deals one epoch's targets into batches."""
+        order = rng.permutation(len(self._token))
+        for start in range(0, len(order), self._config.batch_size):
+            yield order[start : start + self._config.batch_size]
 
     def forward(self, rows: IntArray) -> Tensor:
         """Computes the loss of a batch of observed pairs, each with its own sampled products."""

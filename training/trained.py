@@ -1,6 +1,7 @@
 """Opens a finished run for export and evaluation."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,10 +50,13 @@ def open_run(run: Path) -> TrainedRun:
         raise CheckpointError(f"{run}: {error}") from error
     weights, metadata = read_tensors(run / "model.safetensors")
     found = metadata.get("format_version")
-    if found != str(FORMAT_VERSION):
+    if found not in {"1", str(FORMAT_VERSION)}:
         raise CheckpointError(
-            f"{run}/model.safetensors: expected format_version {FORMAT_VERSION}, got {found}"
+            f"{run}/model.safetensors: expected format_version 1 or {FORMAT_VERSION}, got {found}"
         )
+    if found == "1" and isinstance(config, TwoTowerConfig):
+        # The temperature was a setting alone then, and is learned now.
+        weights["item_tower.log_temperature"] = torch.tensor(math.log(config.temperature))
     towers = _make_towers(spec, vocabulary.token_count, config)
     load_weights(towers, weights)
     return TrainedRun(config, spec, vocabulary, towers.eval(), metrics, source)

@@ -7,7 +7,7 @@ share of the training targets. A user without any history or profile therefore r
 
 import math
 from collections.abc import Mapping, Sized
-from typing import Any, Final
+from typing import Final
 
 import torch
 from torch import Tensor, nn
@@ -15,8 +15,6 @@ from torch.nn import functional
 
 from index.features import EVENT_TYPES, FIRST_TOKEN, PADDING_TOKEN, UNKNOWN_TOKEN, FeatureSpec
 from training.config import TwoTowerConfig
-from training.examples import Examples
-from training.histories import IntArray
 
 _INITIAL_STD: Final = 0.1
 _ABSENT_LOGIT: Final = -1e4  # Its exponential is exactly zero.
@@ -36,45 +34,6 @@ class TwoTower(nn.Module):
         super().__init__()
         self.user_tower = UserTower(spec, len(token_share), config)
         self.item_tower = ItemTower(spec, token_share, config)
-
-
-class TwoTowerLearner(nn.Module):
-    """Computes the training loss of the two towers."""
-
-    def __init__(self, examples: Examples, config: TwoTowerConfig) -> None:
-        super().__init__()
-        self.towers = TwoTower(examples.spec, examples.token_share, config)
-        self._examples = examples
-        self._config = config
-        self._target_token = torch.from_numpy(examples.row_tokens[examples.targets.item_row])
-
-    def make_optimizer(self) -> torch.optim.Optimizer:
-        """Makes the optimizer; biases are not decayed, because they carry popularity."""
-        decayed = [entry for name, entry in self.named_parameters() if "bias" not in name]
-        plain = [entry for name, entry in self.named_parameters() if "bias" in name]
-        groups: list[dict[str, Any]] = [{"params": decayed}, {"params": plain, "weight_decay": 0.0}]
-        config = self._config
-        return torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay)
-
-    def forward(self, rows: IntArray) -> Tensor:
-        """Computes the loss of a batch of targets; the batch's products are each other's negatives."""
-        examples, token = self._examples, self._target_token[torch.from_numpy(rows)]  # [batch]
-        user_inputs = examples.encode_targets(examples.targets, rows)
-        item_row = torch.from_numpy(examples.targets.item_row[rows])
-        user_vectors = self.towers.user_tower(*user_inputs[:3], *self._drop_profiles(*user_inputs[3:]))
-        item_vectors = self.towers.item_tower(*(inputs[item_row] for inputs in examples.item_inputs))
-        logit = logit_scale(self._config.temperature) * user_vectors @ item_vectors.T  # [batch, batch]
-        # A product of the user's own past is never a candidate, so it is no negative either.
-        past = torch.zeros(len(rows), len(examples.token_share), dtype=torch.bool)
-        past.scatter_(1, user_inputs[0], value=True)
-        excluded = (token[:, None] == token) | past[:, token]
-        return sampled_softmax(logit, examples.token_share[token], excluded)
-
-    def _drop_profiles(self, categorical: Tensor, numeric: Tensor) -> tuple[Tensor, Tensor]:
-        """Hides some users' profiles, so that a request without one is nothing new."""
-        hidden = torch.rand(len(categorical), 1) < self._config.profile_dropout
-        missing = torch.tensor([0.0, 1.0]).repeat(numeric.shape[1] // 2)
-        return categorical.masked_fill(hidden, 0), torch.where(hidden, missing, numeric)
 
 
 class UserTower(nn.Module):
@@ -142,7 +101,8 @@ class ItemTower(nn.Module):
         """
         super().__init__()
         inner_dim = config.embedding_dim - 1
-        self.temperature = config.temperature
+        # Learned, because how sharply tastes differ is a property of the data.
+        self.log_temperature = nn.Parameter(torch.tensor(math.log(config.temperature)))
         self.token = _make_embedding(len(token_share), inner_dim, padding_row=UNKNOWN_TOKEN)
         # A product that nobody has touched starts below the least popular one.
         seen = token_share[FIRST_TOKEN:]
@@ -152,6 +112,11 @@ class ItemTower(nn.Module):
         self.project = nn.Linear(self.content.output_dim, inner_dim)
         self.id_dropout = config.id_dropout
 
+    @property
+    def logit_scale(self) -> Tensor:
+        """Turns the inner product of the two vectors into a logit; undoes the user vector's unit length."""
+        return math.sqrt(2.0) / self.log_temperature.exp()
+
     def forward(self, item_token: Tensor, item_categorical: Tensor, item_numeric: Tensor) -> Tensor:
         """Returns item vectors, float32 [n, embedding_dim]: a unit vector, then the scaled bias."""
         identity = self.token(item_token)
@@ -160,7 +125,7 @@ class ItemTower(nn.Module):
             identity = identity * kept
         content = self.project(self.content(item_categorical, item_numeric))
         taste = functional.normalize(identity + content, dim=1, eps=1e-6)
-        return torch.cat([taste, self.bias(item_token) * self.temperature], dim=1)
+        return torch.cat([taste, self.bias(item_token) * self.log_temperature.exp()], dim=1)
 
 
 class FeatureEncoder(nn.Module):
@@ -175,27 +140,6 @@ class FeatureEncoder(nn.Module):
         """Returns float32 [batch, output_dim]."""
         parts = [table(categorical[:, column]) for column, table in enumerate(self.tables)]
         return torch.cat([*parts, numeric], dim=1)
-
-
-def logit_scale(temperature: float) -> float:
-    """Turns the inner product of the two vectors into a logit; undoes the user vector's unit length."""
-    return math.sqrt(2.0) / temperature
-
-
-def sampled_softmax(logit: Tensor, item_share: Tensor, excluded: Tensor) -> Tensor:
-    """Computes the in-batch sampled softmax loss with logQ correction.
-
-    Args:
-        logit: scores of each row's user against each row's product, float32 [batch, batch].
-        item_share: the chance that a row of a batch holds each product, float32 [batch].
-        excluded: true where a product is no negative for a user: an accidental hit, bool [batch, batch].
-
-    Source: Yi et al. 2019, Sampling-bias-corrected neural modeling, eq. 3.
-    """
-    corrected = logit - item_share.log()
-    off_diagonal = excluded & ~torch.eye(len(logit), dtype=torch.bool)
-    label = torch.arange(len(logit))
-    return functional.cross_entropy(corrected.masked_fill(off_diagonal, -torch.inf), label)
 
 
 def _make_embedding(count: int, dim: int, *, padding_row: int) -> nn.Embedding:

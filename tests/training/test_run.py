@@ -11,8 +11,8 @@ import torch
 from rich.console import Console
 
 from tests.tiny_data import TINY_SETTINGS, make_events, write_data
+from training import learner as learner_module
 from training import run as run_module
-from training import two_tower
 from training.__main__ import main
 from training.checkpoint import read_tensors, write_tensors
 from training.config import make_config
@@ -185,7 +185,7 @@ def test_a_feature_that_is_not_finite_is_refused_by_name(data: Path) -> None:
 def test_a_diverging_run_is_refused_and_leaves_nothing(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(two_tower, "sampled_softmax", lambda logit, *_: logit.sum() * torch.nan)
+    monkeypatch.setattr(learner_module, "softmax_loss", lambda logit, *_: logit.sum() * torch.nan)
     with pytest.raises(DivergenceError, match="epoch 1 of search: expected a finite number"):
         train(data, tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
@@ -212,6 +212,65 @@ def test_a_damaged_or_foreign_run_is_refused(data: Path, tmp_path: Path, name: s
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(CheckpointError):
         open_run(tmp_path / "run")
+
+
+def test_a_run_from_before_the_temperature_was_learned_opens(data: Path, tmp_path: Path) -> None:
+    train(data, tmp_path / "run", epochs=1, temperature=0.25)
+    path = tmp_path / "run" / "model.safetensors"
+    weights, _ = read_tensors(path)
+    del weights["item_tower.log_temperature"]
+    write_tensors(path, weights, {"format_version": "1"})
+    towers = open_run(tmp_path / "run").towers
+    # float32 of a logarithm and its exponential.
+    assert towers.state_dict()["item_tower.log_temperature"].exp().item() == pytest.approx(0.25, rel=1e-6)
+    write_tensors(path, weights, {"format_version": "9"})
+    with pytest.raises(CheckpointError, match="expected format_version 1 or 2, got 9"):
+        open_run(tmp_path / "run")
+
+
+def test_the_rate_falls_to_zero_over_the_epochs_asked_for(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates: list[float] = []
+    step = torch.optim.AdamW.step
+
+    def record(self: torch.optim.AdamW, *arguments: Any) -> Any:
+        rates.append(self.param_groups[0]["lr"])
+        return step(self, *arguments)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", record)
+    train(data, tmp_path / "run", epochs=3, validation_fraction=0.0)
+    assert rates[0] == TINY_SETTINGS["learning_rate"]
+    assert rates == sorted(rates, reverse=True)
+    assert 0 < rates[-1] < TINY_SETTINGS["learning_rate"] / 3
+    rates.clear()
+    train(data, tmp_path / "other", epochs=3, validation_fraction=0.0, schedule="constant")
+    assert set(rates) == {TINY_SETTINGS["learning_rate"]}
+
+
+def test_a_long_gradient_is_shortened(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    norms: list[float] = []
+    step = torch.optim.AdamW.step
+
+    def record(self: torch.optim.AdamW, *arguments: Any) -> Any:
+        gradients = [entry.grad for group in self.param_groups for entry in group["params"]]
+        norms.append(float(torch.stack([grad.norm() for grad in gradients if grad is not None]).norm()))
+        return step(self, *arguments)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", record)
+    train(data, tmp_path / "run", epochs=1, gradient_norm_max=1e-3)
+    # The norm is summed in another order than the one that was shortened.
+    assert max(norms) == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_a_low_rating_is_no_liking(tmp_path: Path) -> None:
+    events = make_events(user_count=2, item_count=4, event_count=3)
+    events = [event | {"event_type": "rating", "weight": 1.0 + row % 5} for row, event in enumerate(events)]
+    happened = read_learning_data(write_data(tmp_path / "data", events)).interactions
+    assert sorted(happened.liking.tolist()) == [0.0, 0.0, 0.25, 0.5, 0.75, 1.0]
+    events = [event | {"weight": 2.0} for event in events]
+    happened = read_learning_data(write_data(tmp_path / "equal", events)).interactions
+    assert set(happened.liking.tolist()) == {1.0}
 
 
 def test_weights_of_another_vocabulary_are_refused(data: Path, tmp_path: Path) -> None:

@@ -1,18 +1,13 @@
-"""The two towers: what their vectors mean, and the loss they learn from."""
+"""The two towers: what their vectors mean."""
 
 from datetime import UTC, datetime
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from index.features import Event, Vocabulary, encode_items, encode_users, fit_features
-from tests.tiny_data import make_events, write_data
-from training import two_tower
 from training.config import TwoTowerConfig
-from training.examples import encode_examples, read_learning_data
-from training.two_tower import TwoTower, sampled_softmax
+from training.two_tower import TwoTower
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 ITEMS = [{"id": f"p{row}", "family": "FUND" if row % 2 else "COURSE"} for row in range(7)]
@@ -96,50 +91,3 @@ def test_age_is_relative_to_the_latest_event() -> None:
     older[2][0, 0] = 3.0
     with torch.no_grad():
         assert torch.equal(towers.user_tower(*inputs), towers.user_tower(*older))
-
-
-def test_loss_equals_the_corrected_softmax_written_out() -> None:
-    rng = np.random.default_rng(0)
-    logit = rng.normal(size=(3, 3))
-    share = np.array([0.5, 0.3, 0.2])
-    excluded = np.array([[True, False, True], [False, True, False], [False, False, True]])
-    corrected = logit - np.log(share)
-    expected = 0.0
-    for row in range(3):
-        kept = [column for column in range(3) if column == row or not excluded[row, column]]
-        expected -= corrected[row, row] - np.log(np.exp(corrected[row, kept]).sum())
-    loss = sampled_softmax(torch.tensor(logit), torch.tensor(share), torch.tensor(excluded))
-    assert loss.item() == pytest.approx(expected / 3, rel=1e-12)
-
-
-def test_a_batch_of_one_product_has_no_negatives() -> None:
-    logit = torch.randn(4, 4)
-    loss = sampled_softmax(logit, torch.full((4,), 1.0), torch.ones(4, 4, dtype=torch.bool))
-    assert loss.item() == 0.0
-
-
-def test_a_batch_excludes_repeats_and_each_users_own_past(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    events = make_events(user_count=7, item_count=9, event_count=5)
-    data = read_learning_data(write_data(tmp_path / "data", events))
-    examples = encode_examples(data, data.interactions)
-    given: list[tuple[torch.Tensor, torch.Tensor]] = []
-
-    def record(logit: torch.Tensor, share: torch.Tensor, excluded: torch.Tensor) -> torch.Tensor:
-        given.append((share, excluded))
-        return logit.sum()
-
-    monkeypatch.setattr(two_tower, "sampled_softmax", record)
-    learner = two_tower.TwoTowerLearner(examples, TwoTowerConfig(embedding_dim=8, hidden_dim=5))
-    targets = examples.targets
-    rows = np.arange(len(targets.user_row))
-    learner(rows)
-    share, excluded = given[0]
-    happened = data.interactions
-    for row in rows:
-        past = (happened.user_row == targets.user_row[row]) & (happened.event_time <= targets.event_time[row])
-        barred = {*happened.item_row[past].tolist(), int(targets.item_row[row])}
-        assert excluded[row].tolist() == [int(item) in barred for item in targets.item_row]
-        chance = (targets.item_row == targets.item_row[row]).mean()
-        assert share[row].item() == pytest.approx(chance, rel=1e-6)  # float32 of a division.

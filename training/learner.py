@@ -1,0 +1,138 @@
+"""Training of the two towers: which products a user's next ones are told apart from, and the loss.
+
+Where no more than `negative_count` products have been seen, the softmax runs over all of them. Otherwise it
+runs over a pool: the batch's own targets and `negative_count` products drawn evenly, corrected for the chance
+of each to be there (logQ).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from index.features import FIRST_TOKEN, PADDING_TOKEN
+from training.blocks import Blocks, draw_blocks
+from training.config import TwoTowerConfig
+from training.examples import Examples
+from training.histories import weigh_targets
+from training.spectral import embed_products
+from training.two_tower import TwoTower
+
+_BARRED_LOGIT: Final = -1e4  # Its exponential is exactly zero, and a row of nothing else stays finite.
+_SPECTRAL_LENGTH: Final = 0.8  # Of the first vectors; random ones have the same on average.
+_NOISE_STD: Final = 0.02  # Lets the two tables, which start alike, part.
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """Holds the products that a batch is scored against."""
+
+    item_row: Tensor  # int64 [pool]
+    log_count: Tensor | None  # float32 [pool], log of how often each is expected; None if all are there
+    column: Tensor  # int64 [targets], where each target is
+
+
+class TwoTowerLearner(nn.Module):
+    """Computes the training loss of the two towers."""
+
+    def __init__(self, examples: Examples, config: TwoTowerConfig) -> None:
+        super().__init__()
+        self.towers = TwoTower(examples.spec, examples.token_share, config)
+        self._examples = examples
+        self._config = config
+        # In the order of the tokens: the n-th has token FIRST_TOKEN + n.
+        self._seen_row = torch.from_numpy(examples.interactions.list_seen_rows())
+        self._token = torch.from_numpy(examples.row_tokens)
+        self._weight = torch.from_numpy(
+            weigh_targets(examples.interactions, examples.targets, config.event_weights)
+        )
+        if config.spectral_start:
+            self._start_from(embed_products(examples, config.embedding_dim - 1))
+
+    def make_optimizer(self) -> torch.optim.Optimizer:
+        """Makes the optimizer; biases and temperature are not decayed: popularity is in them."""
+        plain_names = ("bias", "temperature")
+        decayed: list[nn.Parameter] = []
+        plain: list[nn.Parameter] = []
+        for name, entry in self.named_parameters():
+            (plain if any(part in name for part in plain_names) else decayed).append(entry)
+        groups: list[dict[str, Any]] = [{"params": decayed}, {"params": plain, "weight_decay": 0.0}]
+        config = self._config
+        return torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay)
+
+    def draw_batches(self, rng: np.random.Generator) -> Iterator[Blocks]:
+        """Deals one epoch's targets into batches."""
+        return draw_blocks(self._examples.targets, rng).split(self._config.batch_size, rng)
+
+    def forward(self, batch: Blocks) -> Tensor:
+        """Computes the loss of a batch: each target against the products that its user never touched."""
+        examples, config = self._examples, self._config
+        token, event, age, categorical, numeric = examples.encode_blocks(batch)
+        target_row = torch.from_numpy(batch.target_row)
+        target_item = torch.from_numpy(examples.targets.item_row[batch.target_row])
+        block = torch.from_numpy(batch.block)
+        barred = torch.zeros(len(token), len(examples.token_share), dtype=torch.bool)  # [blocks, tokens]
+        barred.scatter_(1, token, value=True)
+        barred[block, self._token[target_item]] = True
+        forgotten = torch.rand(token.shape) < config.history_dropout
+        token = token.masked_fill(forgotten, PADDING_TOKEN)
+        profile = self._drop_profiles(categorical, numeric)
+        users = self.towers.user_tower(token, event, age, *profile)
+        pool = self._draw_pool(target_item)
+        items = self.towers.item_tower(*(inputs[pool.item_row] for inputs in examples.item_inputs))
+        logit = self.towers.item_tower.logit_scale * users @ items.T  # [blocks, pool]
+        if pool.log_count is None:
+            barred = barred[:, FIRST_TOKEN:]
+        else:
+            logit, barred = logit - pool.log_count, barred[:, self._token[pool.item_row]]
+        return softmax_loss(logit, barred, block, pool.column, self._weight[target_row])
+
+    def _draw_pool(self, target_item: Tensor) -> _Pool:
+        seen, negative_count = self._seen_row, self._config.negative_count
+        if len(seen) <= negative_count:
+            return _Pool(seen, None, self._token[target_item] - FIRST_TOKEN)
+        drawn = seen[torch.randint(len(seen), (negative_count,))]
+        item_row = torch.cat([target_item, drawn])
+        share = self._examples.token_share[self._token[item_row]]
+        expected = len(target_item) * share + negative_count / len(seen)
+        log_count = expected.log() if self._config.logq else torch.zeros(len(item_row))
+        return _Pool(item_row, log_count, torch.arange(len(target_item)))
+
+    def _drop_profiles(self, categorical: Tensor, numeric: Tensor) -> tuple[Tensor, Tensor]:
+        """Hides some users' profiles, so that a request without one is nothing new."""
+        hidden = torch.rand(len(categorical), 1) < self._config.profile_dropout
+        missing = torch.tensor([0.0, 1.0]).repeat(numeric.shape[1] // 2)
+        return categorical.masked_fill(hidden, 0), torch.where(hidden, missing, numeric)
+
+    def _start_from(self, direction: Tensor) -> None:
+        """Lets both product tables start from given directions, float32 [token_count, dim]."""
+        with torch.no_grad():
+            for table in (self.towers.user_tower.token, self.towers.item_tower.token):
+                noise = torch.randn(direction.shape) * _NOISE_STD
+                table.weight[FIRST_TOKEN:] = (direction * _SPECTRAL_LENGTH + noise)[FIRST_TOKEN:]
+
+
+def softmax_loss(logit: Tensor, barred: Tensor, block: Tensor, column: Tensor, weight: Tensor) -> Tensor:
+    """Computes the softmax loss of targets, each against every product of the pool that is not barred.
+
+    Args:
+        logit: corrected scores of each block's user against the pool's products, float32 [blocks, pool].
+        barred: true where a product is no negative for a user: of the past, or a target, [blocks, pool].
+        block: the block of each target, int64 [targets].
+        column: the place of each target in the pool, int64 [targets].
+        weight: how much each target counts, float32 [targets].
+
+    Source: Yi et al. 2019, Sampling-bias-corrected neural modeling, eq. 3, for the correction; Yang et al.
+        2020, Mixed negative sampling, for a pool of both kinds.
+    """
+    score = logit[block, column]  # [targets]
+    logit = logit.masked_fill(barred, _BARRED_LOGIT)
+    # log_softmax is one fused pass where logsumexp takes several.
+    best = logit.detach().argmax(dim=1, keepdim=True)
+    others = (logit.gather(1, best) - functional.log_softmax(logit, dim=1).gather(1, best))[:, 0]  # [blocks]
+    loss = functional.softplus(others[block] - score)  # [targets]
+    return (loss * weight).sum() / weight.sum().clamp(min=1e-6)
