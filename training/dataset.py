@@ -32,6 +32,8 @@ class DataSource:
         assumed: by table and field, in how many rows an assumption filled or replaced the value.
         counts: by what, how many.
         personas: ids of users worth showing, by what they show.
+        dated: whether the times of the events are known. Where not, they only keep the order of the source's
+            lines, and models take a user's events for simultaneous.
     """
 
     name: str
@@ -43,6 +45,7 @@ class DataSource:
     assumed: Mapping[str, Mapping[str, int]] = field(default_factory=lambda: {"products": {}, "profiles": {}})
     counts: Mapping[str, int] = field(default_factory=dict)
     personas: Mapping[str, str] = field(default_factory=dict)
+    dated: bool = True
 
 
 def write_dataset(

@@ -25,6 +25,7 @@ from index.features import (
 )
 from index.fields import Record
 from training.blocks import Blocks, cut_block_histories
+from training.config import read_settings
 from training.errors import DataError, EmptyDataError, SchemaError
 from training.histories import (
     Histories,
@@ -95,7 +96,8 @@ def read_learning_data(data: Path) -> LearningData:
         data: the directory that `training simulate`, `import` or `check` wrote.
 
     Raises:
-        MissingFileError: a table is missing.
+        MissingFileError: a table or source.json is missing.
+        SettingError: source.json is no JSON object.
         SchemaError: a table is not of the documented schema.
         EmptyDataError: there is no product, or no event.
     """
@@ -107,12 +109,15 @@ def read_learning_data(data: Path) -> LearningData:
         raise EmptyDataError(f"{data / 'interactions.parquet'}: expected at least one event, got none")
     user_ids = sorted(pc.unique(events["user_id"]).to_pylist())
     profiles = read_table(data / "profiles.parquet", PROFILES).table.to_pylist()
+    dated = read_settings(data / "source.json").get("dated", True)
     by_id = {profile["user_id"]: profile for profile in profiles}
     return LearningData(
         user_ids=tuple(user_ids),
         profiles=tuple(by_id.get(user_id) for user_id in user_ids),
         products=tuple(products),
-        interactions=_read_interactions(events, user_ids, [product["id"] for product in products]),
+        interactions=_read_interactions(
+            events, user_ids, [product["id"] for product in products], dated=dated
+        ),
     )
 
 
@@ -151,12 +156,16 @@ def encode_examples(data: LearningData, interactions: Interactions) -> Examples:
     )
 
 
-def _read_interactions(events: pa.Table, user_ids: Sequence[str], product_ids: Sequence[str]) -> Interactions:
+def _read_interactions(
+    events: pa.Table, user_ids: Sequence[str], product_ids: Sequence[str], *, dated: bool
+) -> Interactions:
     rows = {
         name: _locate(events[name], values, name)
         for name, values in (("user_id", user_ids), ("product_id", product_ids), ("event_type", EVENT_TYPES))
     }
     microseconds = events["event_time"].cast(pa.int64()).to_numpy()
+    if not dated:
+        microseconds = np.full(len(microseconds), microseconds.max())
     weight = pc.fill_null(events["weight"], 1.0).to_numpy()
     return sort_interactions(
         rows["user_id"],

@@ -263,6 +263,16 @@ def test_a_long_gradient_is_shortened(data: Path, tmp_path: Path, monkeypatch: p
     assert max(norms) == pytest.approx(1e-3, rel=1e-3)
 
 
+def test_events_of_undated_data_are_simultaneous(tmp_path: Path) -> None:
+    data = write_data(tmp_path / "data", make_events(user_count=3))
+    dated = read_learning_data(data).interactions
+    source = json.loads((data / "source.json").read_text())
+    (data / "source.json").write_text(json.dumps(source | {"dated": False}))
+    undated = read_learning_data(data).interactions
+    assert len(set(dated.event_time)) > 1
+    assert set(undated.event_time) == {dated.event_time.max()}
+
+
 def test_a_low_rating_is_no_liking(tmp_path: Path) -> None:
     events = make_events(user_count=2, item_count=4, event_count=3)
     events = [event | {"event_type": "rating", "weight": 1.0 + row % 5} for row, event in enumerate(events)]

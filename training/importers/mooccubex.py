@@ -51,6 +51,7 @@ def import_mooccubex(directory: Path) -> ImportedData:
         clock=format_clock(_CLOCK),
         notes=("enrolments have no times; they are dated one second apart, in the order of their line",),
         counts={"interactions": interactions.table.num_rows, "products": products.table.num_rows},
+        dated=False,
     )
     return ImportedData(interactions, products, no_profiles(), source, {})
 

@@ -68,6 +68,7 @@ def import_pairs(first: Path, second: Path | None = None) -> ImportedData:
         notes=("items of the first directory are courses, of the second funds",
                "undated pairs are dated one second apart from 2000-01-01, in the order of their line"),
         counts={"interactions": interactions.table.num_rows, "products": products.table.num_rows},
+        dated=not any((directory / "train.txt").is_file() for directory in (first, second) if directory),
     )  # fmt: skip
     return ImportedData(interactions, products, no_profiles(), source, {})
 
