@@ -12,6 +12,8 @@ from index.errors import BuildInputError
 from index.reference import INT8_LIMIT, quantise_items, widen
 from index.vector_norms import describe_overlong, measure_norms
 
+_ROW_CHUNK = 65_536  # Rows rounded at a time: as float64 all of a million would take a gigabyte.
+
 
 @dataclass(frozen=True)
 class ItemVectors:
@@ -67,6 +69,9 @@ def to_int8(
         item_scale: steps per unit of these vectors.
         int8_scale: steps per unit of the result.
     """
-    steps = np.rint(item_vectors * (int8_scale / item_scale))  # [n, dim]
-    rounded: NDArray[np.int8] = np.clip(steps, -INT8_LIMIT, INT8_LIMIT).astype(np.int8)
+    rounded = np.empty(item_vectors.shape, np.int8)  # [n, dim]
+    for start in range(0, len(item_vectors), _ROW_CHUNK):
+        chunk = slice(start, start + _ROW_CHUNK)
+        steps = np.rint(item_vectors[chunk] * (int8_scale / item_scale))  # [chunk, dim]
+        rounded[chunk] = np.clip(steps, -INT8_LIMIT, INT8_LIMIT)
     return rounded
