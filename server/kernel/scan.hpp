@@ -2,8 +2,8 @@
 //
 // The definition is index/reference.py. Scores are exact and the order is total (score descending, row
 // ascending), so a user's result depends neither on the path nor on the rest of the batch. A tile of rows is
-// scored for every user who wants much of it, so memory is read once for a batch. A user who wants few rows of a
-// tile has them collected, and these are scored a tile at a time.
+// scored for every user who wants much of what is around it, so memory is read once for a batch. A user who wants
+// few rows there has them collected, and these are scored a tile at a time.
 
 #pragma once
 
@@ -23,9 +23,13 @@ namespace prudence {
 // For so many users at most, packing a tile costs more than it saves.
 inline constexpr std::size_t unpacked_user_count = 2;
 
-// So many wanted rows of a tile at most are collected: where nobody shares the tile, and in a batch.
-inline constexpr std::int64_t few_rows_alone = 12;
-inline constexpr std::int64_t few_rows_of_batch = 5;
+// Users who want fewer than one row in so many have them collected: where nobody shares a tile, and in a batch.
+inline constexpr std::int64_t few_ratio_alone = 8;
+inline constexpr std::int64_t few_ratio_of_batch = 13;
+
+// So many rows are scanned in one of the two ways before it is chosen again. Both in turns, from tile to tile,
+// would take twice the time of the slower one: memory is fetched ahead for neither.
+inline constexpr std::int64_t stretch_rows = 4096;
 
 // One user of a scan.
 struct Search {
@@ -33,6 +37,7 @@ struct Search {
     ScanUser user;
     BestRows best;
     FewRows few;
+    bool wants_few;  // Of the stretch at hand.
 };
 
 // What one scan works with. Nothing is allocated after this is made.
@@ -40,7 +45,7 @@ struct ScanState {
     ScanState(const ScanItems& items_, const ScanBatch& batch)
         : items(items_),
           users(batch, items.dim()),
-          few_rows(batch.count <= unpacked_user_count ? few_rows_alone : few_rows_of_batch),
+          few_ratio(batch.count <= unpacked_user_count ? few_ratio_alone : few_ratio_of_batch),
           gathered(tile_rows * items.padded_dim()),
           packed(items.packed() ? 0 : gathered.size() * packed_value_size),
           scores(batch.count),
@@ -51,14 +56,14 @@ struct ScanState {
         for (std::size_t user = 0; user < batch.count; ++user) {
             const RowChoice choice{batch.row_starts[user], batch.row_stops[user], batch.bitmaps[user]};
             const std::int64_t count = std::min(batch.wanted_counts[user], choice.stop - choice.start);
-            searches.push_back({choice, users[user], BestRows(count), FewRows(choice.bitmap != nullptr)});
+            searches.push_back({choice, users[user], BestRows(count), FewRows(choice.bitmap != nullptr), false});
         }
     }
 
     const ScanItems& items;
     PaddedUsers users;
     std::vector<Search> searches;
-    const std::int64_t few_rows;
+    const std::int64_t few_ratio;
     // Rows from different places, [tile_rows, padded_dim], and a tile as the path packs it.
     std::vector<std::int8_t> gathered;
     std::vector<std::int8_t> packed;
@@ -137,6 +142,23 @@ inline void add_rows(Search& search, const TileScores& scores, std::uint64_t abo
     search.user.threshold = search.best.threshold();
 }
 
+// Chooses how each user's rows are scanned in the stretch from row `first`.
+inline void choose_ways(ScanState& state, const std::int64_t first) {
+    for (Search& search : state.searches) {
+        const RowChoice& choice = search.choice;
+        const std::int64_t start = std::max(first, choice.start);
+        const std::int64_t stop = std::min(first + stretch_rows, choice.stop);
+        if (choice.bitmap == nullptr || start >= stop) {
+            continue;
+        }
+        std::int64_t wanted_count = 0;
+        for (std::int64_t row = first; row < stop; row += static_cast<std::int64_t>(tile_rows)) {
+            wanted_count += count_bits(find_wanted(choice, state.items.row_count(), row));
+        }
+        search.wants_few = wanted_count * state.few_ratio < stop - start;
+    }
+}
+
 // Scans the tile from row `first` for every user who wants some of it.
 inline void scan_tile(ScanState& state, const std::int64_t first) {
     const std::size_t row_count = state.items.row_count();
@@ -146,7 +168,7 @@ inline void scan_tile(ScanState& state, const std::int64_t first) {
         if (wanted == 0) {
             continue;
         }
-        if (search.choice.bitmap != nullptr && count_bits(wanted) <= state.few_rows) {
+        if (search.wants_few) {
             collect_rows(state, search, wanted, first);
             continue;
         }
@@ -173,7 +195,6 @@ inline void scan(const ScanItems& items, const ScanBatch& batch, const std::int6
                  std::int64_t* const rows, std::int64_t* const scores) {
     require_scan(batch, items.row_count(), width);
     ScanState state(items, batch);
-    constexpr auto step = static_cast<std::int64_t>(tile_rows);
     std::int64_t start = static_cast<std::int64_t>(items.row_count());
     std::int64_t stop = 0;
     for (Search& search : state.searches) {
@@ -185,8 +206,12 @@ inline void scan(const ScanItems& items, const ScanBatch& batch, const std::int6
             stop = std::max(stop, search.choice.stop);
         }
     }
-    for (std::int64_t first = start / step * step; first < stop; first += step) {
-        scan_tile(state, first);
+    for (std::int64_t first = start / stretch_rows * stretch_rows; first < stop; first += stretch_rows) {
+        choose_ways(state, first);
+        const std::int64_t end = std::min(first + stretch_rows, stop);
+        for (std::int64_t row = first; row < end; row += static_cast<std::int64_t>(tile_rows)) {
+            scan_tile(state, row);
+        }
     }
     for (std::size_t user = 0; user < batch.count; ++user) {
         Search& search = state.searches[user];

@@ -15,8 +15,8 @@ from server import native
 
 DIMS = (0, 1, 3, 15, 16, 17, 64, 65, 100, 128)
 ROW_COUNTS = (0, 1, 7, 63, 64, 65, 127, 401)
-# Of the tiles of a tenth, some are scanned and of others rows are collected.
-DENSITIES = (0.0, 0.01, 0.16, 0.17, 0.6, 1.0)
+# An eighth, and in a batch a thirteenth, parts the two ways to scan.
+DENSITIES = (0.0, 0.01, 0.07, 0.1, 0.13, 0.6, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -420,16 +420,16 @@ def test_kept_items_serve_any_batch(user_count: int) -> None:
     check_kept(with_bitmaps(case, 0.1), [30] * user_count)
 
 
-def test_rows_of_dense_and_sparse_tiles_keep_their_order() -> None:
-    # All scores are equal, and the rows of some tiles wait while those of others do not.
-    row_count = 40 * 64
+def test_rows_of_dense_and_sparse_stretches_keep_their_order() -> None:
+    # All scores are equal, and the rows of some stretches wait while those of others do not.
+    stretch = 4096
+    row_count = 5 * stretch + 100
     items = np.ones((row_count, 16), np.int8)
-    random = np.random.default_rng(5)
-    marks = random.random((40, 64)) < random.choice([0.03, 0.1, 0.9], (40, 1))
-    bitmap = np.packbits(marks.ravel(), bitorder="little")
+    density = np.repeat([0.02, 0.9, 0.03, 0.02, 0.5, 0.01], stretch)[:row_count]
+    bitmap = np.packbits(np.random.default_rng(5).random(row_count) < density, bitorder="little")
     for user_count in (1, 4):
         users = np.ones((user_count, 16), np.int8)
-        starts, stops = np.zeros(user_count, np.int64), np.full(user_count, row_count)
+        starts, stops = np.full(user_count, 70), np.full(user_count, row_count - 3)
         case = Case(users, items, starts, stops, [bitmap] * user_count)
         for count in (1, 50, 300, row_count):
             check(case, count)
