@@ -79,7 +79,12 @@ def encode(column: Any, convert: Callable[[Any], Any]) -> Distinct:
     else:
         firsts = find_firsts(codes)
         found = Distinct(column.take(pa.array(firsts)).to_pylist(), codes)
-    return found.map(lambda value: None if value is None else convert(value))
+    return found if convert is keep else found.map(lambda value: None if value is None else convert(value))
+
+
+def keep(value: Any) -> Any:
+    """Returns a value that a row holds as Arrow gives it."""
+    return value
 
 
 def combine(columns: Sequence[Distinct], row_count: int) -> Codes:

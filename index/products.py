@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from index.distinct import encode
+from index.distinct import encode, keep
 from index.errors import BuildInputError
 from index.product_rows import ProductRows, ask
 from index.reference import rank_ids
@@ -204,7 +204,7 @@ def _converter(field: pa.Field[Any]) -> Callable[[Any], Any]:
         return lambda pairs: MappingProxyType(dict(pairs))
     if pa.types.is_list(field.type) or pa.types.is_large_list(field.type):
         return frozenset if field.name in _SET_FIELDS else tuple
-    return lambda value: value
+    return keep
 
 
 def _require_ids(values: list[Any], name: str) -> tuple[str, ...]:
