@@ -81,13 +81,15 @@ inline void rescore(const std::int16_t* const user, const ItemMatrix& items, con
     require_rows(chosen, items.row_count);
     const Dot dot = find_dot();
     const std::int64_t bias_factor = items.bias != nullptr ? user[items.dim - 1] : 0;
-    for (std::size_t position = 0; position < chosen.count; ++position) {
-        const std::size_t later = std::min(position + rescore_fetch_distance, chosen.count - 1);
-        fetch_row(items, static_cast<std::size_t>(chosen.rows[later]));
-        const auto row = static_cast<std::size_t>(chosen.rows[position]);
-        scores[position] = dot(user, items.values + row * items.dim, items.dim);
-        if (items.bias != nullptr) {
-            scores[position] += bias_factor * items.bias[row];
+    for (std::size_t turn = 0; turn < chosen.count + rescore_fetch_distance; ++turn) {
+        if (turn < chosen.count) {
+            fetch_row(items, static_cast<std::size_t>(chosen.rows[turn]));
+        }
+        if (turn >= rescore_fetch_distance) {
+            const std::size_t position = turn - rescore_fetch_distance;
+            const auto row = static_cast<std::size_t>(chosen.rows[position]);
+            const std::int64_t bias = items.bias != nullptr ? items.bias[row] : 0;
+            scores[position] = dot(user, items.values + row * items.dim, items.dim) + bias_factor * bias;
         }
     }
 }
