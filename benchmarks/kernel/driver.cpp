@@ -1,4 +1,4 @@
-// Runs one part of the kernel a number of times: `driver CASE PATH REPEATS`. benchmarks.kernel.counts counts what
+// Runs one part of the kernel a number of times: `driver CASE PATH REPEATS`. benchmarks/kernel/counts.py counts what
 // more repeats cost, so making the data does not count. Prints how many units one repeat works on.
 //
 // Exit code 3: this machine, or what stands in for it, lacks the path.
