@@ -7,6 +7,7 @@ DEVICE ?= cpu
 ARTIFACTS ?= artifacts
 DATA ?= simulated
 ASSUME ?=
+ITEMS ?=
 PORT ?= 50051
 
 ifeq ($(filter $(DEVICE),cpu cuda),)
@@ -50,8 +51,8 @@ demo: $(READY) ## the whole path, from data to answers; DATA=far-trans:DIR ASSUM
 serve: $(READY) ## keep the server of the last demo running; PORT=50051
 	$(BIN)/python -m benchmarks.demo serve --data $(DATA) --device $(DEVICE) --port $(PORT)
 
-bench: $(READY) ## speed and recall of the last demo's bundle, into artifacts/bench
-	$(BIN)/python -m benchmarks.bench
+bench: $(READY) ## speed and recall of the last demo's bundle, into artifacts/bench; ITEMS=100000
+	$(BIN)/python -m benchmarks.bench $(if $(ITEMS),--products $(ITEMS))
 
 test: $(READY) ## every test
 	$(BIN)/python -m pytest

@@ -1,7 +1,7 @@
 """Benchmarks a running server: `python -m benchmarks.bench`.
 
-Serves the bundle of the demonstration (made if it is not there), drives closed and open loops against it, and
-compares served answers with exact search. Results: table, JSON and a picture.
+Serves the bundle of the demonstration, or a larger one made from it, drives closed and open loops against it,
+says where the time goes, and compares served answers with exact search. Results: tables, JSON and a picture.
 """
 
 import argparse
@@ -15,8 +15,10 @@ import numpy as np
 from prudence.v1 import recommendation_pb2 as pb
 from rich.console import Console
 
-from benchmarks.bench.recall import RecallResult, measure_recall, open_exact
+from benchmarks.bench.catalogue import Catalogue, make_catalogue
+from benchmarks.bench.recall import ExactSearch, RecallResult, measure_recall, open_exact
 from benchmarks.bench.report import WIDTH, BenchReport, write_report
+from benchmarks.bench.stage_times import measure_stages
 from benchmarks.dataset import DataSet, read_dataset
 from benchmarks.demo.measure import make_pool
 from benchmarks.errors import BenchmarkError, BenchmarkInputError
@@ -33,6 +35,7 @@ CONCURRENCIES = (1, 2, 4, 8, 16, 32)
 PEAK_FRACTIONS = (0.25, 0.5, 0.75, 0.9)
 K = 10
 RECALL_K = 20
+NAME = "bench"
 SEED = 1
 
 
@@ -55,21 +58,31 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--artifacts", type=Path, default=Path("artifacts/simulated"), help="what the demonstration made"
     )
+    parser.add_argument(
+        "--products", type=int, help="products of a larger catalogue, made and kept beside --artifacts"
+    )
     parser.add_argument("--out", type=Path, default=Path("artifacts/bench"), help="directory for the results")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--threads", type=int, default=1, help="threads of the tower and of the index, each")
     parser.add_argument("--seconds", type=float, default=5.0, help="length of each load run")
     parser.add_argument("--clients", type=int, default=2, help="client processes")
     parser.add_argument("--users", type=int, default=100, help="users whose answers are compared")
+    parser.add_argument("--traces", type=int, default=500, help="requests whose stages are measured")
     return parser
 
 
 def _run(options: argparse.Namespace, console: Console) -> None:
-    artifacts = Artifacts(options.artifacts.resolve())
-    if not artifacts.bundles.is_dir() or not artifacts.store.is_file():
+    trained = Artifacts(options.artifacts.resolve())
+    if not trained.bundles.is_dir() or not trained.store.is_file():
         raise BenchmarkInputError(f"no bundle and store under {options.artifacts}; run make demo first")
-    dataset = read_dataset(artifacts.data)
+    dataset = read_dataset(trained.data)
     policy = FAR_TRANS_POLICY if dataset.source["name"] == "far-trans" else DEFAULT_POLICY
+    artifacts, name = trained, NAME
+    if options.products is not None:
+        name = f"{NAME}-{options.products}"
+        directory = trained.directory.with_name(f"{trained.directory.name}-{options.products}")
+        with console.status(f"a catalogue of {options.products:,} products"):
+            artifacts = make_catalogue(trained, directory, options.products, policy)
     plan = ServerPlan(
         bundles=artifacts.bundles,
         store=artifacts.store,
@@ -79,21 +92,22 @@ def _run(options: argparse.Namespace, console: Console) -> None:
         threads=options.threads,
         allow_assumed=any(dataset.source["assumed"].values()),
     )
-    log = artifacts.records / "bench-server.log"
+    log = trained.records / "bench-server.log"
     with run_server(plan, log) as server, open_stub(server.target) as stub:
         console.print(f"server ready on {server.target} after {server.ready_s:.1f} s")
         info = stub.GetServingInfo(pb.GetServingInfoRequest(), timeout=10.0)
-        recalls = _measure_recalls(stub, artifacts, dataset, policy, options.users, info)
+        load_plan = _make_plan(server.target, dataset, options, info)
+        stages = measure_stages(stub, load_plan.requests, count=options.traces)
         loads = []
         bundle = open_current(artifacts.bundles)
-        catalogue = dict(zip(bundle.product_ids, bundle.products.rows, strict=True))
-        check = make_check(dataset, catalogue, load_policy(policy).values)
-        for load in run_loads(_make_plan(server.target, dataset, options, info), check):
+        check = make_check(dataset, Catalogue(bundle), load_policy(policy).values)
+        for load in run_loads(load_plan, check):
             console.print(describe_load(load))
             loads.append(load)
-    write_report(
-        BenchReport(describe_machine(), describe_serving(info), loads, recalls), options.out, console
-    )
+        exact = open_exact(bundle, artifacts.export, load_policy(policy))
+        recalls = _measure_recalls(stub, exact, dataset, options.users, info)
+    report = BenchReport(describe_machine(), describe_serving(info), loads, recalls, stages)
+    write_report(report, options.out, name, console)
 
 
 def run_loads(plan: LoadPlan, check: Check) -> Iterator[LoadResult]:
@@ -123,14 +137,8 @@ def _make_plan(
 
 
 def _measure_recalls(
-    stub: Stub,
-    artifacts: Artifacts,
-    dataset: DataSet,
-    policy: Path,
-    user_count: int,
-    info: pb.GetServingInfoResponse,
+    stub: Stub, exact: ExactSearch, dataset: DataSet, user_count: int, info: pb.GetServingInfoResponse
 ) -> list[RecallResult]:
-    exact = open_exact(open_current(artifacts.bundles), artifacts.export, load_policy(policy))
     users = [user for user in dataset.active_user_ids if user in dataset.profiles]
     chosen = [users[row] for row in np.random.default_rng(SEED).permutation(len(users))[:user_count]]
     domains = sorted({"financial", _widest_domain(info)})

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.bench.recall import RecallResult
+from benchmarks.bench.stage_times import StageResult
 from benchmarks.load.plan import LoadResult
 from benchmarks.machine import Machine
 
@@ -19,7 +20,6 @@ mpl.use("Agg")
 
 from matplotlib import pyplot as plt
 
-NAME = "bench"
 WIDTH = 130
 
 
@@ -32,23 +32,25 @@ class BenchReport:
         serving: what was served: bundle, model, products, provider, index, kernel, data.
         loads: closed and open loops, in order.
         recalls: recall of served answers, by domain.
+        stages: where the time of one caller's requests went.
     """
 
     machine: Machine
     serving: Mapping[str, Any]
     loads: Sequence[LoadResult]
     recalls: Sequence[RecallResult]
+    stages: Sequence[StageResult]
 
 
-def write_report(report: BenchReport, out: Path, console: Console) -> None:
-    """Prints the tables and writes bench.txt, bench.json and bench.png into a directory."""
+def write_report(report: BenchReport, out: Path, name: str, console: Console) -> None:
+    """Prints the tables and writes them, JSON and a picture under a name into a directory."""
     out.mkdir(parents=True, exist_ok=True)
-    with (out / f"{NAME}.txt").open("w", encoding="utf-8") as file:
+    with (out / f"{name}.txt").open("w", encoding="utf-8") as file:
         for target in (console, Console(file=file, width=WIDTH, highlight=False)):
             _print(report, target)
     text = json.dumps(asdict(report), indent=1, ensure_ascii=False)
-    (out / f"{NAME}.json").write_text(text + "\n", encoding="utf-8")
-    _draw(report, out / f"{NAME}.png")
+    (out / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+    _draw(report, out / f"{name}.png")
 
 
 def _print(report: BenchReport, console: Console) -> None:
@@ -57,6 +59,7 @@ def _print(report: BenchReport, console: Console) -> None:
         console.print(f"{name}: {value}", markup=False, soft_wrap=True)
     console.print("Clients run beside the server and take part of the same cores.")
     console.print(make_load_table(report.loads))
+    console.print(make_stage_table(report.stages))
     console.print(make_recall_table(report.recalls))
 
 
@@ -94,6 +97,16 @@ def make_load_table(loads: Sequence[LoadResult]) -> Table:
     return table
 
 
+def make_stage_table(stages: Sequence[StageResult]) -> Table:
+    """Tabulates the stages of one caller's requests."""
+    table = Table(title="Where a request's time goes, one caller", title_justify="left", box=box.SIMPLE_HEAD)
+    for heading in ("stage", "p50 us", "p95 us", "share"):
+        table.add_column(heading, justify="left" if heading == "stage" else "right")
+    for stage in stages:
+        table.add_row(stage.stage, f"{stage.p50_us:,.0f}", f"{stage.p95_us:,.0f}", f"{stage.share:.0%}")
+    return table
+
+
 def make_recall_table(recalls: Sequence[RecallResult]) -> Table:
     """Tabulates recall by domain."""
     table = Table(
@@ -101,8 +114,18 @@ def make_recall_table(recalls: Sequence[RecallResult]) -> Table:
         title_justify="left",
         box=box.SIMPLE_HEAD,
     )
-    for heading in ("domain", "users", "recall", "lowest", "same order", "unsuitable"):
-        table.add_column(heading, justify="left" if heading == "domain" else "right")
+    for heading in (
+        "domain",
+        "users",
+        "recall",
+        "lowest",
+        "same order",
+        "unsuitable",
+        "eligible",
+        "judged by",
+        "misjudged",
+    ):
+        table.add_column(heading, justify="left" if heading in ("domain", "judged by") else "right")
     for recall in recalls:
         table.add_row(
             f"{recall.domain} @{recall.k}",
@@ -111,14 +134,19 @@ def make_recall_table(recalls: Sequence[RecallResult]) -> Table:
             f"{recall.recall_min:.2f}",
             f"{recall.same_order_share:.0%}",
             str(recall.ineligible_count),
+            f"{recall.eligible_share:.1%}",
+            recall.judged_by,
+            str(recall.misjudged_count),
         )
     return table
 
 
 def _draw(report: BenchReport, path: Path) -> None:
-    figure, panels = plt.subplots(1, 2, figsize=(11, 4.2), sharey=True)
+    figure, panels = plt.subplots(1, 3, figsize=(15, 4.2), width_ratios=(3, 3, 2))
+    panels[1].sharey(panels[0])
+    _draw_stages(panels[2], report.stages)
     titles = {"closed": "closed loop (numbers: callers)", "open": "open loop (from intended send time)"}
-    for axes, (mode, title) in zip(panels, titles.items(), strict=True):
+    for axes, (mode, title) in zip(panels[:2], titles.items(), strict=True):
         loads = [load for load in report.loads if load.mode == mode and load.answered_count]
         rates = [load.requests_per_s if mode == "closed" else load.offered_rate for load in loads]
         for name in ("p50", "p95", "p99"):
@@ -138,3 +166,12 @@ def _draw(report: BenchReport, path: Path) -> None:
     figure.tight_layout()
     figure.savefig(path, dpi=110)
     plt.close(figure)
+
+
+def _draw_stages(axes: Any, stages: Sequence[StageResult]) -> None:
+    names = [stage.stage for stage in stages]
+    axes.barh(names, [stage.p95_us for stage in stages], color="0.85", label="p95")
+    axes.barh(names, [stage.p50_us for stage in stages], label="p50")
+    axes.invert_yaxis()
+    axes.set(title="stages, one caller", xlabel="us")
+    axes.legend()
