@@ -62,7 +62,8 @@ def _print(report: Report, console: Console) -> None:
         report.subject,
         "Forms named float32, fp16 and int8 are what `python -m export --tower` writes; of the towers, the "
         "others are ONNX Runtime's own conversions. Of the vectors, the last row is what is served.",
-        "One thread, CPU time, medians of passes in turns; a search finds the best 20 of all products.",
+        "One thread, CPU time of a request at batch 1 and 32, medians of passes in turns, and quartiles at 32; a "
+        "search finds the best 20 of all products.",
         f"The gate: recall@20 of float32 at least {limits.recall_min:g}, relative loss of ndcg@10 at most "
         f"{limits.ndcg_loss_max:g}, score error at most {limits.score_error_max:g}.",
     )
@@ -76,18 +77,18 @@ def _print(report: Report, console: Console) -> None:
 
 def _tabulate(forms: Sequence[Form]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("part")
+    table.add_column("part", no_wrap=True)
     table.add_column("form", no_wrap=True)
     headings = (
         "bytes",
-        *(f"us, batch {batch}" for batch in BATCHES),
+        *(f"us at {batch}" for batch in BATCHES),
         "quartiles",
         "recall@20",
         "ndcg@10",
         "score error",
     )
     for heading in headings:
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("gate")
     for form in forms:
         cost, last = form.cost, BATCHES[-1]
@@ -114,8 +115,7 @@ def _draw(report: Report, path: Path) -> None:
         axes.axhline(1.0 - report.limits.recall_min, color="grey", linestyle="--", linewidth=1)
         axes.set_yscale("symlog", linthresh=1e-4)
         axes.set_ylim(-2e-5, 0.3)
-        axes.set_xlim(left=0)
-        axes.margins(x=0.25)
+        axes.set_xlim(0, 1.3 * max(form.byte_count for form in report.forms if form.part == part) / 1000)
         axes.set_title(part)
         axes.set_xlabel("kB")
         axes.set_ylabel("of float32's best 20, not found")
@@ -130,5 +130,5 @@ def _draw(report: Report, path: Path) -> None:
 def _draw_form(axes: Any, form: Form) -> None:
     place = (form.byte_count / 1000, 1.0 - form.cost.recall_at_20)
     axes.scatter(*place, facecolors="none" if form.faults else "tab:blue", edgecolors="tab:blue")
-    text = f"{form.name}\n{form.us[BATCHES[0]]:.0f} us"
+    text = f"{form.name}, {form.us[BATCHES[0]]:.0f} us"
     axes.annotate(text, place, xytext=(6, 4), textcoords="offset points", fontsize=7)
