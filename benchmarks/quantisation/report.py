@@ -62,8 +62,8 @@ def _print(report: Report, console: Console) -> None:
         report.subject,
         "Forms named float32, fp16 and int8 are what `python -m export --tower` writes; of the towers, the "
         "others are ONNX Runtime's own conversions. Of the vectors, the last row is what is served.",
-        "One thread, CPU time of a request at batch 1 and 32, medians of passes in turns, and quartiles at 32; a "
-        "search finds the best 20 of all products.",
+        "One thread, CPU time of a request at batch 1 and 32, medians of passes in turns, quartiles at 32; "
+        "a search finds the best 20 of all products.",
         f"The gate: recall@20 of float32 at least {limits.recall_min:g}, relative loss of ndcg@10 at most "
         f"{limits.ndcg_loss_max:g}, score error at most {limits.score_error_max:g}.",
     )
