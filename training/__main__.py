@@ -47,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m training",
         description="Trains a model. Commands for data: simulate, import, check (each with its own --help).",
     )
-    parser.add_argument("--model", required=True, help="two_tower or mf")
+    parser.add_argument("--model", required=True, help="two_tower, mf, svd or ials")
     parser.add_argument("--data", required=True, type=Path, help="a directory made by a data command")
     parser.add_argument("--out", required=True, type=Path, help="the run directory to write")
     parser.add_argument("--config", type=Path, help="a JSON object of settings; see training/config.py")

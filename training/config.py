@@ -84,10 +84,30 @@ class MfConfig(RunConfig):
     negative_weight: float = Field(4.0, gt=0, le=1e6)
 
 
-Config = TwoTowerConfig | MfConfig
-_MODELS: Final[Mapping[str, type[TwoTowerConfig] | type[MfConfig]]] = {
+class SvdConfig(RunConfig):
+    """Settings of truncated SVD, which has no epochs: its factors are found in one step."""
+
+    model: Literal["svd"] = "svd"
+    embedding_dim: int = Field(17, ge=4, le=512)
+    epochs: int = Field(1, ge=1, le=1)
+
+
+class IalsConfig(RunConfig):
+    """Settings of iALS: alpha is what an observed pair weighs beyond the 1 of every pair."""
+
+    model: Literal["ials"] = "ials"
+    embedding_dim: int = Field(33, ge=4, le=512)
+    epochs: int = Field(15, ge=1, le=1000)
+    alpha: float = Field(40.0, gt=0, le=1e6)
+    l2: float = Field(100.0, gt=0, le=1e9)
+
+
+Config = TwoTowerConfig | MfConfig | SvdConfig | IalsConfig
+_MODELS: Final[Mapping[str, type[Config]]] = {
     "two_tower": TwoTowerConfig,
     "mf": MfConfig,
+    "svd": SvdConfig,
+    "ials": IalsConfig,
 }
 
 

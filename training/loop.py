@@ -13,17 +13,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from training.config import Config, TwoTowerConfig
+from training.config import Config, IalsConfig, MfConfig, SvdConfig, TwoTowerConfig
 from training.errors import DivergenceError
 from training.examples import Examples
 from training.histories import Targets
+from training.ials import IalsLearner
 from training.learner import TwoTowerLearner
 from training.metrics import RankingQuality, measure_ranking
 from training.mf import MfLearner
 from training.split import Validation
+from training.svd import SvdLearner
 
 StageName = Literal["search", "final"]
-Learner = TwoTowerLearner | MfLearner
+Learner = TwoTowerLearner | MfLearner | SvdLearner | IalsLearner
 STAGES: Final[tuple[StageName, ...]] = ("search", "final")
 _ENCODE_COUNT: Final = 2048
 
@@ -70,12 +72,20 @@ def make_trainer(
 ) -> Trainer:
     """Makes a fresh learner; its weights depend on the seed and the examples alone."""
     torch.manual_seed(config.seed)
-    learner = (
-        TwoTowerLearner(examples, config)
-        if isinstance(config, TwoTowerConfig)
-        else MfLearner(examples, config)
-    )
+    learner = _make_learner(examples, config)
     return Trainer(learner, learner.make_optimizer(), examples, validation, config, on_batch)
+
+
+def _make_learner(examples: Examples, config: Config) -> Learner:
+    match config:
+        case TwoTowerConfig():
+            return TwoTowerLearner(examples, config)
+        case MfConfig():
+            return MfLearner(examples, config)
+        case SvdConfig():
+            return SvdLearner(examples, config)
+        case IalsConfig():
+            return IalsLearner(examples, config)
 
 
 def run_epoch(trainer: Trainer, stage: Stage, *, epoch_count: int) -> Stage:

@@ -12,11 +12,24 @@ import torch
 from index.errors import FeatureError
 from index.features import FeatureSpec, Vocabulary
 from training.checkpoint import load_weights, read_tensors
-from training.config import Config, TwoTowerConfig, make_config, read_settings
+from training.config import (
+    Config,
+    IalsConfig,
+    MfConfig,
+    SvdConfig,
+    TwoTowerConfig,
+    make_config,
+    read_settings,
+)
 from training.errors import CheckpointError, MissingFileError
+from training.factors import FactorModel
+from training.ials import make_ials
 from training.mf import MatrixFactorisation
 from training.run import FORMAT_VERSION
+from training.svd import make_svd
 from training.two_tower import TwoTower
+
+Towers = TwoTower | MatrixFactorisation | FactorModel
 
 
 @dataclass(frozen=True)
@@ -26,7 +39,7 @@ class TrainedRun:
     config: Config
     spec: FeatureSpec
     vocabulary: Vocabulary
-    towers: TwoTower | MatrixFactorisation
+    towers: Towers
     metrics: Mapping[str, Any]
     source: Mapping[str, Any]
 
@@ -62,10 +75,16 @@ def open_run(run: Path) -> TrainedRun:
     return TrainedRun(config, spec, vocabulary, towers.eval(), metrics, source)
 
 
-def _make_towers(spec: FeatureSpec, token_count: int, config: Config) -> TwoTower | MatrixFactorisation:
-    if isinstance(config, TwoTowerConfig):
-        return TwoTower(spec, torch.ones(token_count), config)
-    return MatrixFactorisation(token_count, config)
+def _make_towers(spec: FeatureSpec, token_count: int, config: Config) -> Towers:
+    match config:
+        case TwoTowerConfig():
+            return TwoTower(spec, torch.ones(token_count), config)
+        case MfConfig():
+            return MatrixFactorisation(token_count, config)
+        case SvdConfig():
+            return make_svd(token_count, config)
+        case IalsConfig():
+            return make_ials(token_count, config)
 
 
 def _read_bytes(path: Path) -> bytes:
