@@ -10,7 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from index.features import EVENT_TYPES, FIRST_TOKEN, HISTORY_LENGTH, PADDING_TOKEN, encode_age
+from index.features import (
+    EVENT_TYPES,
+    FIRST_TOKEN,
+    HISTORY_LENGTH,
+    PADDING_TOKEN,
+    SECONDS_PER_DAY,
+    encode_age,
+)
 
 IntArray = NDArray[np.int64]
 
@@ -121,14 +128,19 @@ def find_next(interactions: Interactions, user_row: IntArray, event_time: NDArra
 
 
 def weigh_targets(
-    interactions: Interactions, targets: Targets, event_weights: Mapping[str, float]
+    interactions: Interactions,
+    targets: Targets,
+    event_weights: Mapping[str, float],
+    *,
+    half_life_days: float,
 ) -> NDArray[np.float32]:
-    """Weighs targets, float32 [targets]: the pair's most valuable event type, times its least liking.
+    """Weighs targets, float32 [targets]: the pair's most valuable event type, its least liking, and its age.
 
     Args:
         interactions: the events that the targets were found in.
         targets: the targets.
         event_weights: what an event of each type is worth; 1 where a type is not named.
+        half_life_days: a target this much older than the latest event counts half.
     """
     worth = np.array([event_weights.get(name, 1.0) for name in EVENT_TYPES], np.float32)
     pair = interactions.user_row * interactions.item_count + interactions.item_row
@@ -139,7 +151,10 @@ def weigh_targets(
     liking = np.ones(len(wanted), np.float32)
     np.maximum.at(value, place, worth[interactions.event_code - 1])
     np.minimum.at(liking, place, interactions.liking)
-    return value * liking
+    age = interactions.event_time.max(initial=-np.inf) - targets.event_time
+    fresh = np.exp2(-age / (half_life_days * SECONDS_PER_DAY))
+    weight: NDArray[np.float32] = (value * liking * fresh).astype(np.float32)
+    return weight
 
 
 def cut_histories(

@@ -41,15 +41,19 @@ class TwoTowerLearner(nn.Module):
 
     def __init__(self, examples: Examples, config: TwoTowerConfig) -> None:
         super().__init__()
-        self.towers = TwoTower(examples.spec, examples.token_share, config)
         self._examples = examples
         self._config = config
         # In the order of the tokens: the n-th has token FIRST_TOKEN + n.
         self._seen_row = torch.from_numpy(examples.interactions.list_seen_rows())
         self._token = torch.from_numpy(examples.row_tokens)
-        self._weight = torch.from_numpy(
-            weigh_targets(examples.interactions, examples.targets, config.event_weights)
+        targets = examples.targets
+        weight = weigh_targets(
+            examples.interactions, targets, config.event_weights, half_life_days=config.half_life_days
         )
+        self._weight = torch.from_numpy(weight)  # float32 [targets]
+        worth = np.bincount(examples.row_tokens[targets.item_row], weight, len(examples.token_share))
+        share = torch.from_numpy(worth / max(worth.sum(), 1e-12)).float()
+        self.towers = TwoTower(examples.spec, share, config)
         if config.spectral_start:
             self._start_from(embed_products(examples, config.embedding_dim - 1))
 
