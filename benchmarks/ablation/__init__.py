@@ -1,0 +1,1 @@
+"""Measures what each part of the two towers is worth."""
