@@ -24,7 +24,9 @@ from benchmarks.machine import describe_machine
 from training.importers.far_trans import ATTRIBUTION as FAR_TRANS_ATTRIBUTION
 from training.importers.mooccubex import ATTRIBUTION as MOOCCUBEX_ATTRIBUTION
 
-MODELS = ("two_tower", "mf")
+MODELS = ("two_tower", "mf", "svd", "ials")
+DEFAULT_MODELS = ("two_tower", "mf")
+NOTHING = "none"
 NICENESS = 5
 DATASETS = ("far-trans", "mooccubex", "movielens", "pairs", "data")
 K = {"sampled": 10, "full": 20, "temporal": 10, "leave-one-out": 10}
@@ -61,8 +63,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("second", type=Path, nargs="?", metavar="DIR2", help="second domain of pairs")
     parser.add_argument("--protocol", choices=sorted(K), help="default: what suits the data")
     parser.add_argument("--fit", choices=("train", "train+valid"), default="train", help="what is known")
+    parser.add_argument("--models", default=",".join(DEFAULT_MODELS), help=f"of {', '.join(MODELS)}; or none")
     parser.add_argument(
-        "--scorers", help=f"comma-separated; default: all of {', '.join((*MODELS, *BASELINES))}"
+        "--baselines", default=",".join(BASELINES), help="comma-separated, or none; default all"
+    )
+    parser.add_argument(
+        "--name", help="name of the files written; default: of data, protocol and what is known"
     )
     parser.add_argument("--settings", action="append", default=[], metavar="MODEL=FILE", help="of training")
     parser.add_argument(
@@ -86,7 +92,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _evaluate(options: argparse.Namespace, console: Console) -> None:
     protocol = options.protocol or find_protocol(options.dataset, options.directory)
-    names, settings = _read_scorers(options.scorers), dict(map(_read_settings, options.settings))
+    baselines, models = _read_names(options.baselines, tuple(BASELINES)), _read_names(options.models, MODELS)
+    settings = dict(map(_read_settings, options.settings))
     fit = "" if options.fit == "train" else "-train-valid"
     name = f"{_name_data(options)}-{protocol}{fit}"
     work = options.work.resolve() / name
@@ -94,8 +101,8 @@ def _evaluate(options: argparse.Namespace, console: Console) -> None:
         name += f"-{options.filter}"
     plan = Plan(
         tasks=_make_tasks(options, protocol, work, console),
-        baselines=[scorer for scorer in names if scorer in BASELINES],
-        models=[scorer for scorer in names if scorer in MODELS],
+        baselines=baselines,
+        models=models,
         settings=settings,
         k=K[protocol],
         agreement_user_count=options.agreement,
@@ -110,7 +117,7 @@ def _evaluate(options: argparse.Namespace, console: Console) -> None:
         k=K[protocol],
         sentences=SENTENCES.get(options.dataset, ()),
     )
-    write_report(options.out, name, heading, results, describe_machine(), console)
+    write_report(options.out, options.name or name, heading, results, describe_machine(), console)
 
 
 def _make_tasks(options: argparse.Namespace, protocol: str, work: Path, console: Console) -> list[Task]:
@@ -157,12 +164,13 @@ def _name_data(options: argparse.Namespace) -> str:
     )
 
 
-def _read_scorers(text: str | None) -> list[str]:
-    every = (*MODELS, *BASELINES)
-    names = list(every) if text is None else text.split(",")
+def _read_names(text: str, every: Sequence[str]) -> list[str]:
+    names = [] if text == NOTHING else text.split(",")
     unknown = [name for name in names if name not in every]
     if unknown:
-        raise BenchmarkInputError(f"--scorers has {unknown[0]!r}; expected some of {every}")
+        raise BenchmarkInputError(
+            f"{unknown[0]!r} is unknown; expected {NOTHING} or some of {', '.join(every)}"
+        )
     return names
 
 

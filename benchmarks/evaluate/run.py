@@ -24,6 +24,8 @@ from benchmarks.evaluate.results import name_record, read_outcome, write_outcome
 from benchmarks.evaluate.task import Task
 from benchmarks.machine import read_commit
 
+_SERVED = "served-"  # Before a model's name in its files: some models are baselines, too.
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -115,7 +117,7 @@ def _run_baseline(
 
 def _run_model(task: Task, name: str, plan: Plan, results: Results, console: Console) -> None:
     settings = plan.settings.get(name)
-    record = plan.results / name_record(task.name, name, settings)
+    record = plan.results / name_record(task.name, f"{_SERVED}{name}", settings)
     agreement = record.with_suffix(".agreement.json")
     asked = plan.agreement_user_count > 0
     if not record.is_file() or (asked and not agreement.is_file()):
@@ -130,7 +132,7 @@ def _run_model(task: Task, name: str, plan: Plan, results: Results, console: Con
             agreement.write_text(json.dumps(found.to_json()) + "\n", encoding="utf-8")
         if task.data != plan.tasks[-1].data:
             shutil.rmtree(work)
-    results.add(task, name, record)
+    results.add(task, f"{name} (bundle)", record)
     if asked:
         found = Agreement(**read_json(agreement))
         results.agreements.setdefault(task.table, {}).setdefault(name, []).append(found)

@@ -29,7 +29,7 @@ def test_pairs_with_named_negatives_are_sampled(tmp_path: Path) -> None:
     [
         (["mooccubex", "--protocol", "temporal"], "temporal"),
         (["far-trans", "--protocol", "full"], "full"),
-        (["mooccubex", "--scorers", "ease,magic"], "magic"),
+        (["mooccubex", "--baselines", "ease,magic"], "magic"),
         (["data", "--settings", "mf=nowhere.json"], "nowhere.json"),
         (["far-trans", "--splits", "a-b"], "a-b"),
         (["pairs"], "directory"),
