@@ -54,7 +54,7 @@ class TwoTowerConfig(RunConfig):
     event_weights: dict[str, Annotated[float, Field(ge=0, le=1000)]] = {}
     # A target this much older than the latest event counts half, because popularity drifts.
     half_life_days: float = Field(90.0, gt=0, le=1e6)
-    history_dropout: float = Field(0.1, ge=0, lt=1)
+    history_dropout: float = Field(0.2, ge=0, lt=1)
     hidden_dim: int = Field(128, ge=1, le=4096)
     feature_dim: int = Field(8, ge=1, le=256)
     dropout: float = Field(0.1, ge=0, lt=1)

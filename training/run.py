@@ -192,9 +192,14 @@ def _write_run(work: Path, trainer: Trainer, metrics: dict[str, Any]) -> None:
 
 def _make_run_id(data: LearningData, config: Config) -> str:
     """Identifies settings and data: a checkpoint of another run must not be resumed."""
-    digest = hashlib.sha256(config.model_dump_json().encode())
+    return hashlib.sha256((config.model_dump_json() + identify_data(data)).encode()).hexdigest()
+
+
+def identify_data(data: LearningData) -> str:
+    """Identifies learning data by everything that a model learns from."""
+    digest = hashlib.sha256()
     events = data.interactions
-    for array in (events.user_row, events.item_row, events.event_code, events.event_time):
+    for array in (events.user_row, events.item_row, events.event_code, events.event_time, events.liking):
         digest.update(array.tobytes())
     digest.update(repr((data.user_ids, data.profiles, data.products)).encode())
     return digest.hexdigest()
