@@ -69,7 +69,7 @@ def open_searches(catalogue: Catalogue) -> dict[str, tuple[str, Search, Search]]
     """Opens each way to search: what it is called, on the CPU, and on the GPU."""
     users = catalogue.tuning_users
     file = build_tuned(
-        catalogue.int16,
+        catalogue.whole,
         users.codes.astype(np.float32),
         users.codes,
         kind="nested",
@@ -77,7 +77,7 @@ def open_searches(catalogue: Catalogue) -> dict[str, tuple[str, Search, Search]]
         tier_stops=prefix_stops(catalogue.count),
     ).file
     tiers = ann.load_index(file, device="cuda")
-    matrix = open_matrix(catalogue.int16.astype(np.float32))
+    matrix = open_matrix(catalogue.whole.astype(np.float32))
     return {
         "inverted file per tier": (
             f"{tiers.kind} against the same on the CPU",
@@ -98,7 +98,7 @@ def measure_prefix(
     """Measures one way to search a prefix; the agreement is of the GPU with exact search."""
     note, cpu, gpu = ways
     queries = catalogue.users.codes[:batch]
-    best = search_exactly(queries.astype(np.float32), catalogue.int16[:row_stop], RECALL_K)
+    best = search_exactly(queries.astype(np.float32), catalogue.whole[:row_stop], RECALL_K)
     return GpuCase(
         name,
         "measured",

@@ -14,11 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index.item_vectors import to_int8
-from index.reference import INT8_LIMIT, INT16_LIMIT, item_scale_for, quantise, user_scale_for
+from index.reference import (
+    INT8_LIMIT,
+    INT16_LIMIT,
+    item_scale_for,
+    quantise,
+    quantise_items,
+    user_scale_for,
+    widen,
+)
 
 DIM: Final = 64
 SHARES: Final = (0.01, 0.1, 0.5)
-"""Eligible parts of the catalogue that are measured, beside all of it."""
+"""Eligible parts of the catalogue that are measured, beside all of it; a nested index has a tier for each."""
+SHARE_BETWEEN: Final = 0.3
+"""A prefix that ends inside a tier, as a request's own risk limit does."""
 
 _NOISE: Final = (
     1.0  # Length of the offset from a cluster's centre, whose own length is 1: neighbours spread out.
@@ -52,11 +62,12 @@ class Users:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Items in ascending risk, in the three forms that a bundle has, and users.
+    """Items in ascending risk, in the forms that a bundle has, and users.
 
     Attributes:
         vectors: float32 [items, dim].
-        int16: int16 [items, dim].
+        int16: int16 [items, dim], zero in the last column.
+        bias: that column, int32 [items].
         int8: int8 [items, dim].
         users: whose searches are measured.
         tuning_users: others, for choosing how hard an index searches.
@@ -64,6 +75,7 @@ class Catalogue:
 
     vectors: NDArray[np.float32]
     int16: NDArray[np.int16]
+    bias: NDArray[np.int32]
     int8: NDArray[np.int8]
     users: Users
     tuning_users: Users
@@ -72,6 +84,11 @@ class Catalogue:
     def count(self) -> int:
         """Returns the number of items."""
         return len(self.vectors)
+
+    @property
+    def whole(self) -> NDArray[np.int32]:
+        """Returns the item vectors in whole numbers, int32 [items, dim]: what an index is built over."""
+        return widen(self.int16, self.bias)
 
 
 @dataclass(frozen=True)
@@ -113,31 +130,33 @@ def draw_catalogue(count: int, *, user_count: int, tuning_count: int, seed: int)
     vectors = _near(centres[cluster], random)
     vectors *= np.exp(_NORM_SPREAD * random.standard_normal((count, 1), dtype=np.float32))
     item_scale = item_scale_for(vectors)
-    int16 = quantise(vectors, item_scale)
+    int16, bias = quantise_items(vectors, item_scale)
     drawn = _near(centres[random.integers(0, cluster_count, user_count + tuning_count)], random)
     codes = quantise(drawn, user_scale_for(drawn, unit_length=True))
     return Catalogue(
         vectors=vectors,
         int16=int16,
-        int8=to_int8(int16, item_scale, item_scale * INT8_LIMIT / INT16_LIMIT),
+        bias=bias,
+        int8=to_int8(widen(int16, bias), item_scale, item_scale * INT8_LIMIT / INT16_LIMIT),
         users=Users(drawn[:user_count], codes[:user_count]),
         tuning_users=Users(drawn[user_count:], codes[user_count:]),
     )
 
 
 def prefix_stops(count: int) -> tuple[int, ...]:
-    """Returns one past the last row of each risk limit, the whole catalogue last."""
+    """Returns one past the last row of each tier, the whole catalogue last."""
     return (*(round(count * share) for share in SHARES), count)
 
 
 def list_filters(count: int, seed: int) -> Iterator[Filter]:
-    """Yields every filter: each share as a prefix and scattered, and none at all."""
+    """Yields every filter: each share as a prefix and scattered, a prefix between two of them, and none."""
     random = np.random.default_rng(seed)
     for share, stop in zip(SHARES, prefix_stops(count), strict=False):
         yield Filter("prefix", share, stop)
         marks = np.zeros(count, np.bool_)
         marks[random.choice(count, stop, replace=False)] = True
         yield Filter("scattered", share, count, marks)
+    yield Filter("prefix", SHARE_BETWEEN, round(count * SHARE_BETWEEN))
     yield Filter("all", 1.0, count)
 
 

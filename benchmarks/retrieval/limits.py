@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.retrieval.catalogue import Catalogue
 from benchmarks.retrieval.truth import BATCH, K
-from server import native
+from server.scoring import Scorer
 
 RESCORE_COUNT: Final = 200
 """Candidates of each request whose scoring is timed."""
@@ -56,7 +56,10 @@ class MachineLimits:
 
 
 def measure_rescore(catalogue: Catalogue, pass_count: int) -> RescoreTime:
-    """Times scoring and selecting for scattered candidates, the calls from Python included."""
+    """Times what a server does to score and select scattered candidates, the calls from Python included."""
+    # A row stands for the rank of its product's id.
+    ranks = np.arange(catalogue.count)
+    scorer = Scorer(catalogue.int16, catalogue.bias, ranks, user_scale=1.0, item_scale=1.0)
     random = np.random.default_rng(0)
     chunks = catalogue.users.chunks(min(BATCH, len(catalogue.users)))
     candidate_count = min(RESCORE_COUNT, catalogue.count)
@@ -68,7 +71,7 @@ def measure_rescore(catalogue: Catalogue, pass_count: int) -> RescoreTime:
         )
         start_ns = time.process_time_ns()
         for code, rows in zip(users.codes, candidates, strict=True):
-            native.select(native.rescore(code, catalogue.int16, rows), rows, k=K)
+            scorer.order(rows, scorer.score(code, rows), K)
         times.append((time.process_time_ns() - start_ns) / 1e3 / len(users))
     low, middle, high = statistics.quantiles(times, n=4, method="inclusive")
     return RescoreTime(catalogue.count, middle, low, high)

@@ -17,14 +17,13 @@ from index.ann import load_index
 from index.tiers import IndexFile
 from index.tuning import build_tuned
 from server import native
+from server.retrieval import CANDIDATE_COUNT_MIN, CANDIDATES_PER_K
 from server.row_search import Extent, ScanSearch, Wanted
 
 faiss: Any = faiss_module  # Its type stubs lag the library.
 
 Search = Callable[[Users, Filter, int], Rows]
 
-CANDIDATE_COUNT_MIN: Final = 100
-CANDIDATES_PER_K: Final = 4
 BLAS_THRESHOLD_SHIPPED: Final = int(faiss.cvar.distance_compute_blas_threshold)
 _BLAS_THRESHOLD_LOW: Final = 1
 
@@ -112,7 +111,7 @@ def rank(catalogue: Catalogue, users: Users, candidates: Sequence[Rows] | Rows, 
     found = np.full((len(users), k), -1, np.int64)
     for place, rows in enumerate(candidates):
         held = rows[rows >= 0]
-        scores = native.rescore(users.codes[place], catalogue.int16, held)
+        scores = native.rescore(users.codes[place], catalogue.int16, held, catalogue.bias)
         # A row stands for the rank of its product's id.
         best = held[native.select(scores, held, k=k)]
         found[place, : len(best)] = best
@@ -122,7 +121,7 @@ def rank(catalogue: Catalogue, users: Users, candidates: Sequence[Rows] | Rows, 
 def _build(catalogue: Catalogue, kind: Any, tier_stops: tuple[int, ...]) -> IndexFile:
     users = catalogue.tuning_users
     return build_tuned(
-        catalogue.int16,
+        catalogue.whole,
         users.codes.astype(np.float32),
         users.codes,
         kind=kind,

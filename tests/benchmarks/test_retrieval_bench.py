@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,14 +17,16 @@ from benchmarks.retrieval.catalogue import (
     Users,
     draw_catalogue,
     list_filters,
+    prefix_stops,
 )
 from benchmarks.retrieval.libraries import filter_after
-from benchmarks.retrieval.limits import RescoreTime
+from benchmarks.retrieval.limits import RescoreTime, measure_rescore
 from benchmarks.retrieval.measure import Measured, Row, Settings
 from benchmarks.retrieval.strategies import AUTO, FLAT, build_faiss, keep_scans, list_strategies
 from benchmarks.retrieval.targets import Verdict, judge
 from benchmarks.retrieval.timing import Timing
 from benchmarks.retrieval.truth import K, Quality, find_best, measure_quality
+from server import native
 
 COUNT = 3_000
 
@@ -73,10 +76,41 @@ def test_filters_leave_what_they_say() -> None:
     halves = [
         (kind, share, round(COUNT * share)) for share in (0.01, 0.1, 0.5) for kind in ("prefix", "scattered")
     ]
-    assert found == [*halves, ("all", 1.0, COUNT)]
+    between = ("prefix", 0.3, round(COUNT * 0.3))
+    assert found == [*halves, between, ("all", 1.0, COUNT)]
     for which in filters():
         assert int(which.allows(np.arange(COUNT)).sum()) == which.eligible_count
         assert not which.allows(np.array([-1])).any()
+
+
+def test_one_prefix_ends_inside_a_tier() -> None:
+    tiers = prefix_stops(COUNT)
+    cut = [which.row_stop for which in filters() if which.kind == "prefix" and which.row_stop not in tiers]
+    assert len(cut) == 1
+    assert tiers[0] < cut[0] < tiers[-1]
+
+
+def test_items_are_kept_as_in_a_bundle_with_the_last_component_apart(catalogue: Catalogue) -> None:
+    assert not catalogue.int16[:, -1].any()
+    assert np.array_equal(catalogue.whole[:, -1], catalogue.bias)
+    likeness = np.sum(catalogue.whole * catalogue.vectors, axis=1) / (
+        np.linalg.norm(catalogue.whole, axis=1) * np.linalg.norm(catalogue.vectors, axis=1)
+    )
+    assert likeness.min() > 0.99999
+
+
+def test_scoring_is_timed_with_the_item_bias(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
+    biases = []
+
+    def spy(user: Any, items: Any, rows: Any, item_bias: Any = None) -> Any:
+        biases.append(item_bias)
+        return rescore(user, items, rows, item_bias)
+
+    rescore = native.rescore
+    monkeypatch.setattr(native, "rescore", spy)
+    measure_rescore(catalogue, 1)
+    assert biases
+    assert all(bias is not None and np.array_equal(bias, catalogue.bias) for bias in biases)
 
 
 def test_truth_is_the_best_of_what_is_eligible(catalogue: Catalogue) -> None:
