@@ -1,7 +1,7 @@
 """Towers of classic models: a factor per product, and a user's factors folded in from a history.
 
-The last component of a product's vector is its popularity, and a user's is 1. It is small beside a score: it
-decides for whoever has no history, and between products about which a history says nothing.
+The last component of a product's vector is its popularity, and a user's is a small constant: it decides for
+whoever has no history, and between products about which a history says nothing.
 """
 
 from typing import Final, Self
@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from training.examples import Examples
 
-# A hundredth of the score of a product that a model is sure of, for the most popular one.
-_POPULARITY_MAX: Final = 0.01
+# Small for users, because a vector is rounded by its largest component: a 1 would drown the small factors of
+# somebody who has only what few have. The products' popularity reaches as far as their factors.
+_USER_CONSTANT: Final = 0.01
 
 
 class Folding(nn.Module):
@@ -45,9 +46,11 @@ class FactorItemTower(nn.Module):
         self.factor = nn.Parameter(torch.zeros(token_count, factor_dim), requires_grad=False)
         self.popularity = nn.Parameter(torch.zeros(token_count), requires_grad=False)
 
-    def forward(self, item_token: Tensor, item_categorical: Tensor, item_numeric: Tensor) -> Tensor:
+    def forward(
+        self, item_token: Tensor, item_categorical: Tensor, item_numeric: Tensor, item_term: Tensor
+    ) -> Tensor:
         """Returns item vectors, float32 [n, embedding_dim]: factors, then popularity."""
-        del item_categorical, item_numeric
+        del item_categorical, item_numeric, item_term
         return torch.cat([self.factor[item_token], self.popularity[item_token][:, None]], dim=1)
 
 
@@ -74,16 +77,16 @@ class FactorUserTower(nn.Module):
         user_categorical: Tensor,
         user_numeric: Tensor,
     ) -> Tensor:
-        """Returns user vectors, float32 [batch, embedding_dim]: factors, then 1 for popularity."""
+        """Returns user vectors, float32 [batch, embedding_dim]: factors, then the constant."""
         del history_event, history_age, user_categorical, user_numeric
         factor = self.folding(history_token)
-        return torch.cat([factor, torch.ones_like(factor[:, :1])], dim=1).float()
+        return torch.cat([factor, torch.full_like(factor[:, :1], _USER_CONSTANT)], dim=1).float()
 
 
 def take_popularity(towers: FactorModel, examples: Examples) -> None:
-    """Fills in every product's popularity, the largest as _POPULARITY_MAX."""
+    """Fills in every product's popularity, the largest as large as the largest factor."""
     share = examples.token_share
-    towers.item_tower.popularity.copy_(share / share.max() * _POPULARITY_MAX)
+    towers.item_tower.popularity.copy_(share / share.max() * towers.item_tower.factor.abs().max())
 
 
 def make_matrix(examples: Examples) -> Tensor:

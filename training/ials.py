@@ -88,9 +88,9 @@ class IalsLearner(nn.Module):
     def __init__(self, examples: Examples, config: IalsConfig) -> None:
         super().__init__()
         self._config = config
+        self._examples = examples
         self._pairs = make_matrix(examples)
         self.towers = make_ials(self._pairs.shape[1], config)
-        take_popularity(self.towers, examples)
         factor = self.towers.item_tower.factor
         factor[FIRST_TOKEN:] = torch.randn(factor[FIRST_TOKEN:].shape) * _INITIAL_STD
 
@@ -110,6 +110,7 @@ class IalsLearner(nn.Module):
         factor = self.towers.item_tower.factor
         users = solve_rows(user, token, factor, self._pairs.shape[0], self._config)
         factor.copy_(solve_rows(token, user, users, len(factor), self._config))
+        take_popularity(self.towers, self._examples)
         total = torch.zeros(())
         for start in range(0, len(user), _PAIR_COUNT):
             place = slice(start, start + _PAIR_COUNT)

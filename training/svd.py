@@ -1,5 +1,8 @@
 """Truncated SVD (PureSVD) as a served model: a user's row, projected onto the leading singular vectors.
 
+Each singular value is shared evenly between products and users, so that no component is drowned when vectors
+are rounded to int8: a product has v sqrt(s), a user the sum of v / sqrt(s) over the history.
+
 Source: Cremonesi, Koren and Turrin 2010, PureSVD.
 """
 
@@ -22,9 +25,9 @@ _SPARE_DIM: Final = 16
 
 
 class SvdFolding(Folding):
-    """Sums the factors of the history's distinct products."""
+    """Sums over the history's distinct products."""
 
-    factor: Tensor  # float64 [token_count, dim]
+    factor: Tensor  # float64 [token_count, dim], v / sqrt(s) of each
 
     def __init__(self, token_count: int, factor_dim: int) -> None:
         super().__init__()
@@ -33,7 +36,9 @@ class SvdFolding(Folding):
 
     def take_over(self, factor: Tensor) -> None:
         """Prepares for the products' factors, float64 [token_count, dim]."""
-        self.factor.copy_(factor)
+        # Singular vectors have length 1, so that these are the singular values.
+        value = factor.square().sum(dim=0, keepdim=True)  # [1, dim]
+        self.factor.copy_(torch.where(value > 0, factor / value, 0.0))
 
     def forward(self, token: Tensor) -> Tensor:
         """Folds in histories, int64 [batch, length]; returns factors, float64 [batch, dim]."""
@@ -53,9 +58,9 @@ class SvdLearner(nn.Module):
     def __init__(self, examples: Examples, config: SvdConfig) -> None:
         super().__init__()
         self._config = config
+        self._examples = examples
         self._matrix = make_matrix(examples)
         self.towers = make_svd(self._matrix.shape[1], config)
-        take_popularity(self.towers, examples)
 
     def make_optimizer(self) -> torch.optim.Optimizer:
         """Makes an optimizer that has nothing to do; the loop wants one."""
@@ -71,12 +76,13 @@ class SvdLearner(nn.Module):
         del rows
         wanted = self._config.embedding_dim - 1
         room = min(self._matrix.shape)
-        _, strength, right = torch.svd_lowrank(
+        _, value, right = torch.svd_lowrank(
             self._matrix, q=min(wanted + _SPARE_DIM, room), niter=_ITERATION_COUNT
         )
         kept = min(wanted, room)
         factor = self.towers.item_tower.factor
         factor.zero_()
-        factor[:, :kept] = right[:, :kept]
-        left = 1.0 - strength[:kept].square().sum() / self._matrix.values().square().sum()
+        factor[:, :kept] = right[:, :kept] * value[:kept].sqrt()
+        take_popularity(self.towers, self._examples)
+        left = 1.0 - value[:kept].square().sum() / self._matrix.values().square().sum()
         return left.detach().requires_grad_()
