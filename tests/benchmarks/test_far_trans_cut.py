@@ -52,6 +52,17 @@ def test_risk_bands_of_the_end_of_the_data_are_left_out(cut: Path) -> None:
     assert sorted(path.name for path in cut.iterdir()) == sorted(set(FILES) - {"customer_risk_bands.csv"})
 
 
+def test_what_happens_after_the_cut_changes_nothing_before_it(cut: Path, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    later = "v,b,2020-01-02\nu,z,2022-09-09\nw,a,2020-03-03\n"
+    (source / "transactions.csv").write_text(f"{FILES['transactions.csv']}{later}")
+    customers = FILES["customer_information.csv"].replace("Balanced,2021-05-05", "Aggressive,2020-02-02")
+    (source / "customer_information.csv").write_text(customers)
+    cut_far_trans(source, tmp_path / "again", "2020-01-02")
+    for path in cut.iterdir():
+        assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes()
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(BenchmarkInputError, match=r"transactions\.csv"):
         cut_far_trans(tmp_path, tmp_path / "cut", "2020-01-02")
