@@ -1,4 +1,4 @@
-// Random cases of the kernel against plain loops, to be run under sanitizers by test_kernel_sanitizers.py.
+// Random cases of the scan against plain loops, to be run under sanitizers by test_kernel_sanitizers.py.
 //
 // Every array has exactly the bytes it is said to have and starts at an odd address, so that a read past its
 // end, or one that takes alignment for granted, is found.
@@ -10,14 +10,12 @@
 #include <cstring>
 #include <iterator>
 #include <memory>
-#include <numeric>
 #include <random>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "dispatch.hpp"
-#include "kernel.hpp"
 #include "scan.hpp"
 
 namespace {
@@ -129,47 +127,6 @@ bool check_scan(Random& random) {
     return true;
 }
 
-// Returns whether rescore and select give what plain loops give.
-bool check_list(Random& random) {
-    const std::size_t dim = random() % 130;
-    const std::size_t row_count = 1 + random() % 50;
-    const std::unique_ptr<std::int16_t[]> items(new std::int16_t[row_count * dim]);
-    const std::unique_ptr<std::int16_t[]> user(new std::int16_t[dim]);
-    const bool extreme = random() % 2 == 0;
-    const auto draw = [&random, extreme] {
-        return static_cast<std::int16_t>(extreme ? INT16_MIN : static_cast<std::int64_t>(random() % 65536) - 32768);
-    };
-    std::generate_n(items.get(), row_count * dim, draw);
-    std::generate_n(user.get(), dim, draw);
-    std::vector<std::int64_t> rows(random() % 40);
-    std::generate(rows.begin(), rows.end(), [&] { return static_cast<std::int64_t>(random() % row_count); });
-    std::vector<std::int64_t> ranks(rows.size());
-    std::iota(ranks.begin(), ranks.end(), std::int64_t{0});
-    std::shuffle(ranks.begin(), ranks.end(), random);
-    std::vector<std::int64_t> scores(rows.size());
-    prudence::rescore(user.get(), {items.get(), row_count, dim}, {rows.data(), rows.size()}, scores.data());
-    std::vector<std::pair<std::int64_t, std::int64_t>> order;
-    for (std::size_t place = 0; place < rows.size(); ++place) {
-        std::int64_t score = 0;
-        for (std::size_t position = 0; position < dim; ++position) {
-            score += std::int64_t{user[position]} * items[static_cast<std::size_t>(rows[place]) * dim + position];
-        }
-        if (score != scores[place]) {
-            return false;
-        }
-        order.emplace_back(-score, ranks[place]);
-    }
-    std::sort(order.begin(), order.end());
-    const auto k = static_cast<std::int64_t>(random() % 50);
-    const std::vector<std::int64_t> best = prudence::select({scores.data(), ranks.data(), scores.size()}, k);
-    for (std::size_t place = 0; place < best.size(); ++place) {
-        if (ranks[static_cast<std::size_t>(best[place])] != order[place].second) {
-            return false;
-        }
-    }
-    return best.size() == std::min(rows.size(), static_cast<std::size_t>(k));
-}
-
 // Scans one row more than there is: what a sanitizer must find.
 void scan_too_far() {
     OddBytes items(64 * 64 - 1);
@@ -195,7 +152,7 @@ int main(const int argument_count, const char* const* const arguments) {
     }
     Random random(20261122);
     for (int round = 0; round < 1500; ++round) {
-        if (!check_scan(random) || !check_list(random)) {
+        if (!check_scan(random)) {
             std::printf("round %d differs\n", round);
             return 1;
         }

@@ -53,13 +53,13 @@ bool check_dot(Random& random) {
 
 // Returns whether rescore and select give what plain loops give.
 bool check_list(Random& random) {
-    const std::size_t dim = 1 + random() % 130;
+    const std::size_t dim = random() % 130;
     const std::size_t row_count = 1 + random() % 50;
     const bool extreme = random() % 2 == 0;
     const auto items = draw<std::int16_t>(random, row_count * dim, extreme);
     const auto user = draw<std::int16_t>(random, dim, extreme);
     const auto bias = draw<std::int32_t>(random, row_count, extreme);
-    const bool biased = random() % 2 == 0;
+    const bool biased = dim > 0 && random() % 2 == 0;
     std::vector<std::int64_t> rows(random() % 40);
     std::generate(rows.begin(), rows.end(), [&] { return static_cast<std::int64_t>(random() % row_count); });
     std::vector<std::int64_t> ranks(rows.size());
