@@ -4,6 +4,7 @@ A machine remembers where too few pages of 4 KiB are to find every row of a larg
 system has no large pages, the memory is as any other, and only speed differs.
 """
 
+import contextlib
 import math
 import mmap
 from typing import Any, Final
@@ -25,7 +26,9 @@ def allocate(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
     flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
     memory = mmap.mmap(-1, count * wanted.itemsize + PAGE_BYTES, flags=flags)
     if hasattr(mmap, "MADV_HUGEPAGE"):
-        memory.madvise(mmap.MADV_HUGEPAGE)
+        # A system that was built without large pages refuses the advice.
+        with contextlib.suppress(OSError):
+            memory.madvise(mmap.MADV_HUGEPAGE)
     return _align(np.frombuffer(memory, np.uint8), PAGE_BYTES, shape, wanted)
 
 

@@ -1,5 +1,8 @@
 """Memory in large pages holds what any other does."""
 
+import errno
+import mmap
+
 import numpy as np
 import pytest
 
@@ -27,3 +30,16 @@ def test_a_copy_is_equal_and_read_only(count: int) -> None:
     np.testing.assert_array_equal(copied, values)
     assert not copied.flags.writeable
     assert not np.shares_memory(copied, values)
+
+
+class WithoutLargePages(mmap.mmap):
+    """Imitates memory of a system that was built without large pages."""
+
+    def madvise(self, *_arguments: int) -> None:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+
+def test_a_system_without_large_pages_gives_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.large_pages.mmap.mmap", WithoutLargePages)
+    values = allocate((PAGE_BYTES, 3), np.int16)
+    assert not values.any()
