@@ -28,6 +28,8 @@ NOTES = (
     "baselines: settings are fixed for all data, or chosen on validation within what is known where named",
 )
 
+_MODEL_COLOUR, _BASELINE_COLOUR = "#c8643c", "#4878a8"
+
 
 @dataclass(frozen=True)
 class Line:
@@ -192,9 +194,9 @@ def _draw(path: Path, heading: Heading, tables: Mapping[str, Sequence[Line]]) ->
             [line.ndcg.mean - line.ndcg.low for line in lines],
             [line.ndcg.high - line.ndcg.mean for line in lines],
         ]
-        axes.barh(
-            [line.scorer for line in lines], means, xerr=errors, color="#4878a8", ecolor="#303030", capsize=2
-        )
+        colours = [_MODEL_COLOUR if "(bundle)" in line.scorer else _BASELINE_COLOUR for line in lines]
+        names = [line.scorer for line in lines]
+        axes.barh(names, means, xerr=errors, color=colours, ecolor="#303030", capsize=2)
         axes.invert_yaxis()
         for place, line in enumerate(lines):
             axes.text(line.ndcg.high, place, f"  {line.ndcg.mean:.3f}", va="center", fontsize=8)
