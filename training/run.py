@@ -9,6 +9,7 @@ import hashlib
 import json
 import shutil
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -38,6 +39,19 @@ FORMAT_VERSION: Final = 2
 _CHECKPOINT_NAME: Final = "checkpoint.safetensors"
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Where a run's first weights come from, where not from chance.
+
+    Attributes:
+        name: identifies it: a checkpoint of another origin must not be resumed.
+        give: puts the weights into a fresh trainer.
+    """
+
+    name: str
+    give: Callable[[Trainer], None]
+
+
 @dataclass
 class _Session:
     """Runs stages one after another, with a checkpoint after every epoch."""
@@ -47,6 +61,7 @@ class _Session:
     run_id: str
     console: Console
     resumed: Checkpoint | None
+    origin: Origin | None
     done: list[Stage] = field(default_factory=list)
 
     def run(
@@ -59,6 +74,8 @@ class _Session:
             if self.resumed is not None and self.resumed.stages[-1].name == stage.name:
                 stage = self.resumed.stages[-1]
                 restore_trainer(self.resumed, trainer)
+            elif self.origin is not None:
+                self.origin.give(trainer)
             while not stage.finished:
                 stage = run_epoch(trainer, stage, epoch_count=epoch_count)
                 stages = (*self.done, stage)
@@ -76,10 +93,12 @@ def train(
     resume: bool,
     force: bool,
     console: Console,
+    origin: Origin | None = None,
 ) -> None:
     """Trains a model and writes the run directory, whole or not at all.
 
     An interrupted run leaves its last checkpoint in a hidden sibling of `out`, from which `resume` goes on.
+    With an origin nothing is searched for: what it knows already would be no test of it.
 
     Raises:
         TrainingError: see its tree.
@@ -92,7 +111,7 @@ def train(
     learning_data = read_learning_data(data)
     try:
         work.mkdir(parents=True, exist_ok=True)
-        _train_into(work, learning_data, config, resume=resume, console=console)
+        _train_into(work, learning_data, config, resume=resume, console=console, origin=origin)
         (work / "source.json").write_text(source_text, encoding="utf-8")
         (work / _CHECKPOINT_NAME).unlink()
         put_in_place(work, out)
@@ -115,7 +134,15 @@ def _check_work(work: Path, *, resume: bool, force: bool) -> None:
         raise OutputError(f"{work} holds an interrupted run; --resume goes on with it, --force drops it")
 
 
-def _train_into(work: Path, data: LearningData, config: Config, *, resume: bool, console: Console) -> None:
+def _train_into(
+    work: Path,
+    data: LearningData,
+    config: Config,
+    *,
+    resume: bool,
+    console: Console,
+    origin: Origin | None,
+) -> None:
     started = time.perf_counter()
     split = split_by_time(
         data.interactions,
@@ -123,11 +150,11 @@ def _train_into(work: Path, data: LearningData, config: Config, *, resume: bool,
         user_limit=config.validation_user_limit,
         seed=config.seed,
     )
-    path, run_id = work / _CHECKPOINT_NAME, _make_run_id(data, config)
+    path, run_id = work / _CHECKPOINT_NAME, _make_run_id(data, config, origin)
     resumed = load_checkpoint(path, run_id=run_id) if resume else None
-    session = _Session(path, config, run_id, console, resumed)
+    session = _Session(path, config, run_id, console, resumed, origin)
     popularity, epoch_count = None, config.epochs
-    if len(split.validation.pair_user):
+    if origin is None and len(split.validation.pair_user):
         popularity, epoch_count = _search(session, data, split)
     trainer = session.run(Stage("final"), encode_examples(data, data.interactions), None, epoch_count)
     metrics = _collect_metrics(session, popularity, data, split, time.perf_counter() - started)
@@ -157,6 +184,7 @@ def _collect_metrics(
     return {
         "model": session.config.model,
         "seed": session.config.seed,
+        "origin": None if session.origin is None else session.origin.name,
         "validation": None
         if best is None or popularity is None
         else {
@@ -190,9 +218,10 @@ def _write_run(work: Path, trainer: Trainer, metrics: dict[str, Any]) -> None:
     write_tensors(work / "model.safetensors", weights, {"format_version": str(FORMAT_VERSION)})
 
 
-def _make_run_id(data: LearningData, config: Config) -> str:
-    """Identifies settings and data: a checkpoint of another run must not be resumed."""
-    return hashlib.sha256((config.model_dump_json() + identify_data(data)).encode()).hexdigest()
+def _make_run_id(data: LearningData, config: Config, origin: Origin | None) -> str:
+    """Identifies settings, data and origin: a checkpoint of another run must not be resumed."""
+    first = "" if origin is None else origin.name
+    return hashlib.sha256((config.model_dump_json() + identify_data(data) + first).encode()).hexdigest()
 
 
 def identify_data(data: LearningData) -> str:
