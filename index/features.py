@@ -26,6 +26,7 @@ from index.fields import (
     Record,
     TextReader,
 )
+from index.texts import encode_terms
 
 EVENT_TYPES: Final = (
     "view",
@@ -170,6 +171,7 @@ class ItemInputs:
     item_token: NDArray[np.int64]  # [products]
     item_categorical: NDArray[np.int64]  # [products, categorical features]
     item_numeric: NDArray[np.float32]  # [products, 2 * numeric features]
+    item_term: NDArray[np.int64]  # [products, TERM_COUNT], hashed tags and words
 
     def feed(self) -> dict[str, NDArray[Any]]:
         """Returns the tower's inputs by name, ready for an ONNX Runtime session."""
@@ -177,6 +179,7 @@ class ItemInputs:
             "item_token": self.item_token,
             "item_categorical": self.item_categorical,
             "item_numeric": self.item_numeric,
+            "item_term": self.item_term,
         }
 
 
@@ -241,7 +244,7 @@ def encode_items(spec: FeatureSpec, vocabulary: Vocabulary, products: Sequence[R
     tokens = [vocabulary.tokens.get(product["id"], UNKNOWN_TOKEN) for product in products]
     categorical = _encode_categorical(spec, spec.item_categorical, ITEM_CATEGORICAL, products)
     numeric = _encode_numeric(spec.item_numeric, ITEM_NUMERIC, products, _EPOCH)
-    return ItemInputs(np.asarray(tokens, np.int64), categorical, numeric)
+    return ItemInputs(np.asarray(tokens, np.int64), categorical, numeric, encode_terms(products))
 
 
 def fit_features(users: Sequence[Record], items: Sequence[Record], now: datetime) -> FeatureSpec:

@@ -25,6 +25,7 @@ from index.build import build_bundle
 from index.bundle import Bundle, open_bundle
 from index.features import HISTORY_LENGTH, Event, FeatureSpec, Vocabulary, encode_users, fit_features
 from index.reference import item_scale_for, user_scale_for
+from index.texts import TERM_COUNT
 from suitability.policy import default_policy_path
 
 NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
@@ -185,6 +186,7 @@ def _item_tower(table: np.ndarray, spec: FeatureSpec) -> bytes:
         "item_token": (TensorProto.INT64, ["batch"]),
         "item_categorical": (TensorProto.INT64, ["batch", len(spec.item_categorical)]),
         "item_numeric": (TensorProto.FLOAT, ["batch", 2 * len(spec.item_numeric)]),
+        "item_term": (TensorProto.INT64, ["batch", TERM_COUNT]),
     }
     return _model(nodes, inputs, {"table": table}, "item")
 

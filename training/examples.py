@@ -62,7 +62,7 @@ class Examples:
     interactions: Interactions
     targets: Targets
     row_tokens: IntArray  # [products], 0 where a product has no token
-    item_inputs: tuple[Tensor, Tensor, Tensor]  # of all products
+    item_inputs: tuple[Tensor, ...]  # of all products, in the item tower's order
     user_categorical: Tensor  # int64 [users, features]
     user_numeric: Tensor  # float32 [users, 2 * features]
     token_share: Tensor  # float32 [token_count], each token's share of the targets
@@ -145,11 +145,7 @@ def encode_examples(data: LearningData, interactions: Interactions) -> Examples:
         interactions=interactions,
         targets=targets,
         row_tokens=row_tokens,
-        item_inputs=(
-            torch.from_numpy(items.item_token),
-            torch.from_numpy(items.item_categorical),
-            torch.from_numpy(items.item_numeric),
-        ),
+        item_inputs=tuple(torch.from_numpy(value) for value in items.feed().values()),
         user_categorical=torch.from_numpy(categorical),
         user_numeric=torch.from_numpy(numeric),
         token_share=torch.from_numpy((count / count.sum()).astype(np.float32)),

@@ -45,9 +45,11 @@ class MfItemTower(nn.Module):
         self.factor = nn.Parameter(factor)
         self.bias = nn.Parameter(torch.zeros(token_count))
 
-    def forward(self, item_token: Tensor, item_categorical: Tensor, item_numeric: Tensor) -> Tensor:
+    def forward(
+        self, item_token: Tensor, item_categorical: Tensor, item_numeric: Tensor, item_term: Tensor
+    ) -> Tensor:
         """Returns item vectors, float32 [n, embedding_dim]: factors, then the bias."""
-        del item_categorical, item_numeric
+        del item_categorical, item_numeric, item_term
         return torch.cat([self.factor[item_token], self.bias[item_token][:, None]], dim=1)
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from index.errors import FeatureError
 from index.features import FeatureSpec, Vocabulary
+from index.texts import TERM_CODE_COUNT
 from training.checkpoint import load_weights, read_tensors
 from training.config import (
     Config,
@@ -63,16 +65,24 @@ def open_run(run: Path) -> TrainedRun:
         raise CheckpointError(f"{run}: {error}") from error
     weights, metadata = read_tensors(run / "model.safetensors")
     found = metadata.get("format_version")
-    if found not in {"1", str(FORMAT_VERSION)}:
+    versions = [str(version) for version in range(1, FORMAT_VERSION + 1)]
+    if found not in versions:
         raise CheckpointError(
-            f"{run}/model.safetensors: expected format_version 1 or {FORMAT_VERSION}, got {found}"
+            f"{run}/model.safetensors: expected format_version 1 to {FORMAT_VERSION}, got {found}"
         )
-    if found == "1" and isinstance(config, TwoTowerConfig):
-        # The temperature was a setting alone then, and is learned now.
-        weights["item_tower.log_temperature"] = torch.tensor(math.log(config.temperature))
+    if isinstance(config, TwoTowerConfig):
+        _upgrade(weights, config, int(found))
     towers = _make_towers(spec, vocabulary.token_count, config)
     load_weights(towers, weights)
     return TrainedRun(config, spec, vocabulary, towers.eval(), metrics, source)
+
+
+def _upgrade(weights: dict[str, Tensor], config: TwoTowerConfig, version: int) -> None:
+    """Adds what runs of earlier versions did not learn, so that they score as they did."""
+    if version < 2:
+        weights["item_tower.log_temperature"] = torch.tensor(math.log(config.temperature))
+    if version < 3:
+        weights["item_tower.term.weight"] = torch.zeros(TERM_CODE_COUNT + 1, config.embedding_dim - 1)
 
 
 def _make_towers(spec: FeatureSpec, token_count: int, config: Config) -> Towers:

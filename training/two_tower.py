@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from index.features import EVENT_TYPES, FIRST_TOKEN, PADDING_TOKEN, UNKNOWN_TOKEN, FeatureSpec
+from index.texts import TERM_CODE_COUNT
 from training.config import TwoTowerConfig
 
 _INITIAL_STD: Final = 0.1
@@ -110,6 +111,7 @@ class ItemTower(nn.Module):
         self.bias = _make_table(token_share.clamp(min=floor).log()[:, None])
         self.content = FeatureEncoder(spec.item_categorical, spec.item_numeric, config.feature_dim)
         self.project = nn.Linear(self.content.output_dim, inner_dim)
+        self.term = _make_table(torch.zeros(TERM_CODE_COUNT + 1, inner_dim))
         self.id_dropout = config.id_dropout
 
     @property
@@ -117,15 +119,27 @@ class ItemTower(nn.Module):
         """Turns the inner product of the two vectors into a logit; undoes the user vector's unit length."""
         return math.sqrt(2.0) / self.log_temperature.exp()
 
-    def forward(self, item_token: Tensor, item_categorical: Tensor, item_numeric: Tensor) -> Tensor:
+    def forward(
+        self, item_token: Tensor, item_categorical: Tensor, item_numeric: Tensor, item_term: Tensor
+    ) -> Tensor:
         """Returns item vectors, float32 [n, embedding_dim]: a unit vector, then the scaled bias."""
         identity = self.token(item_token)
         if self.training:
             kept = torch.rand(len(item_token), 1) >= self.id_dropout
             identity = identity * kept
-        content = self.project(self.content(item_categorical, item_numeric))
+        content = self.project(self.content(item_categorical, item_numeric)) + self._read(item_term)
         taste = functional.normalize(identity + content, dim=1, eps=1e-6)
         return torch.cat([taste, self.bias(item_token) * self.log_temperature.exp()], dim=1)
+
+    def _read(self, term: Tensor) -> Tensor:
+        """Sums a product's terms; by the root of their number, so that many do not drown the rest."""
+        present = (term > 0).float()  # [n, terms]
+        if self.training:
+            # Skips the padding and holds no [n, terms, dim]; the exporter does not know it.
+            total = functional.embedding_bag(term, self.term.weight, mode="sum", padding_idx=0)
+        else:
+            total = torch.bmm(present[:, None], self.term(term))[:, 0]
+        return total / present.sum(dim=1, keepdim=True).clamp(min=1.0).sqrt()
 
 
 class FeatureEncoder(nn.Module):

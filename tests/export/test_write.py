@@ -128,6 +128,7 @@ def test_an_unused_input_still_stands_in_the_graph(root: Path) -> None:
         "item_token",
         "item_categorical",
         "item_numeric",
+        "item_term",
     ]
 
 

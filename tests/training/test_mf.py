@@ -78,7 +78,7 @@ def test_more_steps_than_factors_change_nothing() -> None:
 
 def test_a_new_product_scores_zero_for_everybody() -> None:
     towers = make_towers()
-    item = towers.item_tower(torch.tensor([1]), torch.zeros(1, 4), torch.zeros(1, 6))
+    item = towers.item_tower(torch.tensor([1]), torch.zeros(1, 4), torch.zeros(1, 6), torch.zeros(1, 32))
     assert not item.any()
 
 

@@ -214,17 +214,20 @@ def test_a_damaged_or_foreign_run_is_refused(data: Path, tmp_path: Path, name: s
         open_run(tmp_path / "run")
 
 
-def test_a_run_from_before_the_temperature_was_learned_opens(data: Path, tmp_path: Path) -> None:
+def test_runs_of_earlier_versions_open(data: Path, tmp_path: Path) -> None:
     train(data, tmp_path / "run", epochs=1, temperature=0.25)
     path = tmp_path / "run" / "model.safetensors"
     weights, _ = read_tensors(path)
+    del weights["item_tower.term.weight"]
+    write_tensors(path, weights, {"format_version": "2"})
+    assert not open_run(tmp_path / "run").towers.state_dict()["item_tower.term.weight"].any()
     del weights["item_tower.log_temperature"]
     write_tensors(path, weights, {"format_version": "1"})
     towers = open_run(tmp_path / "run").towers
     # float32 of a logarithm and its exponential.
     assert towers.state_dict()["item_tower.log_temperature"].exp().item() == pytest.approx(0.25, rel=1e-6)
     write_tensors(path, weights, {"format_version": "9"})
-    with pytest.raises(CheckpointError, match="expected format_version 1 or 2, got 9"):
+    with pytest.raises(CheckpointError, match="expected format_version 1 to 3, got 9"):
         open_run(tmp_path / "run")
 
 
@@ -301,7 +304,7 @@ def test_the_command_names_a_bad_setting_and_fails(
     assert main(["--model", "two_tower", *common]) == 1
     assert "SettingError: learning_rat" in capsys.readouterr().err
     assert main(["--model", "deep", *common]) == 1
-    assert "model: expected one of ['mf', 'two_tower'], got 'deep'" in capsys.readouterr().err
+    assert "model: expected one of ['ials', 'mf', 'svd', 'two_tower'], got 'deep'" in capsys.readouterr().err
     config.write_text(json.dumps(TINY_SETTINGS))
     assert main(["--model", "mf", *common, "--epochs", "1"]) == 0
     assert "final epoch 1: loss" in capsys.readouterr().out

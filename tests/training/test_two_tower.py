@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from index.features import Event, Vocabulary, encode_items, encode_users, fit_features
+from index.texts import TERM_COUNT
 from training.config import TwoTowerConfig
 from training.two_tower import TwoTower
 
@@ -14,6 +15,9 @@ ITEMS = [{"id": f"p{row}", "family": "FUND" if row % 2 else "COURSE"} for row in
 SPEC = fit_features([{"risk_level": 1}, {"risk_level": 2}], ITEMS, NOW)
 VOCABULARY = Vocabulary(tuple(item["id"] for item in ITEMS[:6]))
 SHARE = torch.tensor([0.0, 0.0, 0.05, 0.3, 0.1, 0.4, 0.1, 0.05])
+
+
+NO_TERMS = torch.zeros(3, TERM_COUNT, dtype=torch.int64)
 
 
 def make_towers() -> TwoTower:
@@ -61,10 +65,23 @@ def test_products_without_an_embedding_are_placed_by_content() -> None:
     categorical = torch.tensor([[1, 0, 0, 0], [1, 0, 0, 0], [2, 0, 0, 0]])
     numeric = torch.tensor([[0.0, 1.0] * 3] * 3)
     with torch.no_grad():
-        items = towers.item_tower(torch.ones(3, dtype=torch.int64), categorical, numeric)
+        items = towers.item_tower(torch.ones(3, dtype=torch.int64), categorical, numeric, NO_TERMS)
     # Vector instructions may round equal rows of a batch differently.
     assert torch.allclose(items[0], items[1], atol=1e-6)
     assert not torch.allclose(items[0], items[2])
+
+
+def test_a_products_terms_place_it_alike_in_training_and_serving() -> None:
+    towers = make_towers()
+    torch.nn.init.normal_(towers.item_tower.term.weight)
+    inputs = encode_items(SPEC, VOCABULARY, [{"id": "x", "title": "options"}, {"id": "y"}]).feed()
+    with torch.no_grad():
+        served = towers.item_tower(*map(torch.from_numpy, inputs.values()))
+        towers.item_tower.train().id_dropout = 0.0
+        trained = towers.item_tower(*map(torch.from_numpy, inputs.values()))
+    assert not torch.allclose(served[0], served[1])
+    # Two ways to sum float32.
+    assert torch.allclose(served, trained, atol=1e-6)
 
 
 def test_history_matters_and_padding_does_not() -> None:
