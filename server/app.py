@@ -82,8 +82,7 @@ def _serve(settings: Settings, held: contextlib.ExitStack) -> None:
         door.server.start()
         warm_up(snapshot)
         if settings.device == "cuda":
-            # No search relies on it; a faiss that starts to apply selectors may allow more.
-            _log.info("gpu", selector=ann.try_selector_on_gpu())
+            tell_of_gpu()
         pipeline = Pipeline(
             active,
             store,
@@ -105,6 +104,14 @@ def _serve(settings: Settings, held: contextlib.ExitStack) -> None:
         time.sleep(REFUSE_S)
     finally:
         _close(door, pipeline, settings.grace_s)
+
+
+def tell_of_gpu() -> None:
+    """Logs what faiss makes of a selector on the GPU, which a small search shows.
+
+    No search there relies on it; a faiss that starts to apply selectors may allow more.
+    """
+    _log.info("gpu", selector=ann.try_selector_on_gpu())
 
 
 def _open_metrics(

@@ -11,10 +11,12 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from structlog.testing import capture_logs
 
 from index import ann
 from index.errors import AnnDeviceError
 from server import doctor, native
+from server.app import tell_of_gpu
 from server.doctor import TINY_TOWER, TINY_WEIGHTS, Finding, examine, find_cuda_libraries
 from server.encoder import Encoder
 from tests.index.gpu_stand_in import gpu  # noqa: F401 - a fixture.
@@ -262,13 +264,27 @@ class GpuIndex:
         return self._index.search(queries, k, params=params if self._treatment == "applied" else None)
 
 
-@pytest.mark.parametrize("treatment", ["ignored", "refused", "applied"])
-def test_what_a_gpu_makes_of_a_selector_is_shown(monkeypatch: pytest.MonkeyPatch, treatment: str) -> None:
+def imitate_gpu(monkeypatch: pytest.MonkeyPatch, treatment: str) -> None:
     monkeypatch.setattr(faiss, "StandardGpuResources", object, raising=False)
     monkeypatch.setattr(faiss, "get_num_gpus", lambda: 1, raising=False)
     move = lambda _owner, _device, index: GpuIndex(index, treatment)  # noqa: E731
     monkeypatch.setattr(faiss, "index_cpu_to_gpu", move, raising=False)
+
+
+@pytest.mark.parametrize("treatment", ["ignored", "refused", "applied"])
+def test_what_a_gpu_makes_of_a_selector_is_shown(monkeypatch: pytest.MonkeyPatch, treatment: str) -> None:
+    imitate_gpu(monkeypatch, treatment)
     assert ann.try_selector_on_gpu() == treatment
+
+
+@pytest.mark.parametrize("treatment", ["ignored", "refused", "applied"])
+def test_a_server_logs_at_its_start_what_a_gpu_makes_of_a_selector(
+    monkeypatch: pytest.MonkeyPatch, treatment: str
+) -> None:
+    imitate_gpu(monkeypatch, treatment)
+    with capture_logs() as lines:
+        tell_of_gpu()
+    assert lines == [{"event": "gpu", "selector": treatment, "log_level": "info"}]
 
 
 def test_a_selector_is_not_tried_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
