@@ -26,7 +26,7 @@ from index.errors import (
 )
 from index.features import FeatureSpec, Vocabulary
 from index.golden import GOLDEN, Golden, read_golden
-from index.item_vectors import to_int8
+from index.item_vectors import find_int8_scale, to_int8
 from index.manifest import INDEX, Manifest, strict_json
 from index.products import ProductTable, count_learning, is_ordered, order_rows, read_products, table_of
 from index.reference import widen
@@ -117,7 +117,7 @@ def parse_vectors(
         if version != (1, 0):
             raise BundleFormatError(name, f".npy version is {version}; expected (1, 0)")
         found_shape, fortran, found_dtype = np.lib.format.read_array_header_1_0(stream)
-    except ValueError as error:
+    except Exception as error:  # NumPy reads a header as Python's own text, and raises whatever that does.
         raise BundleFormatError(name, f"expected an .npy header: {error}") from error
     if fortran or found_dtype != dtype or found_shape != shape:
         raise BundleFormatError(
@@ -179,6 +179,13 @@ def _check_vectors(manifest: Manifest, contents: Contents) -> None:
     overlong = describe_overlong(norms, contents.products.ids)
     if overlong is not None:
         raise BundleVectorNormError(name, overlong)
+    # At another scale the bytes could fit the manifest and still tell the items apart no more.
+    int8_scale = find_int8_scale(wide, manifest.item_scale)
+    if not math.isclose(manifest.int8_scale, int8_scale, rel_tol=_SCALE_TOLERANCE):
+        raise BundleConsistencyError(
+            "manifest.json",
+            f"int8_scale is {manifest.int8_scale}; the largest component asks for {int8_scale}",
+        )
     expected = to_int8(wide, manifest.item_scale, manifest.int8_scale)
     if not np.array_equal(contents.item_vectors_int8, expected):
         raise BundleConsistencyError(

@@ -54,9 +54,19 @@ def make_item_vectors(
         raise BuildInputError(f"item_vectors.npy: {overlong}")
     int16, bias = quantise_items(vectors, item_scale)  # [n, dim], [n]
     wide = widen(int16, bias)  # [n, dim]
-    largest = int(np.abs(wide).max(initial=0)) or 1
-    int8_scale = item_scale * INT8_LIMIT / largest
+    int8_scale = find_int8_scale(wide, item_scale)
     return ItemVectors(int16, bias, wide, to_int8(wide, item_scale, int8_scale), int8_scale)
+
+
+def find_int8_scale(wide: NDArray[np.int32], item_scale: float) -> float:
+    """Returns the steps per unit of int8 at which the largest component of all becomes 127.
+
+    Args:
+        wide: whole vectors, int32 [n, dim].
+        item_scale: steps per unit of these vectors.
+    """
+    largest = max(int(wide.max(initial=0)), -int(wide.min(initial=0))) or 1
+    return item_scale * INT8_LIMIT / largest
 
 
 def to_int8(

@@ -63,6 +63,33 @@ def test_vectors_of_another_dtype_shape_or_order_are_refused(copy: Any, values: 
         open_bundle(copy.path)
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        "{'descr': (",
+        "{'descr': '''",
+        "   x\n y\n  z",
+        "-" * 3000 + "1",
+        "{[]: 1}",
+        "{1: 2, 'a': 3}",
+        "{'descr': ('O',), 'fortran_order': False, 'shape': (60,)}",
+        "{'descr': 5, 'fortran_order': False, 'shape': (60,)}",
+    ],
+)
+def test_a_header_that_is_no_header_is_refused_whatever_numpy_makes_of_it(copy: Any, header: str) -> None:
+    content = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode()
+    copy.replace("item_bias.npy", content)
+    with pytest.raises(BundleFormatError, match=r"item_bias\.npy: expected an \.npy header"):
+        open_bundle(copy.path)
+
+
+def test_bytes_at_a_scale_that_makes_all_items_alike_are_refused(copy: Any, npy: Any) -> None:
+    copy.replace("item_vectors.int8.npy", npy(np.zeros((60, 8), np.int8)))
+    copy.edit_manifest(lambda body: body.update({"int8_scale": 1e-9}))
+    with pytest.raises(BundleConsistencyError, match="int8_scale is 1e-09"):
+        open_bundle(copy.path)
+
+
 def test_vectors_longer_than_their_header_says_are_refused(copy: Any) -> None:
     copy.replace("item_vectors.int8.npy", (copy.path / "item_vectors.int8.npy").read_bytes() + b"\0")
     with pytest.raises(BundleFormatError, match=r"item_vectors\.int8\.npy: 609 bytes; its header says 608"):
@@ -109,9 +136,7 @@ def test_zero_vectors_do_not_make_the_others_look_long(copy: Any, npy: Any) -> N
     vectors[:9, :-1] = 1000
     copy.replace("item_vectors.int16.npy", npy(vectors))
     copy.replace("item_bias.npy", npy(np.zeros(60, np.int32)))
-    with pytest.raises(
-        BundleConsistencyError, match=r"item_vectors\.int8\.npy"
-    ):  # The next check: the norms pass.
+    with pytest.raises(BundleConsistencyError, match="int8_scale"):  # The next check: the norms pass.
         open_bundle(copy.path)
 
 
@@ -139,6 +164,8 @@ def test_int8_vectors_that_differ_from_the_int16_ones_are_refused(copy: Any, npy
         ({"policy_hash": "0" * 64}, "policy_hash is"),
         ({"score_scale": 1.0}, "score_scale is 1.0"),
         ({"user_scale": 1e200, "item_scale": 1e200}, "score_scale is"),
+        ({"int8_scale": 1e-3}, "int8_scale is 0.001; the largest component asks for"),
+        ({"int8_scale": 1e300}, "int8_scale is 1e"),
         ({"embedding_dim": 9}, "item_vectors"),
     ],
 )
