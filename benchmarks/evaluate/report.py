@@ -164,6 +164,18 @@ def describe_agreement(model: str, found: Sequence[Agreement]) -> tuple[str, str
     )
 
 
+def describe_untuned(outcomes: Mapping[str, Sequence[Outcome]], tuned: Sequence[str]) -> str:
+    """Says which tasks the models' settings were chosen on, and what the other tasks give."""
+    means = []
+    for scorer, mine in outcomes.items():
+        others = [outcome.ndcg.mean() for outcome in mine if outcome.task not in tuned]
+        means.append(f"{scorer} {np.mean(others):.4f}" if others else f"{scorer} -")
+    return (
+        f"settings of the models were chosen looking at splits {', '.join(tuned)}; "
+        f"nDCG without them: {', '.join(means)}"
+    )
+
+
 def _join_notes(notes: Sequence[str]) -> str:
     """Says each note once, with how often it was made where there are several."""
     counts = Counter(note for note in notes if note)

@@ -3,10 +3,13 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks.evaluate.__main__ import find_protocol, main
 from benchmarks.evaluate.baselines import ease
+from benchmarks.evaluate.ranking import Outcome
+from benchmarks.evaluate.report import describe_untuned
 from benchmarks.evaluate.results import name_record
 
 
@@ -18,6 +21,13 @@ def test_results_of_other_settings_are_never_taken_for_these(tmp_path: Path) -> 
     names = {name_record("03", "mf", settings) for settings in (None, first, second)}
     assert len(names) == 3
     assert name_record("03", "mf", same) == name_record("03", "mf", first)
+
+
+def test_splits_that_settings_were_chosen_on_are_left_out_of_the_second_mean() -> None:
+    tuned = Outcome("03", ("u",), np.array([0.9]), np.array([0.9]))
+    other = Outcome("07", ("u", "v"), np.array([0.5, 0.5]), np.array([0.25, 0.35]))
+    text = describe_untuned({"mf": [tuned, other], "two_tower": [tuned]}, ("03", "12"))
+    assert text.endswith("without them: mf 0.3000, two_tower -")
 
 
 def write_pairs(directory: Path, prefix: int) -> Path:
