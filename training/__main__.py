@@ -1,4 +1,4 @@
-"""Command line of training: makes data sets (simulate, import, check), tunes and trains models."""
+"""Command line of training: makes data sets (simulate, import, check), tunes, trains and updates models."""
 
 import argparse
 import sys
@@ -11,14 +11,14 @@ from training import data_commands
 
 
 def main(argv: Sequence[str]) -> int:
-    """Runs a data command, tunes settings, or trains a model.
+    """Runs a data command, tunes settings, trains a model or carries one on.
 
     Returns: the exit code; 0 on success, 1 with a message on stderr otherwise.
     """
     if argv and argv[0] in data_commands.COMMANDS:
         return data_commands.main(argv)
-    tuning = bool(argv) and argv[0] == "tune"
-    arguments = None if tuning else _parser().parse_args(argv)
+    command = argv[0] if argv and argv[0] in ("tune", "update") else "train"
+    arguments = _parser().parse_args(argv) if command == "train" else None
     # The data commands must not wait for torch.
     from training.config import make_config, read_settings
     from training.errors import TrainingError
@@ -26,9 +26,9 @@ def main(argv: Sequence[str]) -> int:
 
     try:
         if arguments is None:
-            from training import tune
+            from training import tune, update
 
-            tune.main(argv[1:])
+            (tune if command == "tune" else update).main(argv[1:])
             return 0
         values = read_settings(arguments.config) if arguments.config else {}
         given = {name: getattr(arguments, name) for name in ("seed", "epochs")}
@@ -51,7 +51,7 @@ def main(argv: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m training",
-        description="Trains a model. Commands: simulate, import, check, tune, each with its own --help.",
+        description="Trains a model. Commands: simulate, import, check, tune, update; each has its --help.",
     )
     parser.add_argument("--model", required=True, help="two_tower, mf, svd or ials")
     parser.add_argument("--data", required=True, type=Path, help="a directory made by a data command")
