@@ -45,6 +45,8 @@ class TwoTowerConfig(RunConfig):
     model: Literal["two_tower"] = "two_tower"
     temperature: float = Field(0.15, gt=0, le=10)
     epochs: int = Field(10, ge=1, le=1000)
+    # Validation still rises while the rate falls: two epochs without a rise ended too early.
+    patience: int = Field(5, ge=1, le=1000)
     schedule: Schedule = "linear"
     batch_size: int = Field(512, ge=1, le=65_536)  # Of blocks, each with up to 16 targets.
     negative_count: int = Field(4096, ge=0, le=1_000_000)
