@@ -80,11 +80,14 @@ class IndexCosts:
             return float("inf")
         total_s = 0.0
         for part in probe(self.parts, extent.row_start, extent.row_stop, extent.row_count):
-            costs = self.costs[part.position]
-            if part.left == self.parts[part.position].count:
+            costs, count = self.costs[part.position], self.parts[part.position].count
+            if part.left == count:
                 total_s += costs.whole_s
-            else:
-                total_s += costs.lists_s * part.share + (0.0 if extent.bitmap is None else costs.bitmap_s)
+                continue
+            bitmap_s = 0.0 if extent.bitmap is None else costs.bitmap_s
+            # No fewer lists are probed than for all rows, and as large a part of them is compared. Where
+            # efforts hardly differ, what lists take is not told from what a bitmap takes: it may seem nothing.
+            total_s += max(costs.lists_s * part.share + bitmap_s, costs.whole_s * part.left / count)
         return total_s
 
 

@@ -114,6 +114,16 @@ def test_a_range_within_a_part_costs_no_bitmap() -> None:
     assert INDEX.estimate(marked, 100) == pytest.approx(INDEX.estimate(within, 100) + 1e-4)
 
 
+def test_a_range_within_a_part_is_never_free() -> None:
+    # Half of the lists are probed for all rows and for few, so that a bitmap seemed to take all of the time.
+    efforts = (110,) * len(SELECTED_SHARES)
+    part = IndexPart("IndexIVFFlat", 0, 50_000, 220, 110, efforts, efforts, 1)
+    index = IndexCosts([part], [PartCosts(3e-4, 8e-4, 0.0)], selects=True)
+    for stop in (10_001, 30_000, 49_999):
+        assert index.estimate(Extent(0, stop, stop), 100) == pytest.approx(3e-4 * stop / 50_000)
+        assert planner_of(exact=SCAN, faiss=index).choose(Extent(0, stop, stop), 100) == "exact"
+
+
 def test_one_way_alone_is_taken_whatever_it_costs() -> None:
     ways: tuple[Strategy, ...] = ("exact", "faiss", "gpu")
     for way in ways:
