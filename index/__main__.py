@@ -1,4 +1,7 @@
-"""Command line: `python -m index build | inspect | verify`. Exit code 0 is well, 1 a refusal, 2 bad usage."""
+"""Command line: `python -m index build | publish | inspect | verify`.
+
+Exit code 0 is well, 1 a refusal, 2 bad usage.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from index.bundle import find_changed_files, read_current, verify_bundle
 from index.errors import IndexPackageError
 from index.files import CURRENT
 from index.manifest import Manifest
+from index.publish import publish_bundle
 from index.tiers import SELECTED_SHARES
 from suitability.errors import SuitabilityError
 
@@ -28,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.command == "build":
             return _build(options, out)
+        if options.command == "publish":
+            return _publish(options, out)
         if options.command == "inspect":
             return _inspect(options, out)
         return _verify(options, out, problems)
@@ -57,6 +63,12 @@ def _build(options: argparse.Namespace, out: Console) -> int:
         )
     out.print(f"sealed {bundle.path}", markup=False, soft_wrap=True)
     _print_manifest(bundle.manifest, out)
+    return 0
+
+
+def _publish(options: argparse.Namespace, out: Console) -> int:
+    bundle = publish_bundle(_bundle_path(options.bundle), options.bundles, over=options.over)
+    out.print(f"{CURRENT} of {options.bundles} names {bundle.path.name}", markup=False, soft_wrap=True)
     return 0
 
 
@@ -142,6 +154,10 @@ def _parser() -> argparse.ArgumentParser:
         help="FAISS index to build; nested has one part for each risk limit",
     )
     build.add_argument("--version", help="bundle_version; by default time and content hash")
+    publish = commands.add_parser("publish", help="prove a bundle, copy it and make it current")
+    publish.add_argument("bundle", type=Path, help=f"a bundle, or a directory with {CURRENT}")
+    publish.add_argument("--to", dest="bundles", type=Path, required=True, help="directory that serves")
+    publish.add_argument("--over", help="bundle_version that must be current until then")
     for name, text in (("inspect", "print what a bundle holds"), ("verify", "prove every byte")):
         command = commands.add_parser(name, help=text)
         command.add_argument("bundle", type=Path, help=f"a bundle, or a directory with {CURRENT}")

@@ -13,6 +13,7 @@ IndexPackageError
 `-- BundleError                  a bundle on disk; `.file` names the file
     |-- BundleNotFoundError      no such bundle, or no CURRENT
     |-- BundleExistsError        the target is already there
+    |-- BundleSupersededError    CURRENT names another bundle than the one judged against
     |-- BundleWriteError         the bundle could not be written
     |-- BundleFormatError        unknown version, bad manifest, bad file content
     |   `-- BundleLinkError      a link or something that is not a plain file
@@ -79,6 +80,10 @@ class BundleNotFoundError(BundleError):
 
 class BundleExistsError(BundleError):
     """The target of a build is already there."""
+
+
+class BundleSupersededError(BundleError):
+    """CURRENT names another bundle than the one that a candidate was judged against."""
 
 
 class BundleWriteError(BundleError):
