@@ -143,13 +143,13 @@ def seal_json(body: Mapping[str, Any]) -> bytes:
     return _write_json({**body, DIGEST: digest})
 
 
-def _write_json(body: Mapping[str, Any]) -> bytes:
+def _write_json(body: object) -> bytes:
     text = json.dumps(body, ensure_ascii=False, indent=2, sort_keys=True, allow_nan=False)
     return f"{text}\n".encode()
 
 
 def strict_json(content: bytes, file: str) -> dict[str, Any]:
-    """Parses one JSON object, refusing duplicate keys, NaN and infinity.
+    """Parses one JSON object, refusing duplicate keys, NaN, infinity and text that UTF-8 cannot hold.
 
     Raises:
         BundleFormatError: it is anything else; the message names the file.
@@ -168,6 +168,8 @@ def strict_json(content: bytes, file: str) -> dict[str, Any]:
 
     try:
         body = json.loads(content.decode("utf-8"), object_pairs_hook=unique, parse_constant=refuse)
+        # 1e999 and half a surrogate pair can be read, but never be written out again.
+        _write_json(body)
     except (ValueError, RecursionError) as error:
         raise BundleFormatError(file, f"expected a JSON object: {error}") from error
     if not isinstance(body, dict):

@@ -125,6 +125,16 @@ def test_a_manifest_that_is_no_json_object_is_refused(copy: Any, content: bytes)
 
 
 @pytest.mark.usefixtures("no_parser")
+@pytest.mark.parametrize("value", ["1e999", r'"\ud800"', r'{"\udc00": 1}'])
+def test_what_cannot_be_written_again_is_refused(copy: Any, value: str) -> None:
+    copy.edit_manifest(lambda body: body.update(quality=0))
+    text = (copy.path / MANIFEST).read_text()
+    (copy.path / MANIFEST).write_text(text.replace('"quality": 0', f'"quality": {{"recall": {value}}}'))
+    with pytest.raises(BundleFormatError, match=r"manifest\.json: expected a JSON object"):
+        open_bundle(copy.path)
+
+
+@pytest.mark.usefixtures("no_parser")
 def test_a_duplicate_key_in_the_manifest_is_refused(copy: Any) -> None:
     text = (copy.path / MANIFEST).read_text()
     (copy.path / MANIFEST).write_text(text.replace("{", '{"format_version": 1,', 1))
