@@ -1,0 +1,71 @@
+"""The ablation measures as training validates, and compares variants on the same users."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.ablation import __main__ as command
+from benchmarks.ablation.measure import Measured, measure_variants, rank_validation
+from benchmarks.ablation.variants import VARIANTS, Variant
+from tests.tiny_data import TINY_SETTINGS, make_events, write_data
+from training.config import make_config
+from training.examples import read_learning_data
+from training.metrics import measure_ranking
+from training.split import split_by_time
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_data(tmp_path_factory.mktemp("tiny") / "data", make_events(user_count=31))
+
+
+def test_lists_are_measured_as_training_measures_them(data: Path) -> None:
+    interactions = read_learning_data(data).interactions
+    validation = split_by_time(interactions, fraction=0.2, user_limit=1000, seed=1).validation
+    rng = np.random.default_rng(1)
+    users = rng.normal(size=(len(validation.users.user_row), 4)).astype(np.float32)
+    items = rng.normal(size=(interactions.item_count, 4)).astype(np.float32)
+    expected = measure_ranking(users, items, validation)
+    # Scores are compared in float32 there and in float64 here.
+    assert rank_validation(users, items, validation).ndcg.mean() == pytest.approx(expected.ndcg_at_10)
+
+
+def test_a_difference_is_from_the_variant_named(data: Path) -> None:
+    variants = [Variant("default"), Variant("narrow", {"embedding_dim": 4}), Variant("same", {}, "narrow")]
+    told: list[Measured] = []
+    results = measure_variants(read_learning_data(data), variants, TINY_SETTINGS, told.append)
+    assert told == results
+    default, narrow, same = results
+    assert default.recall_difference.mean == 0.0
+    assert narrow.recall_difference.mean == pytest.approx(narrow.recall.mean - default.recall.mean)
+    assert same.recall == default.recall
+    assert same.recall_difference.mean == pytest.approx(same.recall.mean - narrow.recall.mean)
+    assert narrow.recall_difference.low <= narrow.recall_difference.mean <= narrow.recall_difference.high
+
+
+def test_every_variant_has_settings_that_a_run_takes() -> None:
+    names = [variant.name for variant in VARIANTS]
+    assert len(set(names)) == len(names)
+    for place, variant in enumerate(VARIANTS):
+        make_config("two_tower", dict(variant.settings))
+        assert variant.against in names[: place + 1]
+
+
+def test_the_command_writes_table_json_and_picture(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        command, "VARIANTS", (Variant("default"), Variant("random start", {"spectral_start": False}))
+    )
+    monkeypatch.setattr(command, "NICENESS", 0)
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(TINY_SETTINGS | {"epochs": 1}))
+    assert command.main(["--data", str(data), "--config", str(config), "--out", str(tmp_path / "out")]) == 0
+    assert "random start: recall@10" in capsys.readouterr().out
+    body = json.loads((tmp_path / "out" / "ablation-tiny.json").read_text())
+    assert [variant["name"] for variant in body["variants"]] == ["default", "random start"]
+    assert (tmp_path / "out" / "ablation-tiny.png").stat().st_size > 0
+    assert command.main(["--data", str(tmp_path), "--out", str(tmp_path / "none")]) == 1
+    assert "MissingFileError" in capsys.readouterr().err
