@@ -2,6 +2,9 @@
 
 The definition of score and select is `index.reference`, that of the gate `suitability.evaluate`; tests
 compare the kernel with them bit for bit.
+
+Calls check their arrays and then read them without the GIL, so no other thread may write to one until the
+call has returned: what was checked would hold no more, and the process may end.
 """
 
 from __future__ import annotations
