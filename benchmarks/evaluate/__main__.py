@@ -109,8 +109,9 @@ def _evaluate(options: argparse.Namespace, console: Console) -> None:
         results=work / "results" if options.filter == "none" else work / f"results-{options.filter}",
     )
     results = run(plan, console)
+    masked = f", {FILTERS[options.filter]}" if options.dataset == "far-trans" else ""
     heading = Heading(
-        title=f"{_name_data(options)}, {protocol}, fitted on {options.fit}, {FILTERS[options.filter]}",
+        title=f"{_name_data(options)}, {protocol}, fitted on {options.fit}{masked}",
         recall_name=RECALL_NAMES[protocol],
         k=K[protocol],
         sentences=(*SENTENCES.get(options.dataset, ()), *_describe_untuned(results)),
