@@ -86,7 +86,7 @@ class IndexCosts:
                 continue
             bitmap_s = 0.0 if extent.bitmap is None else costs.bitmap_s
             # No fewer lists are probed than for all rows, and as large a part of them is compared. Where
-            # efforts hardly differ, what lists take is not told from what a bitmap takes: it may seem nothing.
+            # efforts hardly differ, what lists take is not told from a bitmap's time, and may seem nothing.
             total_s += max(costs.lists_s * part.share + bitmap_s, costs.whole_s * part.left / count)
         return total_s
 

@@ -134,7 +134,11 @@ class KeptItems {
             throw InputError("packed: " + std::to_string(packed.shape(0)) + " bytes; expected " +
                              std::to_string(packed_size()) + ", and nothing is packed where that is 0");
         }
-        scanned_.pack(reinterpret_cast<std::int8_t*>(packed.data()));
+        {
+            // Requests are answered from another bundle meanwhile. Nobody scans these items before it returns.
+            const nanobind::gil_scoped_release released;
+            scanned_.pack(reinterpret_cast<std::int8_t*>(packed.data()));
+        }
         packed_ = std::move(packed);
     }
 

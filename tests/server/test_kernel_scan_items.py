@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+import threading
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -121,3 +125,38 @@ def test_what_kept_items_cannot_scan_is_refused() -> None:
         kept.pack(np.zeros(9, np.uint8))
     with pytest.raises(native.KernelInputError, match="items: wrong dtype"):
         native.ScanItems(np.zeros((3, 4), np.int16), "auto")
+
+
+def lets_others_run(call: Callable[[], object]) -> bool:
+    """Tells whether this thread went on while another was in a call."""
+    begun, done = threading.Event(), []
+
+    def work() -> None:
+        begun.set()
+        call()
+        done.append(True)
+
+    other = threading.Thread(target=work)
+    other.start()
+    begun.wait()
+    found = not done
+    other.join()
+    return found
+
+
+@pytest.mark.parametrize("part", ["pack", "scan"])
+def test_other_threads_go_on_while_items_are_packed_and_scanned(part: str) -> None:
+    items = native.ScanItems(np.zeros((200_000, 64), np.int8), "portable")
+    packed, queries = np.zeros(items.packed_size, np.uint8), np.zeros((8, 64), np.int16)
+    calls: dict[str, Callable[[], object]] = {
+        "pack": lambda: items.pack(packed),
+        "scan": lambda: items.scan(queries, [0] * 8, [200_000] * 8, [None] * 8, [5] * 8),
+    }
+    usual_s = sys.getswitchinterval()
+    # Nobody is made to give way, so that another thread runs only where the kernel lets it.
+    sys.setswitchinterval(60.0)
+    try:
+        # The machine may be busy: one time is enough, and without it there is none.
+        assert any(lets_others_run(calls[part]) for _ in range(50))
+    finally:
+        sys.setswitchinterval(usual_s)
