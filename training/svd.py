@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from index.features import FIRST_TOKEN
 from training.config import SvdConfig
 from training.examples import Examples
 from training.factors import FactorModel, Folding, make_matrix, take_popularity
@@ -82,7 +83,8 @@ class SvdLearner(nn.Module):
         kept = min(wanted, room)
         factor = self.towers.item_tower.factor
         factor.zero_()
-        factor[:, :kept] = right[:, :kept] * value[:kept].sqrt()
+        # The iteration leaves noise where no pair is: a new product must have a vector of nothing.
+        factor[FIRST_TOKEN:, :kept] = right[FIRST_TOKEN:, :kept] * value[:kept].sqrt()
         take_popularity(self.towers, self._examples)
         left = 1.0 - value[:kept].square().sum() / self._matrix.values().square().sum()
         return left.detach().requires_grad_()

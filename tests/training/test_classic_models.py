@@ -86,6 +86,9 @@ class ClassicModelContract:
         assert popularity[FIRST_TOKEN:].min() > 0
         assert popularity.max() == pytest.approx(towers.item_tower.factor.abs().max())
 
+    def test_a_new_product_has_a_vector_of_nothing(self, trained):
+        assert trained[0].towers.item_tower.factor[:FIRST_TOKEN].abs().max() == 0.0
+
     def test_repeated_events_and_their_order_change_nothing(self, trained):
         with torch.no_grad():
             users = trained[0].towers.user_tower(*inputs([5, 9, 7], [7, 5, 9, 9, 5]))
