@@ -143,7 +143,7 @@ def seal_json(body: Mapping[str, Any]) -> bytes:
     return _write_json({**body, DIGEST: digest})
 
 
-def _write_json(body: object) -> bytes:
+def _write_json(body: Mapping[str, Any]) -> bytes:
     text = json.dumps(body, ensure_ascii=False, indent=2, sort_keys=True, allow_nan=False)
     return f"{text}\n".encode()
 
@@ -169,7 +169,7 @@ def strict_json(content: bytes, file: str) -> dict[str, Any]:
     try:
         body = json.loads(content.decode("utf-8"), object_pairs_hook=unique, parse_constant=refuse)
         # 1e999 and half a surrogate pair can be read, but never be written out again.
-        _write_json(body)
+        json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError) as error:
         raise BundleFormatError(file, f"expected a JSON object: {error}") from error
     if not isinstance(body, dict):
