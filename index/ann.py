@@ -122,7 +122,7 @@ def check_index(file: IndexFile, count: int, dim: int) -> None:
         if int(index.d) != dim:
             raise AnnFormatError(f"{part.name}: dim is {index.d}; expected {dim}")
         if isinstance(index, faiss.IndexIVF):
-            _check_lists(index, part)
+            _check_lists(index, part, index.quantizer)
     found = max(part.row_stop for part in file.parts)
     if found != count:
         raise AnnFormatError(f"holds {found} rows; expected {count}")
@@ -163,11 +163,9 @@ def place_rows(
         int64 [batch, lists].
     """
     index = _read_parts(file)[position]
-    sizes = [index.invlists.list_size(each) for each in range(index.nlist)]
     list_of = np.empty(file.parts[position].count, np.int64)
-    for each, size in enumerate(sizes):
-        if size:
-            list_of[faiss.rev_swig_ptr(index.invlists.get_ids(each), size)] = each
+    for each, rows in enumerate(_read_lists(index)):
+        list_of[rows] = each
     order = index.quantizer.search(np.ascontiguousarray(queries, np.float32), index.nlist)[1]
     return list_of, np.argsort(order, axis=1).astype(np.int64)
 
@@ -369,15 +367,19 @@ def _read_part(content: NDArray[np.uint8], part: IndexPart) -> Any:
     return index
 
 
-def _check_lists(index: Any, part: IndexPart) -> None:
-    """Checks that the lists hold each row once."""
-    sizes = [index.invlists.list_size(position) for position in range(index.nlist)]
-    lists = [
-        faiss.rev_swig_ptr(index.invlists.get_ids(position), size)
-        for position, size in enumerate(sizes)
-        if size
-    ]
-    rows = np.concatenate([np.empty(0, np.int64), *lists])
+def _read_lists(index: Any) -> list[NDArray[np.int64]]:
+    """Returns the rows of each list of an inverted file, in its own memory."""
+    lists, sizes = index.invlists, map(index.invlists.list_size, range(index.nlist))
+    empty = np.empty(0, np.int64)
+    return [faiss.rev_swig_ptr(lists.get_ids(each), n) if n else empty for each, n in enumerate(sizes)]
+
+
+def _check_lists(index: Any, part: IndexPart, centres: Any) -> None:
+    """Checks that each list has a centre, and that the lists hold each row once."""
+    if (centres.d, centres.ntotal) != (index.d, part.list_count):
+        found = f"{centres.ntotal} centres of dim {centres.d}"
+        raise AnnFormatError(f"{part.name}: has {found}; expected {part.list_count} of {index.d}")
+    rows = np.concatenate(_read_lists(index))
     inside = len(rows) == part.count and 0 <= rows.min() <= rows.max() < part.count
     if not inside or np.bincount(rows, minlength=part.count).max() > 1:
         raise AnnFormatError(

@@ -305,6 +305,19 @@ def test_a_part_that_is_not_what_is_said_is_refused(
         ann.load_index(_wrap(index, **changes))
 
 
+@pytest.mark.parametrize(("count", "dim"), [(3, DIM), (6, DIM), (5, 2 * DIM)])
+def test_lists_without_a_centre_each_are_refused(count: int, dim: int) -> None:
+    vectors = _vectors(300)
+    index = faiss.IndexIVFFlat(faiss.IndexFlatIP(DIM), DIM, 5, faiss.METRIC_INNER_PRODUCT)
+    index.train(vectors)
+    index.add(vectors)
+    centres = faiss.IndexFlatIP(dim)
+    centres.add(np.ones((count, dim), np.float32))
+    index.quantizer = centres
+    with pytest.raises(AnnFormatError, match=f"has {count} centres of dim {dim}; expected 5 of {DIM}"):
+        ann.check_index(_wrap(index), 300, DIM)
+
+
 @pytest.mark.parametrize("rows", [[0, 1, 2, 3, 3], [0, 1, 2, 3, 5], [-1, 0, 1, 2, 3]])
 def test_lists_without_each_row_once_are_refused(rows: list[int]) -> None:
     index = faiss.IndexIVFFlat(faiss.IndexFlatIP(DIM), DIM, 1, faiss.METRIC_INNER_PRODUCT)
