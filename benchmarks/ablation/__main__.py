@@ -8,9 +8,10 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 from rich import box
@@ -48,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except TrainingError as error:
         Console(stderr=True, highlight=False).print(f"{type(error).__name__}: {error}", markup=False)
         return 1
-    _report(options.out, source, results, console)
+    _report(options.out, source, results, settings, console)
     return 0
 
 
@@ -63,14 +64,21 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _report(out: Path, source: str, results: Sequence[Measured], console: Console) -> None:
+def _report(
+    out: Path, source: str, results: Sequence[Measured], settings: Mapping[str, Any], console: Console
+) -> None:
     out.mkdir(parents=True, exist_ok=True)
     machine = describe_machine()
     with (out / f"ablation-{source}.txt").open("w", encoding="utf-8") as file:
         for target in (console, Console(file=file, width=110)):
             target.print(_make_table(source, results))
             target.print(machine.line, markup=False, highlight=False, soft_wrap=True)
-    body = {"data": source, "machine": asdict(machine), "variants": [asdict(result) for result in results]}
+    body = {
+        "data": source,
+        "machine": asdict(machine),
+        "settings": settings,
+        "variants": [asdict(result) for result in results],
+    }
     (out / f"ablation-{source}.json").write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
     _draw(out / f"ablation-{source}.png", source, results)
 

@@ -1,13 +1,13 @@
 """Trains variants on what came first and measures each on what its users did next."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.ablation.variants import Variant
+from benchmarks.ablation.variants import Variant, hide_history, hide_inputs
 from benchmarks.evaluate.intervals import Estimate, estimate
 from benchmarks.evaluate.metrics import NO_CANDIDATE, FloatArray, Ranked, rank
 from training.config import make_config
@@ -57,7 +57,7 @@ def measure_variants(
     ranked: dict[str, Ranked] = {}
     results = []
     for variant in variants:
-        users, items, stage = _train(data, split, {**settings, **variant.settings})
+        users, items, stage = _train(data, split, variant, settings)
         ranked[variant.name] = rank_validation(users, items, split.validation)
         seconds = sum(epoch.seconds for epoch in stage.epochs)
         results.append(_compare(variant, ranked, stage.best_epoch_count, seconds))
@@ -89,16 +89,20 @@ def rank_validation(users: NDArray[np.float32], items: NDArray[np.float32], vali
 
 
 def _train(
-    data: LearningData, split: Split, settings: Mapping[str, Any]
+    data: LearningData, split: Split, variant: Variant, settings: Mapping[str, Any]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], Stage]:
-    """Trains as the search of a training run does, and encodes users and products after its last epoch."""
-    config = make_config("two_tower", settings)
-    examples = encode_examples(data, split.train)
-    trainer = make_trainer(examples, split.validation, config, lambda _: None)
-    stage = Stage("search")
+    """Trains as the search of a training run does, and encodes users and products after its best epoch."""
+    config = make_config("two_tower", {**settings, **variant.settings})
+    users = hide_history(split.validation.users, variant.without)
+    examples = hide_inputs(encode_examples(data, split.train), variant.without)
+    trainer = make_trainer(examples, replace(split.validation, users=users), config, lambda _: None)
+    stage = run_epoch(trainer, Stage("search"), epoch_count=config.epochs)
+    best = encode_vectors(trainer.learner.towers, examples, users)
     while not stage.finished:
         stage = run_epoch(trainer, stage, epoch_count=config.epochs)
-    return *encode_vectors(trainer.learner.towers, examples, split.validation.users), stage
+        if stage.best_epoch_count == len(stage.epochs):
+            best = encode_vectors(trainer.learner.towers, examples, users)
+    return *best, stage
 
 
 def _compare(variant: Variant, ranked: Mapping[str, Ranked], epoch_count: int, seconds: float) -> Measured:

@@ -1,32 +1,71 @@
 """The variants of the two towers: each takes one part away, or puts another in its place."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal
 
-# Nearly always: dropout must be below 1.
-_ALWAYS: Final = 0.999
+import numpy as np
+import torch
+
+from training.examples import Examples
+from training.histories import Targets
+
+Part = Literal["history", "profiles", "content"]
 
 
 @dataclass(frozen=True)
 class Variant:
-    """Names a variant and its settings; `against` is the variant that it is compared with."""
+    """Names a variant and how it differs from the default.
+
+    Attributes:
+        name: for people.
+        settings: settings other than the default's.
+        without: what neither training nor measuring sees.
+        against: the variant that it is compared with.
+    """
 
     name: str
     settings: Mapping[str, Any] = field(default_factory=dict)
+    without: Part | None = None
     against: str = "default"
 
 
 VARIANTS: Final = (
     Variant("default"),
-    Variant("no history", {"history_dropout": _ALWAYS}),
-    Variant("no product ids", {"id_dropout": _ALWAYS}),
-    Variant("no profiles", {"profile_dropout": _ALWAYS}),
+    # Of a thousand events one is left: dropout must be below 1.
+    Variant("no history", {"history_dropout": 0.999}, "history"),
+    Variant("no profiles", {}, "profiles"),
+    Variant("no content", {}, "content"),
     Variant("random start", {"spectral_start": False}),
     Variant("no ageing of targets", {"half_life_days": 1e6}),
-    Variant("constant rate", {"schedule": "constant"}),
     Variant("32 dimensions", {"embedding_dim": 32}),
     Variant("128 dimensions", {"embedding_dim": 128}),
     Variant("in-batch negatives, no logQ", {"negative_count": 0, "logq": False}),
-    Variant("in-batch negatives, logQ", {"negative_count": 0}, "in-batch negatives, no logQ"),
+    Variant("in-batch negatives, logQ", {"negative_count": 0}, None, "in-batch negatives, no logQ"),
 )
+
+
+def hide_inputs(examples: Examples, part: Part | None) -> Examples:
+    """Returns examples in which profiles, or the content of products, are missing."""
+    if part == "profiles":
+        numeric = _make_missing(examples.user_numeric)
+        return replace(
+            examples, user_categorical=torch.zeros_like(examples.user_categorical), user_numeric=numeric
+        )
+    if part == "content":
+        token, categorical, numeric, term = examples.item_inputs
+        inputs = (token, torch.zeros_like(categorical), _make_missing(numeric), torch.zeros_like(term))
+        return replace(examples, item_inputs=inputs)
+    return examples
+
+
+def hide_history(users: Targets, part: Part | None) -> Targets:
+    """Returns users without a history where that is the part that is missing."""
+    if part != "history":
+        return users
+    return replace(users, history_end=np.zeros_like(users.history_end))
+
+
+def _make_missing(numeric: torch.Tensor) -> torch.Tensor:
+    """Returns as many values that are missing: 0, then 1 for missing, of each feature."""
+    return torch.tensor([0.0, 1.0]).repeat(len(numeric), numeric.shape[1] // 2)

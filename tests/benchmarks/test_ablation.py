@@ -5,13 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from benchmarks.ablation import __main__ as command
 from benchmarks.ablation.measure import Measured, measure_variants, rank_validation
-from benchmarks.ablation.variants import VARIANTS, Variant
+from benchmarks.ablation.variants import VARIANTS, Variant, hide_history, hide_inputs
 from tests.tiny_data import TINY_SETTINGS, make_events, write_data
 from training.config import make_config
-from training.examples import read_learning_data
+from training.examples import encode_examples, read_learning_data
+from training.histories import cut_histories, find_next
 from training.metrics import measure_ranking
 from training.split import split_by_time
 
@@ -33,7 +35,11 @@ def test_lists_are_measured_as_training_measures_them(data: Path) -> None:
 
 
 def test_a_difference_is_from_the_variant_named(data: Path) -> None:
-    variants = [Variant("default"), Variant("narrow", {"embedding_dim": 4}), Variant("same", {}, "narrow")]
+    variants = [
+        Variant("default"),
+        Variant("narrow", {"embedding_dim": 4}),
+        Variant("same", {}, None, "narrow"),
+    ]
     told: list[Measured] = []
     results = measure_variants(read_learning_data(data), variants, TINY_SETTINGS, told.append)
     assert told == results
@@ -43,6 +49,23 @@ def test_a_difference_is_from_the_variant_named(data: Path) -> None:
     assert same.recall == default.recall
     assert same.recall_difference.mean == pytest.approx(same.recall.mean - narrow.recall.mean)
     assert narrow.recall_difference.low <= narrow.recall_difference.mean <= narrow.recall_difference.high
+
+
+def test_what_a_variant_is_without_is_nowhere_to_be_seen(data: Path) -> None:
+    learning_data = read_learning_data(data)
+    interactions = learning_data.interactions
+    examples = encode_examples(learning_data, interactions)
+    blind = hide_inputs(examples, "profiles")
+    assert not blind.user_categorical.any()
+    assert (blind.user_numeric[:, 1::2] == 1).all()
+    bare = hide_inputs(examples, "content")
+    assert torch.equal(bare.item_inputs[0], examples.item_inputs[0])
+    assert not any(bare.item_inputs[place].any() for place in (1, 3))
+    users = find_next(interactions, np.arange(5), np.full(5, interactions.event_time.max()))
+    rows = np.arange(5)
+    assert cut_histories(interactions, users, rows, examples.row_tokens).token.any()
+    hidden = hide_history(users, "history")
+    assert not cut_histories(interactions, hidden, rows, examples.row_tokens).token.any()
 
 
 def test_every_variant_has_settings_that_a_run_takes() -> None:
