@@ -315,7 +315,7 @@ def test_lists_without_a_centre_each_are_refused(count: int, dim: int) -> None:
     centres.add(np.ones((count, dim), np.float32))
     index.quantizer = centres
     with pytest.raises(AnnFormatError, match=f"has {count} centres of dim {dim}; expected 5 of {DIM}"):
-        ann.check_index(_wrap(index), 300, DIM)
+        ann.check_index(_wrap(index, list_count=5), 300, DIM)
 
 
 @pytest.mark.parametrize("rows", [[0, 1, 2, 3, 3], [0, 1, 2, 3, 5], [-1, 0, 1, 2, 3]])
