@@ -8,6 +8,7 @@ import numpy as np
 from index.ann import build_index
 from index.bundle import open_bundle, read_current, seal_bundle, write_current
 from index.manifest import INDEX
+from index.reference import widen
 
 SEED = 1
 
@@ -31,7 +32,9 @@ def spoil_index(bundles: Path, out: Path) -> Path:
     manifest = bundle.manifest
     shuffled = np.random.default_rng(SEED).permutation(len(bundle.item_vectors))
     index = build_index(
-        bundle.item_vectors[shuffled].astype(np.float32), "nested", learning_count=manifest.learning_count
+        widen(bundle.item_vectors, bundle.item_bias)[shuffled].astype(np.float32),
+        "nested",
+        learning_count=manifest.learning_count,
     )
     files = {name: (bundle.path / name).read_bytes() for name in manifest.files}
     files[INDEX] = bytes(index.content)
