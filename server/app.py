@@ -1,6 +1,7 @@
 """The program: opens everything or says in one line why not, serves, and drains on SIGTERM."""
 
 import contextlib
+import gc
 import socket
 import time
 from dataclasses import dataclass
@@ -94,6 +95,7 @@ def _serve(settings: Settings, held: contextlib.ExitStack) -> None:
         )
         door.service.open(pipeline)
         door.admin.open(active)
+        _settle_memory()
         _set_health(door, _SERVING)
         _announce(settings, active, door, assumed_data)
         stop.wait()
@@ -206,6 +208,15 @@ def _bind(server: grpc.Server, host: str, port: int) -> int:
 def _set_health(door: _Door, status: int) -> None:
     for name in ("", SERVICE_NAME, admin.SERVICE_NAME):
         door.health.set(name, status)
+
+
+def _settle_memory() -> None:
+    """Takes what the start made out of the garbage collector's sight: it stays until the process ends.
+
+    A full collection went through all of it, 97,000 objects, and kept every thread waiting for 0.26 s.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _announce(settings: Settings, active: ActivePolicy, door: _Door, assumed_data: bool) -> None:
