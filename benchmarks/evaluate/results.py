@@ -7,12 +7,17 @@ from typing import Any
 import numpy as np
 
 from benchmarks.evaluate.ranking import Outcome
+from benchmarks.evaluate.task import Task
 
 
-def name_record(task: str, scorer: str, settings: Path | None) -> str:
-    """Names the file of one result; training settings other than the defaults are part of the name."""
+def name_record(task: Task, scorer: str, settings: Path | None) -> str:
+    """Names the file of one result: other data, other users or other training settings are other files."""
+    asked = hashlib.sha256((task.data / "interactions.parquet").read_bytes())
+    negatives = task.negatives or {}
+    for user in task.users:
+        asked.update(repr((user, sorted(task.relevant[user]), sorted(negatives.get(user, ())))).encode())
     digest = "" if settings is None else f"-{hashlib.sha256(settings.read_bytes()).hexdigest()[:12]}"
-    return f"{task}-{scorer}{digest}.npz"
+    return f"{task.name}-{asked.hexdigest()[:12]}-{scorer}{digest}.npz"
 
 
 def write_outcome(path: Path, outcome: Outcome, *, commit: str) -> None:

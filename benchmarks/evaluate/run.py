@@ -82,7 +82,7 @@ def run(plan: Plan, console: Console) -> Results:
         for name in plan.baselines:
             if name.endswith(ALONE) and not two_domains:
                 continue
-            record = plan.results / name_record(task.name, name, None)
+            record = plan.results / name_record(task, name, None)
             if record.is_file() or _run_baseline(task, name, record, plan, results, console):
                 results.add(task, name, record)
         for name in plan.models:
@@ -117,13 +117,13 @@ def _run_baseline(
 
 def _run_model(task: Task, name: str, plan: Plan, results: Results, console: Console) -> None:
     settings = plan.settings.get(name)
-    record = plan.results / name_record(task.name, f"{_SERVED}{name}", settings)
+    record = plan.results / name_record(task, f"{_SERVED}{name}", settings)
     agreement = record.with_suffix(".agreement.json")
     asked = plan.agreement_user_count > 0
     if not record.is_file() or (asked and not agreement.is_file()):
         console.print(f"{task.name}: {name}", highlight=False)
         # Tasks over the same data have the same model.
-        work = plan.work / "models" / f"{record.stem.removeprefix(task.name)[1:]}-{task.data.parent.name}"
+        work = plan.work / "models" / f"{task.data.parent.name}-{name}"
         built = build_model(task, work, model=name, settings=settings, console=console)
         with built.open("bundle") as scorer:
             write_outcome(record, evaluate_task(task, scorer, k=plan.k), commit=read_commit())

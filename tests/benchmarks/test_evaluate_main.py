@@ -11,16 +11,31 @@ from benchmarks.evaluate.baselines import ease
 from benchmarks.evaluate.ranking import Outcome
 from benchmarks.evaluate.report import describe_untuned
 from benchmarks.evaluate.results import name_record
+from benchmarks.evaluate.task import Task
+from tests.tiny_data import START, make_events, write_data
+
+
+def make_task(data: Path, users: str) -> Task:
+    relevant = {user: frozenset({"p000"}) for user in users}
+    return Task("03", "t", data, START, relevant, {}, ("p000", "p001"))
+
+
+def test_results_of_other_data_or_users_are_never_taken_for_these(tmp_path: Path) -> None:
+    first, second = (write_data(tmp_path / str(count), make_events(count)) for count in (5, 6))
+    tasks = [make_task(first, "uv"), make_task(second, "uv"), make_task(first, "u")]
+    assert len({name_record(task, "mf", None) for task in tasks}) == 3
+    assert name_record(tasks[0], "mf", None) == name_record(make_task(first, "vu"), "mf", None)
 
 
 def test_results_of_other_settings_are_never_taken_for_these(tmp_path: Path) -> None:
+    task = make_task(write_data(tmp_path / "data", make_events()), "u")
     first, second, same = (tmp_path / name for name in ("a.json", "b.json", "c.json"))
     first.write_text('{"temperature": 0.1}')
     second.write_text('{"temperature": 0.3}')
     same.write_text(first.read_text())
-    names = {name_record("03", "mf", settings) for settings in (None, first, second)}
+    names = {name_record(task, "mf", settings) for settings in (None, first, second)}
     assert len(names) == 3
-    assert name_record("03", "mf", same) == name_record("03", "mf", first)
+    assert name_record(task, "mf", same) == name_record(task, "mf", first)
 
 
 def test_splits_that_settings_were_chosen_on_are_left_out_of_the_second_mean() -> None:
