@@ -25,7 +25,7 @@ inline std::vector<ScanPath> list_scan_paths() {
     const bool avx512vnni = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                             __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
     paths.push_back({"avx512vnni", avx512vnni, true, &pack_vnni, &score_vnni, &score_rows_vnni});
-    paths.push_back({"avx2", __builtin_cpu_supports("avx2") != 0, false, &pack_avx2, &score_avx2, &score_rows_avx2});
+    paths.push_back({"avx2", __builtin_cpu_supports("avx2") != 0, true, &pack_avx2, &score_avx2, &score_rows_avx2});
     paths.push_back({"sse2", true, false, &pack_sse2, &score_sse2, &score_rows_sse2});
 #endif
     paths.push_back({"portable", true, true, &pack_portable, &score_portable, &score_rows_portable});

@@ -1,7 +1,8 @@
-// The scan with AVX2: bytes are widened to int16 when a tile is packed, then multiplied in pairs.
+// The scan with AVX2: bytes are widened to int16 and multiplied in pairs.
 //
 // vpmaddubsw would multiply bytes, but saturates at -128 * -128 twice; a sum of two int16 products of bytes
-// always fits its 32-bit lane.
+// always fits its 32-bit lane. Rows are packed with 128 added (the top bit flipped), so that one instruction widens
+// half of their bytes, and each sum starts at -128 times the user's sum.
 
 #pragma once
 
@@ -26,17 +27,13 @@ PRUDENCE_AVX2 inline __m256i gather_avx2(const TileRows rows, const std::size_t 
     return _mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1);
 }
 
-// Writes four dims of eight rows as int16: the first and third of them, then, a half further, the other two.
-PRUDENCE_AVX2 inline void widen_avx2(const __m256i bytes, std::int8_t* const to) {
-    const __m256i even = _mm256_srai_epi16(_mm256_slli_epi16(bytes, 8), 8);
-    const __m256i odd = _mm256_srai_epi16(bytes, 8);
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), even);
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + 4 * tile_rows), odd);
-}
-
-// Layout: [padded_dim / 4][2][tile_rows][2 dims as int16].
+// Layout: [padded_dim / 4][tile_rows][4 dims].
 PRUDENCE_AVX2 inline void pack_avx2(const TileRows rows, const std::size_t padded_dim, std::int8_t* const packed) {
-    constexpr std::size_t stride = 8 * tile_rows;
+    constexpr std::size_t stride = 4 * tile_rows;
+    const auto store = [](std::int8_t* const to, const __m256i bytes) PRUDENCE_AVX2 {
+        const __m256i flipped = _mm256_xor_si256(bytes, _mm256_set1_epi8(static_cast<char>(0x80)));
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), flipped);
+    };
     for (std::size_t first = 0; first < tile_rows; first += 8) {
         for (std::size_t position = 0; position < padded_dim; position += dim_step) {
             const __m256i row0 = gather_avx2(rows, first, position);
@@ -47,11 +44,11 @@ PRUDENCE_AVX2 inline void pack_avx2(const TileRows rows, const std::size_t padde
             const __m256i low23 = _mm256_unpacklo_epi32(row2, row3);
             const __m256i high01 = _mm256_unpackhi_epi32(row0, row1);
             const __m256i high23 = _mm256_unpackhi_epi32(row2, row3);
-            std::int8_t* const to = packed + 2 * position * tile_rows + 4 * first;
-            widen_avx2(_mm256_unpacklo_epi64(low01, low23), to);
-            widen_avx2(_mm256_unpackhi_epi64(low01, low23), to + stride);
-            widen_avx2(_mm256_unpacklo_epi64(high01, high23), to + 2 * stride);
-            widen_avx2(_mm256_unpackhi_epi64(high01, high23), to + 3 * stride);
+            std::int8_t* const to = packed + position * tile_rows + 4 * first;
+            store(to, _mm256_unpacklo_epi64(low01, low23));
+            store(to + stride, _mm256_unpackhi_epi64(low01, low23));
+            store(to + 2 * stride, _mm256_unpacklo_epi64(high01, high23));
+            store(to + 3 * stride, _mm256_unpackhi_epi64(high01, high23));
         }
     }
 }
@@ -107,22 +104,29 @@ template <std::size_t user_count, std::size_t part_count>
 PRUDENCE_AVX2 inline void score_part_avx2(const std::int8_t* const packed, const std::size_t padded_dim,
                                           const ScanUser* const* const users, TileScores* const scores,
                                           const std::size_t first) {
+    const __m256i low_bytes = _mm256_set1_epi16(0xFF);
     __m256i sums[user_count][part_count];
     for (std::size_t user = 0; user < user_count; ++user) {
         for (std::size_t part = 0; part < part_count; ++part) {
-            sums[user][part] = _mm256_setzero_si256();
+            sums[user][part] = _mm256_set1_epi32(-128 * users[user]->sum);
         }
     }
-    for (std::size_t position = 0; position < padded_dim; position += 2) {
-        __m256i items[part_count];
+    for (std::size_t position = 0; position < padded_dim; position += 4) {
+        __m256i even[part_count];
+        __m256i odd[part_count];
         for (std::size_t part = 0; part < part_count; ++part) {
-            const std::int8_t* const from = packed + 2 * position * tile_rows + 4 * first + 32 * part;
-            items[part] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+            const std::int8_t* const from = packed + position * tile_rows + 4 * first + 32 * part;
+            const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+            even[part] = _mm256_and_si256(bytes, low_bytes);
+            odd[part] = _mm256_srli_epi16(bytes, 8);
         }
         for (std::size_t user = 0; user < user_count; ++user) {
-            const __m256i query = _mm256_set1_epi32(load_word(users[user]->pairs + position));
+            const __m256i query_even = _mm256_set1_epi32(load_word(users[user]->pairs + position));
+            const __m256i query_odd = _mm256_set1_epi32(load_word(users[user]->pairs + position + 2));
             for (std::size_t part = 0; part < part_count; ++part) {
-                sums[user][part] = _mm256_add_epi32(sums[user][part], _mm256_madd_epi16(items[part], query));
+                __m256i& sum = sums[user][part];
+                sum = _mm256_add_epi32(sum, _mm256_madd_epi16(even[part], query_even));
+                sum = _mm256_add_epi32(sum, _mm256_madd_epi16(odd[part], query_odd));
             }
         }
     }
@@ -153,7 +157,7 @@ PRUDENCE_AVX2 inline void score_avx2(const std::int8_t* const packed, const std:
         score_group_avx2<4, 2>(packed, padded_dim, users + user, scores + user);
     }
     for (; user < user_count; ++user) {
-        score_group_avx2<1, 4>(packed, padded_dim, users + user, scores + user);
+        score_group_avx2<1, 8>(packed, padded_dim, users + user, scores + user);
     }
 }
 

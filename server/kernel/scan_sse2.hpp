@@ -1,4 +1,5 @@
-// The scan with SSE2, which every x86-64 machine has: as scan_avx2.hpp, half as wide.
+// The scan with SSE2, which every x86-64 machine has: bytes are widened to int16 when a tile is packed, or where they
+// are, and multiplied in pairs.
 
 #pragma once
 
@@ -60,28 +61,44 @@ inline __m128i merge_sse2(const __m128i left, const __m128i right) {
     return _mm_add_epi32(_mm_unpacklo_epi32(left, right), _mm_unpackhi_epi32(left, right));
 }
 
+// Returns the sums of the lanes of each of four registers.
+inline __m128i merge_four_sse2(const __m128i* const sums) {
+    const __m128i left = merge_sse2(sums[0], sums[1]);
+    const __m128i right = merge_sse2(sums[2], sums[3]);
+    return _mm_add_epi32(_mm_unpacklo_epi64(left, right), _mm_unpackhi_epi64(left, right));
+}
+
+// Returns the even dims of a user's 16, or the odd ones, from where they stand in pairs.
+template <int lanes>
+__m128i pick_sse2(const std::int16_t* const pairs) {
+    const auto* const from = reinterpret_cast<const __m128i*>(pairs);
+    const __m128 low = _mm_castsi128_ps(_mm_loadu_si128(from));
+    const __m128 high = _mm_castsi128_ps(_mm_loadu_si128(from + 1));
+    return _mm_castps_si128(_mm_shuffle_ps(low, high, lanes));
+}
+
 inline void score_rows_sse2(const TileRows rows, const std::size_t padded_dim,
                             const ScanUser& user, TileScores& scores) {
     const __m128i threshold = _mm_set1_epi32(user.threshold);
     scores.above = 0;
-    for (std::size_t first = 0; first < tile_rows; first += 4) {
-        __m128i sums[4] = {_mm_setzero_si128(), _mm_setzero_si128(), _mm_setzero_si128(), _mm_setzero_si128()};
+    for (std::size_t first = 0; first < tile_rows; first += 8) {
+        __m128i sums[8];
+        for (std::size_t row = 0; row < 8; ++row) {
+            sums[row] = _mm_setzero_si128();
+        }
         for (std::size_t position = 0; position < padded_dim; position += dim_step) {
-            const auto* const query = reinterpret_cast<const __m128i*>(user.wide + position);
-            const __m128i query_low = _mm_loadu_si128(query);
-            const __m128i query_high = _mm_loadu_si128(query + 1);
-            for (std::size_t row = 0; row < 4; ++row) {
+            const __m128i query_even = pick_sse2<0x88>(user.pairs + position);
+            const __m128i query_odd = pick_sse2<0xDD>(user.pairs + position);
+            for (std::size_t row = 0; row < 8; ++row) {
                 const __m128i bytes = load_sse2(rows[first + row] + position);
-                const __m128i low = _mm_srai_epi16(_mm_unpacklo_epi8(bytes, bytes), 8);
-                const __m128i high = _mm_srai_epi16(_mm_unpackhi_epi8(bytes, bytes), 8);
-                sums[row] = _mm_add_epi32(sums[row], _mm_madd_epi16(low, query_low));
-                sums[row] = _mm_add_epi32(sums[row], _mm_madd_epi16(high, query_high));
+                const __m128i even = _mm_srai_epi16(_mm_slli_epi16(bytes, 8), 8);
+                const __m128i odd = _mm_srai_epi16(bytes, 8);
+                sums[row] = _mm_add_epi32(sums[row], _mm_madd_epi16(even, query_even));
+                sums[row] = _mm_add_epi32(sums[row], _mm_madd_epi16(odd, query_odd));
             }
         }
-        const __m128i left = merge_sse2(sums[0], sums[1]);
-        const __m128i right = merge_sse2(sums[2], sums[3]);
-        const __m128i sum = _mm_add_epi32(_mm_unpacklo_epi64(left, right), _mm_unpackhi_epi64(left, right));
-        write_sse2(sum, threshold, first, scores);
+        write_sse2(merge_four_sse2(sums), threshold, first, scores);
+        write_sse2(merge_four_sse2(sums + 4), threshold, first + 4, scores);
     }
 }
 
