@@ -1,4 +1,4 @@
-"""Benchmarks a running server: `python -m benchmarks.bench`.
+"""Benchmarks a running server: `python -m benchmarks.bench`; with `profile` it says where the CPU goes.
 
 Serves the bundle of the demonstration, or a larger one made from it, drives closed and open loops against it,
 says where the time goes, and compares served answers with exact search. Results: tables, JSON and a picture.
@@ -15,6 +15,7 @@ import numpy as np
 from prudence.v1 import recommendation_pb2 as pb
 from rich.console import Console
 
+from benchmarks.bench import cpu_profile
 from benchmarks.bench.catalogue import Catalogue, make_catalogue
 from benchmarks.bench.recall import ExactSearch, RecallResult, measure_recall, open_exact
 from benchmarks.bench.report import WIDTH, BenchReport, write_report
@@ -40,8 +41,11 @@ SEED = 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the benchmark; returns 0, or 1 with a message on stderr."""
-    options = _parser().parse_args(arguments)
+    """Runs the benchmark; returns 0, or 1 with a message on stderr; `profile` 2 where py-spy is missing."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["profile"]:
+        return cpu_profile.main(given[1:])
+    options = _parser().parse_args(given)
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = WIDTH
