@@ -12,7 +12,7 @@ A product's missing value needs no rule here: such a row is in no bitmap, and no
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final
 
 import numpy as np
@@ -68,27 +68,9 @@ class _Kind:
 
     def __init__(self, exempt: RowBits, rows_of: Mapping[Any, RowBits] | None) -> None:
         """Keeps the rows that the kind does not apply to, and those with each value."""
-        self._exempt = exempt
-        self._rows_of = rows_of
-        self.find_any = lru_cache(UNION_COUNT_MAX)(self._find_any)
-        self.find_none = lru_cache(UNION_COUNT_MAX)(self._find_none)
-
-    def _find_any(self, values: Values) -> RowBits | None:
-        """Returns the rows with any of the values and the exempt ones; None where that is not known."""
-        return None if self._rows_of is None else self._unite(self._rows_of, values, self._exempt.copy())
-
-    def _find_none(self, values: Values) -> RowBits | None:
-        """Returns the rows with none of the values and the exempt ones; None where that is not known."""
-        if self._rows_of is None:
-            return None
-        return ~self._unite(self._rows_of, values, np.zeros_like(self._exempt))
-
-    @staticmethod
-    def _unite(rows_of: Mapping[Any, RowBits], values: Values, rows: RowBits) -> RowBits:
-        for value in values:
-            if value in rows_of:
-                rows |= rows_of[value]
-        return rows
+        # Of functions that know nothing of this: what keeps itself is never freed once a server froze it.
+        self.find_any = lru_cache(UNION_COUNT_MAX)(partial(_find_any, exempt, rows_of))
+        self.find_none = lru_cache(UNION_COUNT_MAX)(partial(_find_none, exempt, rows_of))
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +275,23 @@ class Filter:
         rows = self._sellable & pack(timely)
         permitted = self._channels.find_any((channel,))
         return rows if permitted is None else rows & permitted
+
+
+def _find_any(exempt: RowBits, rows_of: Mapping[Any, RowBits] | None, values: Values) -> RowBits | None:
+    """Returns the rows with any of the values and the exempt ones; None where that is not known."""
+    return None if rows_of is None else _unite(rows_of, values, exempt.copy())
+
+
+def _find_none(exempt: RowBits, rows_of: Mapping[Any, RowBits] | None, values: Values) -> RowBits | None:
+    """Returns the rows with none of the values and the exempt ones; None where that is not known."""
+    return None if rows_of is None else ~_unite(rows_of, values, np.zeros_like(exempt))
+
+
+def _unite(rows_of: Mapping[Any, RowBits], values: Values, rows: RowBits) -> RowBits:
+    for value in values:
+        if value in rows_of:
+            rows |= rows_of[value]
+    return rows
 
 
 def _read_knowledge(product: Product) -> Sequence[tuple[str | None, int]]:

@@ -1,5 +1,7 @@
 """The filter lets through all that the rules pass, and little else."""
 
+import gc
+import weakref
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -181,3 +183,16 @@ def test_a_ladder_of_too_many_steps_is_wider_but_never_lets_the_highest_through(
         assert not allowed[least == highest].any()
         widened += int(allowed.sum() - enough.sum())
     assert 0 < widened / len(range(-1, 998, 7)) < 2 * 2050 / STEP_COUNT_MAX
+
+
+def test_a_filter_that_nobody_uses_is_freed_at_once() -> None:
+    # A server freezes what it started with, so that cycles among it would stay for good.
+    kept = Filter([eligible_product("p")], POLICY)
+    allow_by(kept, 1, eligible_user(), NOW, CHANNEL, None)
+    gone = weakref.ref(kept._currencies)
+    gc.disable()
+    try:
+        del kept
+        assert gone() is None
+    finally:
+        gc.enable()
