@@ -348,7 +348,7 @@ def _read_part(content: NDArray[np.uint8], part: IndexPart) -> Any:
     reader = faiss.ZeroCopyIOReader(faiss.swig_ptr(content), len(content))
     try:
         index = faiss.read_index(reader)
-    except RuntimeError as error:
+    except (RuntimeError, MemoryError) as error:  # The latter where a damaged count asks for too much.
         raise AnnFormatError(f"{part.name}: expected a faiss index of {part.size} bytes: {error}") from error
     if not isinstance(index, faiss.IndexFlat | faiss.IndexIVFFlat | faiss.IndexHNSWFlat):
         raise AnnFormatError(f"{part.name}: it is {type(index).__name__}, which is not supported")

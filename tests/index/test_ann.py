@@ -336,3 +336,12 @@ def test_parts_without_all_rows_or_of_another_dim_are_refused() -> None:
         ann.load_index(_wrap(_flat(5), row_start=1, row_stop=6))
     with pytest.raises(AnnFormatError, match=f"dim is {DIM}; expected 9"):
         ann.check_index(_wrap(_flat(5)), 5, 9)
+
+
+def test_an_index_that_asks_for_more_memory_than_there_is_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(_reader: Any) -> None:
+        raise MemoryError("std::bad_alloc")
+
+    monkeypatch.setattr(ann.faiss, "read_index", read)
+    with pytest.raises(AnnFormatError, match=r"expected a faiss index of .*bad_alloc"):
+        ann.load_index(_wrap(_flat(5)))
