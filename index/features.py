@@ -339,7 +339,7 @@ def _fit_numeric(
 def _read_object(text: str | bytes, keys: set[str], *, what: str) -> dict[str, Any]:
     try:
         body = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FeatureSchemaError(f"{what}: expected JSON: {error}") from error
     if not isinstance(body, dict):
         raise FeatureSchemaError(f"{what}: expected an object, got {type(body).__name__}")

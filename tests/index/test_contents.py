@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from index.ann import build_index
 from index.bundle import (
     Bundle,
     open_bundle,
@@ -19,6 +20,7 @@ from index.errors import (
 )
 from index.manifest import FILE_BYTES_MAX
 from index.products import read_products, write_products
+from index.reference import widen
 
 FILES = tuple(FILE_BYTES_MAX)
 
@@ -30,6 +32,7 @@ FILES = tuple(FILE_BYTES_MAX)
         ("index.faiss", b"nonsense", "8 bytes; expected parts of"),
         ("features.json", b"{}", "format_version"),
         ("vocabulary.json", b"{}", "format_version"),
+        ("vocabulary.json", b"[" * 100_000, "expected JSON"),
         ("policy.json", b"{}", "policy.json"),
         ("golden.json", b'{"format_version": 1}', "expected golden requests"),
         ("golden.json", b'{"format_version": 1, "format_version": 1}', "there twice"),
@@ -202,4 +205,11 @@ def test_rows_out_of_order_are_refused_and_named(copy: Any, tiny_bundle: Bundle)
     with pytest.raises(
         BundleConsistencyError, match=r"row 40 is 'f001'; under policy\.json it should be 'f000'"
     ):
+        open_bundle(copy.path)
+
+
+def test_an_index_of_other_vectors_is_refused(copy: Any, tiny_bundle: Bundle) -> None:
+    wide = widen(tiny_bundle.item_vectors, tiny_bundle.item_bias)
+    copy.replace("index.faiss", build_index(-wide.astype(np.float32)).content)
+    with pytest.raises(BundleConsistencyError, match=r"index\.faiss: finds \d+ of the 400 best products"):
         open_bundle(copy.path)
