@@ -83,7 +83,10 @@ def make_heading(measured: Measured, held_out: HeldOut) -> Heading:
     mark = "SIMULATED: every person, product and event is invented; figures say nothing about real people."
     facts = (
         ("data", name),
-        ("attribution and licence", " ".join(filter(None, (source["attribution"], source["licence"])))),
+        (
+            "attribution and licence",
+            " ".join(filter(None, (source.get("attribution"), source.get("licence")))),
+        ),
         ("tested", f"{len(measured.users):,} users, {len(measured.products):,} products"),
         ("what was looked at", held_out.looked_at),
         ("suitability judged at", f"{measured.clock:%Y-%m-%d %H:%M} UTC, when the profiles are true"),

@@ -14,7 +14,7 @@ from benchmarks.report.measured import BoolArray, IntArray, K, Measured, list_be
 from benchmarks.report.mmr import mmr
 from benchmarks.report.section import Section, Table, estimate_mean, show
 
-TRADE_OFFS: Final = (1.0, 0.95, 0.9, 0.8, 0.7, 0.5, 0.3)
+TRADE_OFFS: Final = (1.0, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)
 CANDIDATE_COUNT: Final = 100  # The candidates of a server's first round.
 
 
@@ -108,7 +108,7 @@ def make_diversity(measured: Measured) -> Section:
                 [[one.ndcg.mean - one.ndcg.low, one.ndcg.high - one.ndcg.mean] for one in found]
             )
             axes.errorbar(values, means, yerr=np.maximum(errors.T, 0), marker="o", ms=4)
-            for one, value in zip(found, values, strict=True):
+            for one, value in zip(found[::2], values[::2], strict=True):  # All would cover each other.
                 axes.annotate(f"{one.trade_off:g}", (value, one.ndcg.mean), fontsize=7, xytext=(3, 5),
                               textcoords="offset points")  # fmt: skip
             axes.set(xlabel=unit, ylabel=f"nDCG@{K}")

@@ -65,6 +65,8 @@ def measure_conditional(
     Source: direct adjustment by stratum as in epidemiology; conditional parity, Ritov et al. 2017.
     """
     known = ~np.isnan(values)
+    if not known.any():
+        return []
     names = list_groups([group for group, has in zip(groups, known, strict=True) if has])
     group_of = np.array([names.index(group) if has else -1 for group, has in zip(groups, known, strict=True)])
     _, stratum_of = np.unique(np.array(strata)[known], return_inverse=True)
@@ -129,6 +131,7 @@ def make_fairness(measured: Measured) -> Section:
     found = {
         measure: {kind: measure_conditional(values, groups, strata) for kind, groups in kinds.items()}
         for measure, values in exposures.items()
+        if not np.isnan(values).all()
     }
     sentences = (
         f"{len(set(strata))} strata of equal risk level and horizon. The conditional difference is a "
@@ -144,7 +147,11 @@ def make_fairness(measured: Measured) -> Section:
         "Exposure by group within equal risk level and horizon",
         sentences,
         tables,
-        (render("fairness", alt, lambda panels: _draw(panels, found), panels=len(found), height=4.6),),
+        (
+            render(
+                "fairness", alt, lambda panels: _draw(panels, found), panels=max(1, len(found)), height=4.6
+            ),
+        ),
     )
 
 
@@ -178,7 +185,7 @@ def _draw(panels: Sequence[Any], found: Mapping[str, Mapping[str, Sequence[Group
     # Every panel has the same rows; groups too small to say anything have none.
     labels = [
         label
-        for label, one in next(iter(by_label.values())).items()
+        for label, one in next(iter(by_label.values()), {}).items()
         if one.user_count >= GROUP_SIZE_MIN and all(label in mine for mine in by_label.values())
     ]
     for number, (axes, (measure, mine)) in enumerate(zip(panels, by_label.items(), strict=True)):

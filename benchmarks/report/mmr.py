@@ -22,7 +22,7 @@ def mmr(
     Returns:
         Positions in the order of choice, int64 [min(k, n)].
 
-    Source: Carbonell and Goldstein 1998, "The use of MMR", the formula of section 2.
+    Source: Carbonell and Goldstein 1998, "The use of MMR, diversity-based reranking".
     """
     assert 0 <= trade_off <= 1, f"trade_off must be 0 to 1, not {trade_off}"
     assert k >= 0, f"k must not be negative, but is {k}"
