@@ -134,8 +134,8 @@ def make_suitability_cost(measured: Measured) -> Section:
         "the scores. One-sided: the product's band is at most the user's, as the law asks. All rules: what "
         "the gate lets pass. A user without a risk level is not filtered by risk; a rated product of "
         "unknown risk is taken away.",
-        "What a filter takes away and the user took later counts as missed. Profiles are those of the data's end: "
-        "where holdings count what was taken meanwhile, the cost of all rules is overstated.",
+        "What a filter takes away and the user took later counts as missed. Profiles are those of the "
+        "data's end: where holdings count what was taken meanwhile, the cost of all rules is overstated.",
     )
     alt = "nDCG@10 without filter, two-sided, one-sided and under all rules."
     return Section(
