@@ -1,0 +1,1 @@
+"""Judges whether a sealed bundle may take the place of the one that serves."""
