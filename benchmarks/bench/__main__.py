@@ -83,7 +83,7 @@ def _run(options: argparse.Namespace, console: Console) -> None:
     policy = FAR_TRANS_POLICY if dataset.source["name"] == "far-trans" else DEFAULT_POLICY
     artifacts, name = trained, NAME
     if options.products is not None:
-        name = f"{NAME}-{options.products}"
+        name = f"{NAME}-{shorten_count(options.products)}"
         directory = trained.directory.with_name(f"{trained.directory.name}-{options.products}")
         with console.status(f"a catalogue of {options.products:,} products"):
             artifacts = make_catalogue(trained, directory, options.products, policy)
@@ -151,6 +151,14 @@ def _measure_recalls(
 
 def _widest_domain(info: pb.GetServingInfoResponse) -> str:
     return "both" if info.learning_product_count else "financial"
+
+
+def shorten_count(count: int) -> str:
+    """Returns a count as file names hold it: 1m, 100k, or all its digits where these would round."""
+    for size, letter in ((1_000_000, "m"), (1_000, "k")):
+        if count % size == 0:
+            return f"{count // size}{letter}"
+    return str(count)
 
 
 def describe_load(load: LoadResult) -> str:

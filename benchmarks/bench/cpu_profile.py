@@ -37,17 +37,16 @@ NAME: Final = "bench-profile"
 CORE: Final = "gRPC's and other libraries' own"
 """Threads that never run Python."""
 
-_STACK: Final = re.compile(r"^thread \((?P<id>\d+)\)(?:: (?P<name>[^;]*))?;(?P<frames>.*) (?P<count>\d+)$")
+_STACK: Final = re.compile(r"^thread [^;]*;(?P<frames>.*) (?P<count>\d+)$")
 _LINE: Final = re.compile(r":\d+\)$")
+_THREAD: Final = re.compile(r'^Thread (?P<id>\d+) \([^)]*\): "(?P<name>[^"]*)"', re.MULTILINE)
 _NUMBER: Final = re.compile(r"[_-]\d+( \(.*\))?$")
 
 
 @dataclass(frozen=True)
 class Stack:
-    """Samples of one stack: the thread's id and name, and functions from the outermost to the innermost."""
+    """Samples of one stack: functions from the outermost to the innermost."""
 
-    thread: int
-    name: str
     functions: tuple[str, ...]
     count: int
 
@@ -102,25 +101,23 @@ def _run(options: argparse.Namespace, tool: str, console: Console) -> None:
         load = run_load(replace(plan, duration_s=options.seconds))
         after = read_thread_cpu(server.pid)
         stacks = _sample(tool, server.pid, replace(plan, duration_s=options.seconds))
+        names = _read_names(tool, server.pid)
     used = {thread: cpu_s - before.get(thread, 0.0) for thread, cpu_s in after.items()}
     lines = (
         describe_machine().line,
         f"{CALLER_COUNT} callers, {load.answered_count} requests at {load.requests_per_s:,.0f} a second, "
         f"{load.server_cpu_us_per_request:,.0f} us of the server's CPU each",
-        "python -m benchmarks.bench profile",
+        "python -m benchmarks.bench profile; a thread that lost its core while it held the lock is sampled, too",
     )
     tables = (
         _tabulate(
             "CPU by thread, us a request",
-            [
-                (name, f"{cpu_s / load.answered_count * 1e6:,.0f}")
-                for name, cpu_s in sum_threads(used, stacks)
-            ],
+            [(name, f"{cpu_s / load.answered_count * 1e6:,.0f}") for name, cpu_s in sum_threads(used, names)],
         ),
-        _tabulate("Functions, % of the samples: itself", _show(count_self(stacks), stacks)),
         _tabulate(
-            "Functions, % of the samples: with all that it calls", _show(count_inclusive(stacks), stacks)
+            "Functions that hold Python's lock, % of the samples: itself", _show(count_self(stacks), stacks)
         ),
+        _tabulate("The same, with all that it calls", _show(count_inclusive(stacks), stacks)),
     )
     options.out.mkdir(parents=True, exist_ok=True)
     with (options.out / f"{NAME}.txt").open("w", encoding="utf-8") as file:
@@ -136,7 +133,7 @@ def _sample(tool: str, pid: int, plan: LoadPlan) -> list[Stack]:
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "stacks"
         rate, duration_s = str(SAMPLES_PER_S), str(max(1, int(plan.duration_s) - 1))
-        command = [tool, "record", "-t", "-f", "raw", "-r", rate, "-d", duration_s, "-o", str(path)]
+        command = [tool, "record", "--gil", "-t", "-f", "raw", "-r", rate, "-d", duration_s, "-o", str(path)]
         process = subprocess.Popen(  # noqa: S603
             [*command, "-p", str(pid)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
@@ -151,6 +148,15 @@ def _sample(tool: str, pid: int, plan: LoadPlan) -> list[Stack]:
         return read_stacks(path.read_text(encoding="utf-8").splitlines())
 
 
+def _read_names(tool: str, pid: int) -> dict[int, str]:
+    done = subprocess.run(  # noqa: S603
+        [tool, "dump", "-p", str(pid)], capture_output=True, text=True, timeout=30.0, check=False
+    )
+    if done.returncode != 0:
+        raise BenchmarkInputError(f"py-spy ended with status {done.returncode}: {done.stderr.strip()}")
+    return read_thread_names(done.stdout)
+
+
 def read_stacks(lines: Iterable[str]) -> list[Stack]:
     """Reads what py-spy writes with `-t -f raw`: a stack and its number of samples on each line."""
     stacks = []
@@ -158,7 +164,7 @@ def read_stacks(lines: Iterable[str]) -> list[Stack]:
         found = _STACK.match(line)
         if found is not None:
             functions = tuple(_LINE.sub(")", frame) for frame in found["frames"].split(";"))
-            stacks.append(Stack(int(found["id"]), found["name"] or "", functions, int(found["count"])))
+            stacks.append(Stack(functions, int(found["count"])))
     return stacks
 
 
@@ -173,9 +179,13 @@ def read_thread_cpu(pid: int) -> dict[int, float]:
     return found
 
 
-def sum_threads(used_s: Mapping[int, float], stacks: Iterable[Stack]) -> list[tuple[str, float]]:
+def read_thread_names(text: str) -> dict[int, str]:
+    """Reads the threads' names, without their numbers, from what `py-spy dump` writes."""
+    return {int(found["id"]): _NUMBER.sub("", found["name"]) for found in _THREAD.finditer(text)}
+
+
+def sum_threads(used_s: Mapping[int, float], names: Mapping[int, str]) -> list[tuple[str, float]]:
     """Sums CPU seconds by thread to those of all threads of a kind, the most first."""
-    names = {stack.thread: _NUMBER.sub("", stack.name) for stack in stacks}
     totals: defaultdict[str, float] = defaultdict(float)
     for thread, cpu_s in used_s.items():
         totals[names.get(thread, CORE)] += cpu_s

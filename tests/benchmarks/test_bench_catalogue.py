@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from benchmarks.bench.__main__ import shorten_count
 from benchmarks.bench.catalogue import _add_vectors, _choose_alike
 from index.reference import INT16_LIMIT
 
@@ -35,3 +36,7 @@ def test_a_drawn_product_is_as_popular_as_the_trained_one_and_keeps_to_the_scale
     assert np.array_equal(found[:2], vectors)
     assert found[2:, -1].tolist() == [-50.0] * 3
     assert np.abs(found[2:, :-1]).max() <= 1.0
+
+
+def test_a_count_in_a_file_name_is_short_only_where_it_stays_exact() -> None:
+    assert [shorten_count(count) for count in (2_000_000, 100_000, 2_601)] == ["2m", "100k", "2601"]

@@ -13,13 +13,14 @@ from benchmarks.bench.cpu_profile import (
     main,
     read_stacks,
     read_thread_cpu,
+    read_thread_names,
     sum_threads,
 )
 
 STACKS = [
-    Stack(7, "rpc_0", ("run (a.py)", "walk (b.py)", "walk (b.py)"), 3),
-    Stack(8, "rpc_12", ("run (a.py)",), 2),
-    Stack(9, "compute", ("run (a.py)", "walk (b.py)"), 4),
+    Stack(("run (a.py)", "walk (b.py)", "walk (b.py)"), 3),
+    Stack(("run (a.py)",), 2),
+    Stack(("run (a.py)", "walk (b.py)"), 4),
 ]
 
 
@@ -29,8 +30,18 @@ def test_stacks_are_read_without_their_lines() -> None:
 
 
 def test_threads_of_a_kind_are_summed_and_the_rest_are_libraries() -> None:
+    lines = [
+        'Thread 7 (active): "rpc_0"',
+        "    run (a.py:1)",
+        'Thread 8 (idle): "rpc_12"',
+        'Thread 9 (idle): "compute"',
+    ]
     used = {7: 1.0, 8: 2.0, 9: 4.0, 10: 0.5}
-    assert sum_threads(used, STACKS) == [("compute", 4.0), ("rpc", 3.0), (CORE, 0.5)]
+    assert sum_threads(used, read_thread_names("\n".join(lines))) == [
+        ("compute", 4.0),
+        ("rpc", 3.0),
+        (CORE, 0.5),
+    ]
 
 
 def test_a_function_counts_itself_and_once_with_what_it_calls() -> None:
