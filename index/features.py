@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -133,9 +133,11 @@ class Vocabulary:
         return cls(tuple(product_ids))
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One interaction of a user; event_time is in seconds since 1970-01-01 UTC."""
+class Event(NamedTuple):
+    """One interaction of a user; event_time is in seconds since 1970-01-01 UTC.
+
+    No dataclass: every request makes one for each event of a history, in two thirds of the time.
+    """
 
     product_id: str
     event_type: str
