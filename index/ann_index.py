@@ -95,17 +95,18 @@ class AnnIndex:
             found_shape = [on_device.count, on_device.dim]
             raise AnnQueryError(f"on_device: shape {found_shape}; expected that of queries {queries.shape}")
         marks, wanted_count = None, row_stop - row_start
-        rows = None
         if bitmap is not None:
             marks = self._read_bitmap(bitmap, row_start, row_stop)
-            rows = np.flatnonzero(marks)
-            wanted_count = len(rows)
-            # A bitmap that ends early is searched in a lower tier.
-            row_start, row_stop = (int(rows[0]), int(rows[-1]) + 1) if wanted_count else (0, 0)
+            wanted_count = int(np.count_nonzero(marks))
         if wanted_count <= candidate_count:
             found = np.full((len(queries), candidate_count), -1, dtype=np.int64)  # [batch, candidate_count]
-            found[:, :wanted_count] = np.arange(row_start, row_stop) if rows is None else rows
+            found[:, :wanted_count] = (
+                np.arange(row_start, row_stop) if marks is None else np.flatnonzero(marks)
+            )
             return found
+        if marks is not None:
+            # A bitmap that ends early is searched in a lower tier.
+            row_start, row_stop = int(marks.argmax()), len(marks) - int(marks[::-1].argmax())
         content = Queries(np.ascontiguousarray(queries, dtype=np.float32), on_device)
         with self._lock:
             return self._search_parts(content, candidate_count, row_start, row_stop, marks)

@@ -25,6 +25,10 @@ CHEAPER_SHARE: Final = 0.85
 class Costs(Protocol):
     """What one way of searching takes on this machine."""
 
+    @property
+    def least_s(self) -> float:
+        """The least that any extent is estimated at."""
+
     def estimate(self, extent: Extent, candidate_count: int) -> float:
         """Returns the seconds for one request; infinity if it should not be searched in this way."""
 
@@ -42,6 +46,11 @@ class ScanCosts:
     row_s: float
     bit_s: float
     wanted_row_s: float
+
+    @property
+    def least_s(self) -> float:
+        """See `Costs`."""
+        return 0.0
 
     def estimate(self, extent: Extent, candidate_count: int) -> float:
         """See `Costs`."""
@@ -74,20 +83,27 @@ class IndexCosts:
     costs: Sequence[PartCosts]
     selects: bool
 
+    @property
+    def least_s(self) -> float:
+        """See `Costs`. No part costs less than all of it."""
+        return min(costs.whole_s for costs in self.costs)
+
     def estimate(self, extent: Extent, candidate_count: int) -> float:
         """See `Costs`. An index that does not select itself may give too few where few rows are wanted."""
         if not self.selects and is_beyond_reach(extent, candidate_count):
             return float("inf")
         total_s = 0.0
-        for part in probe(self.parts, extent.row_start, extent.row_stop, extent.row_count):
-            costs, count = self.costs[part.position], self.parts[part.position].count
-            if part.left == count:
+        for probed in probe(self.parts, extent.row_start, extent.row_stop, extent.row_count):
+            costs, part = self.costs[probed.position], self.parts[probed.position]
+            if probed.left == part.count:
                 total_s += costs.whole_s
                 continue
             bitmap_s = 0.0 if extent.bitmap is None else costs.bitmap_s
-            # No fewer lists are probed than for all rows, and as large a part of them is compared. Where
-            # efforts hardly differ, what lists take is not told from a bitmap's time, and may seem nothing.
-            total_s += max(costs.lists_s * part.share + bitmap_s, costs.whole_s * part.left / count)
+            # Lists hold rows of other ranges, which are read as well: what is left of a part costs as much as
+            # all of it where as many lists are probed. What lists take may seem nothing: where efforts hardly
+            # differ, it is not told from a bitmap's time.
+            lists_ratio = max(1.0, probed.share * part.list_count / part.effort)
+            total_s += max(costs.lists_s * probed.share + bitmap_s, costs.whole_s * lists_ratio)
         return total_s
 
 
@@ -97,6 +113,11 @@ class MatrixCosts:
 
     search_s: float
     row_s: float
+
+    @property
+    def least_s(self) -> float:
+        """See `Costs`."""
+        return self.search_s
 
     def estimate(self, extent: Extent, candidate_count: int) -> float:
         """See `Costs`."""
@@ -122,6 +143,7 @@ class Planner:
         """
         self.searches = searches
         self._costs = costs
+        self._least_s = {strategy: cost.least_s for strategy, cost in costs.items()}
         names = ", ".join(search.name for search in searches.values())
         self.name = names if len(searches) == 1 else f"auto: {names}"
 
@@ -132,9 +154,12 @@ class Planner:
             return strategies[0]
         if extent.row_stop - extent.row_start <= SCANNED_COUNT_MAX:
             return "exact"
-
-        def weigh(strategy: Strategy) -> float:
-            cost_s = self._costs[strategy].estimate(extent, candidate_count)
-            return cost_s * CHEAPER_SHARE if strategy == "exact" else cost_s
-
-        return min(strategies, key=weigh)
+        chosen: Strategy = "exact"
+        chosen_s = self._costs[chosen].estimate(extent, candidate_count) * CHEAPER_SHARE
+        for strategy in strategies:
+            # Most of what is cheap to scan is so for certain: planning must not take as long.
+            if strategy != "exact" and self._least_s[strategy] < chosen_s:
+                cost_s = self._costs[strategy].estimate(extent, candidate_count)
+                if cost_s < chosen_s:
+                    chosen, chosen_s = strategy, cost_s
+        return chosen

@@ -124,8 +124,11 @@ class Retriever:
             wanted = [
                 Wanted(rounds[position].extent, rounds[position].candidate_count) for position in positions
             ]
+            search = self._planner.searches[strategy].search
+            if len(positions) == len(rounds):
+                return search(queries, wanted, on_device)
             taken = None if on_device is None else on_device.take(positions)
-            found = self._planner.searches[strategy].search(queries[positions], wanted, taken)
+            found = search(queries[positions], wanted, taken)
             answers.update(zip(positions, found, strict=True))
         return [answers[position] for position in range(len(rounds))]
 

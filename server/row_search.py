@@ -145,24 +145,30 @@ class IndexSearch:
         self, queries: Queries, wanted: Sequence[Wanted], on_device: DeviceMatrix | None = None
     ) -> list[Rows]:
         """Searches together what looks at the same rows; see `RowSearch`."""
+        if len(wanted) == 1:  # Grouping reads a whole bitmap, which takes as long as a few comparisons.
+            return [rows[rows >= 0] for rows in self._search(queries, wanted[0], on_device)]
         together: dict[Wanted, list[int]] = {}
         for position, request in enumerate(wanted):
             together.setdefault(request, []).append(position)
         answers: dict[int, Rows] = {}
         for request, positions in together.items():
-            extent = request.extent
-            found = self._index.search(
-                queries[positions].astype(np.float32),
-                request.candidate_count,
-                extent.row_start,
-                extent.row_stop,
-                extent.bitmap,
-                on_device=None if on_device is None else on_device.take(positions),
-            )
+            taken = None if on_device is None else on_device.take(positions)
+            found = self._search(queries[positions], request, taken)
             answers.update(
                 (position, rows[rows >= 0]) for position, rows in zip(positions, found, strict=True)
             )
         return [answers[position] for position in range(len(wanted))]
+
+    def _search(self, queries: Queries, request: Wanted, on_device: DeviceMatrix | None) -> Rows:
+        extent = request.extent
+        return self._index.search(
+            queries.astype(np.float32),
+            request.candidate_count,
+            extent.row_start,
+            extent.row_stop,
+            extent.bitmap,
+            on_device=on_device,
+        )
 
     def count_compared(self, extent: Extent) -> int:
         """See `RowSearch`."""

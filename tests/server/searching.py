@@ -76,6 +76,10 @@ class SelectingCosts:
 
     selected_s: float
 
+    @property
+    def least_s(self) -> float:
+        return min(0.0, self.selected_s)
+
     def estimate(self, extent: Extent, candidate_count: int) -> float:
         return 0.0 if extent.bitmap is None else self.selected_s
 

@@ -19,7 +19,16 @@ from server.config import Settings, load_settings
 from server.encoder import copy_to_gpu
 from server.errors import DeviceError, SettingsError
 from server.open_retriever import Mode
-from server.planner import Costs, IndexCosts, MatrixCosts, PartCosts, Planner, ScanCosts, Strategy
+from server.planner import (
+    CHEAPER_SHARE,
+    Costs,
+    IndexCosts,
+    MatrixCosts,
+    PartCosts,
+    Planner,
+    ScanCosts,
+    Strategy,
+)
 from server.row_search import Extent, IndexSearch, Queries, Rows, ScanSearch, Wanted
 from server.snapshot import Snapshot, load_fit_policy, open_snapshot
 
@@ -120,8 +129,30 @@ def test_a_range_within_a_part_is_never_free() -> None:
     part = IndexPart("IndexIVFFlat", 0, 50_000, 220, 110, efforts, efforts, 1)
     index = IndexCosts([part], [PartCosts(3e-4, 8e-4, 0.0)], selects=True)
     for stop in (10_001, 30_000, 49_999):
-        assert index.estimate(Extent(0, stop, stop), 100) == pytest.approx(3e-4 * stop / 50_000)
+        assert index.estimate(Extent(0, stop, stop), 100) == pytest.approx(3e-4)
         assert planner_of(exact=SCAN, faiss=index).choose(Extent(0, stop, stop), 100) == "exact"
+
+
+def test_a_range_costs_as_many_more_lists_as_it_needs() -> None:
+    # Of the tier's 300 lists 15 are probed for all rows, 30 for half of them; lists alone would cost nothing.
+    index = IndexCosts(PARTS, [PartCosts(9e-5, 0.0, 0.0)] * 3, selects=True)
+    for width, effort in ((100_000, 15), (75_000, 20), (50_000, 30), (25_000, 60)):
+        estimated_s = index.estimate(Extent(5_000, 5_000 + width, width), 100)
+        assert estimated_s == pytest.approx(9e-5 * effort / 15)
+
+
+@pytest.mark.parametrize("other", [INDEX, MATRIX])
+def test_what_is_not_weighed_would_not_have_been_chosen(other: Costs) -> None:
+    planner = planner_of(exact=SCAN, faiss=other)
+    chosen = []
+    for stop in range(16_000, 1_005_000, 20_000):
+        for few in (1, 2, 40, 900):
+            extent = selection(5_000, stop, (stop - 5_000) // few)
+            other_s, scan_s = other.estimate(extent, 100), SCAN.estimate(extent, 100)
+            assert other_s >= other.least_s
+            chosen.append(planner.choose(extent, 100))
+            assert chosen[-1] == ("faiss" if other_s < scan_s * CHEAPER_SHARE else "exact")
+    assert set(chosen) == {"exact", "faiss"}
 
 
 def test_one_way_alone_is_taken_whatever_it_costs() -> None:
