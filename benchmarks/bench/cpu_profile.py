@@ -107,7 +107,7 @@ def _run(options: argparse.Namespace, tool: str, console: Console) -> None:
         describe_machine().line,
         f"{CALLER_COUNT} callers, {load.answered_count} requests at {load.requests_per_s:,.0f} a second, "
         f"{load.server_cpu_us_per_request:,.0f} us of the server's CPU each",
-        "python -m benchmarks.bench profile; a thread that lost its core while it held the lock is sampled, too",
+        "python -m benchmarks.bench profile; who lost the core while holding the lock is sampled, too",
     )
     tables = (
         _tabulate(
