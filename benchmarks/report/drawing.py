@@ -6,7 +6,6 @@ from typing import Any, Final
 
 import matplotlib as mpl
 import numpy as np
-from cycler import cycler
 
 from benchmarks.evaluate.intervals import Estimate
 from benchmarks.report.section import Picture
@@ -108,7 +107,7 @@ def _settings(ground: str, ink: str, line: str, colours: Sequence[str]) -> dict[
         "axes.spines.right": False,
         "axes.titlesize": 10,
         "font.size": 9,
-        "axes.prop_cycle": cycler(color=list(colours)),
+        "axes.prop_cycle": mpl.rcsetup.cycler(color=list(colours)),
     }
 
 
