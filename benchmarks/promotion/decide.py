@@ -80,13 +80,14 @@ def decide(
     """
     now = max(find_end(serving), find_end(candidate))
     dataset = read_dataset(data)
-    clock = datetime.fromisoformat(dataset.source["clock"]) if dataset.source["clock"] else datetime.now(UTC)
+    stated = dataset.source.get("clock")
+    clock = datetime.fromisoformat(stated) if stated else datetime.now(UTC)
     console.print(f"  asking what users did from {now:%Y-%m-%d %H:%M} on …", highlight=False)
     with tempfile.TemporaryDirectory() as work:
         question = make_question(data, Path(work) / "known", now=now, user_count=user_count)
         measures = compare_quality(question, serving=serving, candidate=candidate, limits=limits)
     console.print(f"  showing lists at {clock:%Y-%m-%d %H:%M} …", highlight=False)
-    users = _draw(sorted(dataset.profiles), user_count)
+    users = _draw(sorted(dataset.profiles) or dataset.active_user_ids, user_count)
     after, before = (
         show_lists(one, dataset, users, policy=policy, now=clock) for one in (candidate, serving)
     )
