@@ -122,7 +122,7 @@ def make_table(watched: Sequence[Watched]) -> Table:
         box=box.SIMPLE_HEAD,
         title=f"Recall@{K} of live answers, as the metrics page has it",
         title_justify="left",
-        caption="spoilt: the same vectors in another order; every check of the bundle passes",
+        caption="spoilt: most vectors in another order; every check of the bundle passes",
         caption_justify="left",
     )
     for heading in ("index", "eligible, at most", "samples", "recall", "latest", "alarm"):

@@ -1,4 +1,4 @@
-"""Makes a copy of a bundle whose index looks sound and proposes rows at random."""
+"""Makes a copy of a bundle whose index looks sound and proposes most rows at random."""
 
 import dataclasses
 from pathlib import Path
@@ -16,7 +16,8 @@ SEED = 1
 def spoil_index(bundles: Path, out: Path) -> Path:
     """Seals a copy of the current bundle with an index over the same vectors in another order.
 
-    Every check of a bundle passes, since an index of that form could have been built; only its answers tell.
+    The best products of the golden users stay in place, since opening asks the index for them. So every check
+    of a bundle passes, and only answers tell.
 
     Args:
         bundles: folder of the bundle.
@@ -30,9 +31,12 @@ def spoil_index(bundles: Path, out: Path) -> Path:
     """
     bundle = open_bundle(read_current(bundles))
     manifest = bundle.manifest
-    shuffled = np.random.default_rng(SEED).permutation(len(bundle.item_vectors))
+    order = np.arange(len(bundle.item_vectors))
+    golden_ids = {name for request in bundle.golden.requests for name in request.product_ids}
+    moved = np.setdiff1d(order, [bundle.product_ids.index(name) for name in golden_ids])
+    order[moved] = np.random.default_rng(SEED).permutation(moved)
     index = build_index(
-        widen(bundle.item_vectors, bundle.item_bias)[shuffled].astype(np.float32),
+        widen(bundle.item_vectors, bundle.item_bias)[order].astype(np.float32),
         "nested",
         learning_count=manifest.learning_count,
     )
