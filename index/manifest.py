@@ -245,7 +245,9 @@ def _parse_files(value: object) -> Mapping[str, FileEntry]:
             raise BundleFormatError(MANIFEST, f"files names {name!r:.120}, which is no file of a bundle")
     missing = sorted(FILE_BYTES_MAX.keys() - value.keys())
     if missing:
-        raise BundleFormatError(MANIFEST, f"files does not name {missing}")
+        raise BundleFormatError(
+            MANIFEST, f"files does not name {missing}; build the bundle again from its export"
+        )
     return MappingProxyType({name: _parse_entry(name, entry) for name, entry in value.items()})
 
 
