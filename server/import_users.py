@@ -166,6 +166,8 @@ class _LatestEvents:
 
 
 def _read(path: Path, columns: tuple[str, ...]) -> pa.Table:
+    if not path.exists():
+        raise StoreError(f"{path}: expected a Parquet table, found nothing")
     try:
         table = pq.read_table(path)
     except (OSError, pa.ArrowException) as error:

@@ -81,7 +81,7 @@ class Store:
         self._lock = threading.Lock()
         self._proven: tuple[_Identity, StartError | None] | None = None
         if not path.is_file():
-            raise StoreError(f"store {path}: no such file")
+            raise StoreError(f"store {path}: no such file; `python -m server import-users` writes one")
         try:
             self._connect()
         except sqlite3.Error as error:

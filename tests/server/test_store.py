@@ -204,7 +204,7 @@ def test_a_column_of_another_type_is_refused(
 
 
 def test_a_missing_table_is_refused(tmp_path: Path, store_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"none\.parquet"):
+    with pytest.raises(StoreError, match=r"none\.parquet: expected a Parquet table, found nothing$"):
         import_users(
             tmp_path / "none.parquet",
             tmp_path / "none.parquet",
@@ -225,6 +225,11 @@ def test_a_folder_that_cannot_be_written_is_refused(run_import: Import, tmp_path
             force=False,
             on_progress=lambda step, done, total: None,
         )
+
+
+def test_a_missing_store_is_refused_with_the_command_that_writes_one(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="no such file; `python -m server import-users` writes one"):
+        Store(tmp_path / "none")
 
 
 def test_what_is_no_store_is_refused(tmp_path: Path, run_import: Import, store_path: Path) -> None:
