@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from benchmarks.suitability.batches import HISTORY_LEVELS, Batch, open_gate, put_under_overlay
+from benchmarks.suitability.by_columns import store_by_columns
 from benchmarks.suitability.changes import CHANNEL, NOW
 from benchmarks.suitability.mutation import imported
 from benchmarks.suitability.pairs import eligible_product, eligible_user
@@ -17,6 +18,7 @@ from suitability.codes import CODES_BY_NUMBER, codes_of_mask
 from suitability.records import RISK_SCORE_MAX
 
 PACKING_FILES: Final = ("server/columns.py", "server/set_bits.py", "server/user_record.py", "server/gate.py")
+_MANY: Final = 257
 # What concerns the user alone, the assessment or the score: a row with such a code may be cut off.
 _CUTTING: Final = frozenset(
     {
@@ -110,7 +112,7 @@ def _gate_differs(batch: Batch) -> bool:
         return True
     if any(_listing_differs(gate, user, batch, number) for number, user in enumerate(users)):
         return True
-    if _facts_differ(gate.columns, batch) or _counts_differ(gate, users[0]):
+    if _facts_differ(gate.columns, batch) or _counts_differ(gate, users[0]) or _columns_differ(batch):
         return True
     put_under_overlay(gate, batch)
     count = len(batch.under_overlay)
@@ -145,6 +147,25 @@ def _facts_differ(columns: Any, batch: Batch) -> bool:
     return bool(columns.records.flags.writeable)
 
 
+def _columns_differ(batch: Batch) -> bool:
+    """Tells whether products by columns are packed otherwise than one by one, some of them halted."""
+    module = importlib.import_module("server.columns")
+    halts = {"halted_products": ["x1", "x8"], "halted_issuers": ["issuer 0"]}
+    policy = importlib.import_module("suitability").load_policy({**batch.policy, **halts})
+    rows = store_by_columns(batch.products)
+    found, expected = (module.compile_columns(products, policy) for products in (rows, list(rows)))
+    return bool(
+        found.records.tobytes() != expected.records.tobytes()
+        or found.sets.words.tobytes() != expected.sets.words.tobytes()
+        or (found.sets.bits, found.issuers, found.dup_groups)
+        != (expected.sets.bits, expected.issuers, expected.dup_groups)
+        or any(
+            getattr(found, name).tolist() != getattr(expected, name).tolist()
+            for name in ("levels", "risk_scores", "scales", "assumed_fields")
+        )
+    )
+
+
 def _counts_differ(gate: Any, user: Any) -> bool:
     """Tells whether what the gate counts and reads for one user differs from its own masks."""
     module = importlib.import_module("server.gate")
@@ -152,9 +173,13 @@ def _counts_differ(gate: Any, user: Any) -> bool:
     codes = [codes_of_mask(int(low) | int(high) << 64) for low, high in masks.tolist()]
     totals = {code.name: sum(code.name in each for each in codes) for code in CODES_BY_NUMBER.values()}
     counts = [(name, count) for name, count in totals.items() if count]
+    # A code that more pairs hold than a byte counts.
+    many = module.count_codes(np.repeat(masks, _MANY, axis=0))
     return bool(
         gate.count_codes(user) != counts
         or module.count_codes(masks) != counts
+        or many != [(name, _MANY * count) for name, count in counts]
+        or module.find_eligible(masks).tolist() != [not each for each in codes]
         or any(frozenset(module.read_codes(mask)) != each for mask, each in zip(masks, codes, strict=True))
         or any(module.holds_code(masks, name).sum() != count for name, count in counts)
     )
