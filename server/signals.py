@@ -1,8 +1,8 @@
 """Waits for SIGTERM or SIGINT without ever missing one.
 
 A lock or a queue would miss a signal that comes after Python last looked for one and before the main thread
-sleeps: on two busy cores, 2 of 25 stops right after the start. Here the C handler itself writes a byte to a
-socket, at once and from whatever thread, and the main thread reads it.
+sleeps: on two busy cores, 2 of about 60 stops right after the start. Here the C handler itself writes a byte
+to a socket, at once and from whatever thread, and the main thread reads it.
 """
 
 import signal
