@@ -176,7 +176,11 @@ def _open_door(settings: Settings, assumed_data: bool) -> _Door:
             ("grpc.max_metadata_size", METADATA_BYTES_MAX),
         ],
     )
-    limits = RequestLimits(k_max=settings.k_max, allow_inline_profile=settings.allow_inline_profile)
+    limits = RequestLimits(
+        k_max=settings.k_max,
+        allow_inline_profile=settings.allow_inline_profile,
+        diversity_trade_off=settings.diversity_trade_off,
+    )
     service = RecommendationService(limits, settings.batch_count_max, assumed_data)
     admin_service = AdminService()
     checks = health.HealthServicer(experimental_non_blocking=True)

@@ -84,6 +84,10 @@ class Settings(BaseSettings):
         default=256, description="Most requests in a BatchRecommend call."
     )
     k_max: Annotated[int, Field(ge=1, le=10_000)] = Field(default=1000, description="Largest k.")
+    diversity_trade_off: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=1.0,
+        description="Weight of score against variety where a request states none; 1 for score alone.",
+    )
     channel: str = Field(
         default="app", min_length=1, description="Sales channel that suitability sees on every request."
     )

@@ -13,6 +13,7 @@ from typing import Any
 from prudence.v1 import profile_pb2, recommendation_pb2
 
 from index.features import EVENT_TYPES, Event
+from server.diversity import WHOLE
 from server.errors import InvalidArgumentError, ProfileRefusedError
 from server.messages import Domain, NamedQuery, RecommendQuery, SimilarQuery, UserInput
 
@@ -51,6 +52,7 @@ class RequestLimits:
 
     k_max: int
     allow_inline_profile: bool
+    diversity_trade_off: float = 1.0  # Of requests that state none.
 
 
 def read_recommend(
@@ -79,6 +81,7 @@ def read_recommend(
         request_id=read_context(request),
         include_trace=request.include_trace,
         count_whole_domain=request.count_whole_domain,
+        trade_off=_read_trade_off(request, limits),
     )
 
 
@@ -198,6 +201,14 @@ def _read_limit(request: Any) -> int | None:
     if not 0 <= limit <= RISK_SCORE_MAX:
         raise InvalidArgumentError("risk_score_limit", f"expected 0 to {RISK_SCORE_MAX}, got {limit}")
     return limit
+
+
+def _read_trade_off(request: Any, limits: RequestLimits) -> int:
+    stated = request.HasField("diversity_trade_off")
+    value = request.diversity_trade_off if stated else limits.diversity_trade_off
+    if not 0 <= value <= 1:  # NaN is not, either.
+        raise InvalidArgumentError("diversity_trade_off", f"expected 0 to 1, got {value}")
+    return round(value * WHOLE)
 
 
 def _read_filter(field: str, product_ids: Any) -> tuple[str, ...]:

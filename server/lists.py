@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from server.diversity import WHOLE, count_pool, diversify
 from server.gate import GateUser, Masks, count_codes, find_eligible, holds_code, read_codes
 from server.messages import UNAVAILABLE, ListedProduct, Subject, Verdict, Withheld
 from server.retrieval import Rows
@@ -31,28 +32,34 @@ class LastVerdict:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A response list, and the verdict that it was built from."""
+    """A response list, what it was chosen from, and the verdict on everything found."""
 
     products: tuple[ListedProduct, ...]
+    pool_rows: Rows  # [pool_count or fewer], the best eligible ones; the list's own, unless diversified
     verdict: LastVerdict
 
 
-def build_list(subject: Subject, found: Found, k: int) -> Listing:
+def build_list(subject: Subject, found: Found, k: int, trade_off: int = WHOLE) -> Listing:
     """Builds a response list: the eligible rows, score descending, then product id ascending.
 
-    Everything found is judged again, as the last thing: a halt may have come since the search.
+    Everything found is judged again, as the last thing: a halt may have come since the search. Diversity
+    chooses among what is eligible by that judgement, and its order is the list's.
 
     Args:
         subject: whom the list is for.
         found: rows with scores; the verdicts of the search do not count.
         k: most products.
+        trade_off: of score and variety, as `server.diversity` has it.
     """
     snapshot = found.snapshot
     verdict = judge_last(snapshot, found.user, found.rows)
     eligible = find_eligible(verdict.masks)
     rows, scores = found.rows[eligible], found.scores[eligible]
-    best = snapshot.scorer.order(rows, scores, k)
-    rows, scores = rows[best], scores[best]
+    pool = chosen = snapshot.scorer.order(rows, scores, count_pool(k, trade_off))
+    pool_rows = rows[pool]
+    if trade_off != WHOLE:
+        chosen = pool[diversify(scores[pool], snapshot.bundle.item_vectors[pool_rows], k, trade_off)]
+    rows, scores = rows[chosen], scores[chosen]
     ends = snapshot.gate.find_valid_until(found.user, rows)
     warned = snapshot.gate.find_warnings(found.user, rows, _history_levels(snapshot, subject))
     columns = snapshot.gate.columns
@@ -71,7 +78,7 @@ def build_list(subject: Subject, found: Found, k: int) -> Listing:
                 assumed_fields=_assumed_fields(snapshot, subject, row),
             )
         )
-    return Listing(tuple(listed), verdict)
+    return Listing(tuple(listed), pool_rows, verdict)
 
 
 def judge_last(snapshot: Snapshot, user: GateUser, rows: Rows) -> LastVerdict:

@@ -10,6 +10,7 @@ from enum import IntEnum
 from typing import Any
 
 from index.features import Event
+from server.diversity import WHOLE
 from suitability.codes import ReasonCode, Remedy
 from suitability.overlay import Overlay
 from suitability.policy import Policy
@@ -60,7 +61,7 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class RecommendQuery:
-    """Asks for up to k eligible products."""
+    """Asks for up to k eligible products; `trade_off` is that of `server.diversity`."""
 
     user: UserInput
     domain: Domain
@@ -72,6 +73,7 @@ class RecommendQuery:
     request_id: str
     include_trace: bool
     count_whole_domain: bool
+    trade_off: int = WHOLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,13 +175,14 @@ class DecisionStamp:
 
 @dataclass(frozen=True, slots=True)
 class ListAnswer:
-    """An answer of Recommend or SimilarProducts."""
+    """An answer of Recommend or SimilarProducts, and the trade-off that its list was chosen with."""
 
     products: tuple[ListedProduct, ...]
     reasons: tuple[ResponseReason, ...]
     withheld: tuple[Withheld, ...]
     decision: DecisionStamp
     trace: TraceDetail | None
+    trade_off: int = WHOLE
 
 
 @dataclass(frozen=True, slots=True)

@@ -220,16 +220,17 @@ class Pipeline:
             withheld=withheld,
             decision=self._stamp(found.snapshot, found.user, listing.verdict, query.request_id),
             trace=_trace(submitted, found, selected) if query.include_trace else None,
+            trade_off=job.trade_off,
         )
 
     def _list(self, job: Job, found: Found, call: Call) -> tuple[Found, Listing]:
-        """Builds a list; searches again where a halt took products from a search that ended at k of them."""
-        listing = build_list(job.subject, found, job.k)
+        """Builds a list; searches again where a halt took products from a search that had found enough."""
+        listing = build_list(job.subject, found, job.k, job.trade_off)
         for _ in range(SEARCH_AGAIN_COUNT_MAX):
             if not _is_cut_short(job, found, listing):
                 break
             found = self._run(job, call)
-            listing = build_list(job.subject, found, job.k)
+            listing = build_list(job.subject, found, job.k, job.trade_off)
         if self._monitor is not None:
             self._monitor.offer(job, found, listing)
         if self._observe is not None:
@@ -289,6 +290,7 @@ def _plan(snapshot: Snapshot, query: messages.RecommendQuery, subject: Subject) 
         like_row=None,
         k=query.k,
         risk_score_limit=query.risk_score_limit,
+        trade_off=query.trade_off,
     )
 
 
@@ -325,7 +327,7 @@ def _is_cut_short(job: Job, found: Found, listing: Listing) -> bool:
     """Tells whether the list is short although the search had found enough and looked no further."""
     if job.only_rows is not None or len(listing.products) >= job.k:
         return False
-    return job.k <= int(np.count_nonzero(find_eligible(found.masks)))
+    return job.pool_count <= int(np.count_nonzero(find_eligible(found.masks)))
 
 
 def _explain(job: Job, found: Found, listing: Listing) -> tuple[ResponseReason, ...]:

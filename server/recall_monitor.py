@@ -1,8 +1,9 @@
 """Measures the recall of live answers: some are searched again over every row, off the request path.
 
-Recall is the share of the best k eligible products that an answer holds; a product with the score of the
-k-th best is as good as that. It is kept by band, the share of the domain that is eligible, because searches
-lose results where few rows are. Neither metrics nor log lines say anything of a user or a request.
+Recall is the share of the best k eligible products that an answer holds, or was chosen from if diversified;
+a product with the score of the k-th best is as good as that. It is kept by band, the share of the domain that
+is eligible, because searches lose results where few rows are. Neither metrics nor log lines say anything of
+a user or a request.
 """
 
 import contextlib
@@ -207,14 +208,13 @@ def find_eligible(sample: Sample) -> Rows | None:
 
 def measure(sample: Sample, eligible: Rows) -> Measured | None:
     """Compares an answer with the best of the eligible rows; None if there are none."""
-    count = min(sample.job.k, len(eligible))
+    count = min(sample.job.pool_count, len(eligible))
     if count == 0:
         return None
     scores = sample.found.snapshot.scorer.score(sample.found.vector, eligible)
     least = np.partition(scores, -count)[-count]
-    row_of = sample.found.snapshot.row_of
-    listed = [row_of[product.product_id] for product in sample.listing.products]
-    hit_count = int(np.count_nonzero(np.isin(eligible, listed) & (scores >= least)))
+    held = np.isin(eligible, sample.listing.pool_rows)
+    hit_count = int(np.count_nonzero(held & (scores >= least)))
     return Measured(hit_count / count, len(eligible) / len(_rows_asked_for(sample.job)))
 
 

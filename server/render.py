@@ -9,6 +9,7 @@ from prudence.v1 import recommendation_pb2
 
 from server import messages
 from server.columns import to_microseconds
+from server.diversity import WHOLE
 from server.status import describe
 
 # The generated stubs type enum values as a class that does not exist at run time.
@@ -29,6 +30,7 @@ def render_recommend(answer: messages.ListAnswer) -> recommendation_pb2.Recommen
         withheld_counts=[_withheld(withheld) for withheld in answer.withheld],
         decision=_decision(answer.decision),
         trace=None if answer.trace is None else _trace(answer.trace),
+        diversity_trade_off=None if answer.trade_off == WHOLE else answer.trade_off / WHOLE,
     )
 
 

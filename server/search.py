@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from index.device_matrix import DeviceMatrix
 from index.features import encode_users
 from server.clock import Clock
+from server.diversity import WHOLE, count_pool
 from server.errors import ModelOutputError
 from server.gate import GateUser, Masks, find_eligible
 from server.messages import StageTime, Subject
@@ -40,6 +41,7 @@ class Job:
         like_row: if not None, this product's vector is the query in place of the user's.
         k: number of products wanted.
         risk_score_limit: the request's own limit.
+        trade_off: of score and variety, as `server.diversity` has it.
     """
 
     snapshot: Snapshot
@@ -51,6 +53,12 @@ class Job:
     like_row: int | None
     k: int
     risk_score_limit: int | None
+    trade_off: int = WHOLE
+
+    @property
+    def pool_count(self) -> int:
+        """How many eligible products the search is to find, for the list to be chosen from."""
+        return count_pool(self.k, self.trade_off)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +219,7 @@ def _begin(job: Job, user: GateUser, vector: Vector, row_count: int) -> _Progres
 
 
 def _search(snapshot: Snapshot, searches: Mapping[int, _Progress], on_device: DeviceMatrix | None) -> None:
-    """Runs rounds until every search, by its place in the batch, has k eligible rows or has seen all."""
+    """Runs rounds until every search, by its place in the batch, has enough eligible rows or seen all."""
     retriever, pending = snapshot.retriever, dict(searches)
     if any(search.job.like_row is not None for search in pending.values()):
         on_device = None  # What is searched for are not only the tower's vectors.
@@ -236,13 +244,15 @@ def _plan_round(snapshot: Snapshot, search: _Progress) -> Round:
     start_s = time.perf_counter()
     job, user, retriever = search.job, search.user, snapshot.retriever
     if search.round_count == 0:
-        planned = retriever.plan_first(search.row_start, search.row_stop, job.k, search.left)
+        planned = retriever.plan_first(search.row_start, search.row_stop, job.pool_count, search.left)
     elif (row_stop := min(search.row_stop, user.row_stop)) - search.row_start <= WHOLE_COUNT_MAX:
         planned = retriever.plan_last(search.row_start, row_stop, search.left)
     else:
         if search.round_count == 1:
             search.left.cut(snapshot.filter.allow(user.profile, user.arrays, user.now, user.channel))
-        planned = retriever.plan_next(search.row_start, row_stop, search.left, job.k, search.round_count)
+        planned = retriever.plan_next(
+            search.row_start, row_stop, search.left, job.pool_count, search.round_count
+        )
     search.retrieve_s += time.perf_counter() - start_s
     return planned
 
@@ -266,7 +276,7 @@ def _look(snapshot: Snapshot, search: _Progress, planned: Round, rows: Rows) -> 
     sure_count = int(np.count_nonzero(is_fresh[: planned.sure_count]))
     sure_eligible_count = search.eligible_count + int(np.count_nonzero(eligible[:sure_count]))
     search.eligible_count += int(np.count_nonzero(eligible))
-    search.done = planned.exhaustive or sure_eligible_count >= search.job.k
+    search.done = planned.exhaustive or sure_eligible_count >= search.job.pool_count
 
 
 def _finish(

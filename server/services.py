@@ -123,6 +123,7 @@ class RecommendationService(recommendation_pb2_grpc.RecommendationServiceService
             data_source=describe_source(manifest.source),
             server_version=importlib.metadata.version("prudence"),
             cpu_time=render.render_duration(time.process_time()),
+            diversity_trade_off=self._limits.diversity_trade_off,
         )
 
     def _check_batch(self, request: recommendation_pb2.BatchRecommendRequest) -> None:

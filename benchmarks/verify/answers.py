@@ -69,7 +69,8 @@ class Asked:
 def check_list(answer: pb.RecommendResponse | pb.SimilarProductsResponse, asked: Asked) -> list[str]:
     """Checks an answer of Recommend or SimilarProducts."""
     now = read_instant(answer.decision.decision_time)
-    faults = list(_check_shown(answer.products, asked, now))
+    diversified = isinstance(answer, pb.RecommendResponse) and answer.HasField("diversity_trade_off")
+    faults = list(_check_shown(answer.products, asked, now, diversified=diversified))
     codes = [count.code for count in answer.withheld_counts]
     if UNDISCLOSED & set(codes) or len(set(codes)) < len(codes):
         faults.append(f"withheld counts name {codes}; expected disclosable codes, each once")
@@ -100,10 +101,14 @@ def read_instant(stamp: Any) -> datetime:
     return instant
 
 
-def _check_shown(products: Any, asked: Asked, now: datetime) -> Iterator[str]:
+def _check_shown(products: Any, asked: Asked, now: datetime, *, diversified: bool = False) -> Iterator[str]:
     keys = [(-product.score, product.product_id.encode()) for product in products]
     ids = [product.product_id for product in products]
-    if keys != sorted(keys):
+    if diversified:
+        # How alike products are stands in no answer; but nothing is chosen before the best one.
+        if keys and keys[0] != min(keys):
+            yield "the first product of a diversified list is not its best"
+    elif keys != sorted(keys):
         yield "the list is not in order of score, then id"
     if len(set(ids)) < len(ids):
         yield "a product is listed twice"

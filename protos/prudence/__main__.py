@@ -72,6 +72,12 @@ def build_parser() -> argparse.ArgumentParser:
     recommend.add_argument(
         "--count-all", action="store_true", help="count what is withheld of the whole domain, by reason"
     )
+    recommend.add_argument(
+        "--diversity",
+        type=float,
+        metavar="TRADE_OFF",
+        help="weight of score against variety, 0 to 1; 1 is score alone (default: the server's)",
+    )
 
     score = _add_command(
         commands, "score", _score, "scores of named products, reasons for those not eligible"

@@ -15,6 +15,10 @@ def render_recommend(response: pb.RecommendResponse, *, whole_domain: bool) -> s
         whole_domain: whether the request asked for what is withheld of the whole domain.
     """
     parts = [_products_table(response.products), *_response_reasons(response.reasons)]
+    if response.HasField("diversity_trade_off"):
+        parts.append(
+            f"note: chosen for variety, trade-off {response.diversity_trade_off:g}; not in order of score"
+        )
     parts += _withheld_counts(response.withheld_counts, whole_domain=whole_domain)
     if response.HasField("trace"):
         parts.append(_trace_table(response.trace))

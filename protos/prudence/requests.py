@@ -55,6 +55,7 @@ def recommend_request(options: argparse.Namespace) -> pb.RecommendRequest:
         allow_seen=options.allow_seen,
         include_trace=options.trace,
         count_whole_domain=options.count_all,
+        diversity_trade_off=options.diversity,
     )
 
 

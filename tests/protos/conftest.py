@@ -59,6 +59,8 @@ class FakeService(pb_grpc.RecommendationServiceServicer):
             ],
             decision=DECISION,
         )
+        if request.HasField("diversity_trade_off"):
+            response.diversity_trade_off = request.diversity_trade_off
         if request.include_trace:
             response.withheld_counts[0].example_product_id = "F9"
             response.withheld_counts[0].example_risk_score = 6100

@@ -72,6 +72,15 @@ def test_recommend_shows_the_trace_when_asked(target: str, capsys: pytest.Captur
     assert "faiss IndexFlat" in out
 
 
+def test_recommend_says_that_a_list_was_chosen_for_variety(
+    target: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["recommend", "--target", target, "--user", "u1"])
+    assert "variety" not in capsys.readouterr().out
+    main(["recommend", "--target", target, "--user", "u1", "--diversity", "0.75"])
+    assert "note: chosen for variety, trade-off 0.75; not in order of score" in capsys.readouterr().out
+
+
 def test_recommend_prints_json(target: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["recommend", "--target", target, "--user", "u1", "--k", "1", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)

@@ -1,5 +1,6 @@
 """Bad input to a running server: the right code, the field at fault, and no text that is not the caller's."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -45,6 +46,9 @@ RECOMMEND_CASES: dict[str, tuple[Callable[[], Request], str]] = {
     "unknown domain": (lambda: recommend(USER, domain=9), "domain"),
     "limit below 0": (lambda: recommend(USER, risk_score_limit=-1), "risk_score_limit"),
     "limit over 10000": (lambda: recommend(USER, risk_score_limit=10_001), "risk_score_limit"),
+    "trade-off below 0": (lambda: recommend(USER, diversity_trade_off=-0.01), "diversity_trade_off"),
+    "trade-off over 1": (lambda: recommend(USER, diversity_trade_off=1.01), "diversity_trade_off"),
+    "trade-off of NaN": (lambda: recommend(USER, diversity_trade_off=math.nan), "diversity_trade_off"),
     "tenant": (lambda: recommend(USER, tenant_id="other"), "tenant_id"),
     "long include list": (
         lambda: recommend(USER, include_product_ids=["x"] * 10_001),

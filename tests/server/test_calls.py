@@ -72,7 +72,12 @@ def test_every_answer_for_many_kinds_of_users_passes_the_second_reading(
         domain = int(random.integers(0, 4))
         limit = None if number % 3 else int(random.choice([0, 2500, 9000]))
         request = recommend(
-            to_user(f"u{number}", user, FEW), k, domain=domain, risk_score_limit=limit, allow_seen=True
+            to_user(f"u{number}", user, FEW),
+            k,
+            domain=domain,
+            risk_score_limit=limit,
+            allow_seen=True,
+            diversity_trade_off=0.6 if number % 2 else None,
         )
         answer = ask(stub.Recommend, request, platform)
         assert {product.product_id for product in answer.products} <= eligible_ids(user, platform, limit)

@@ -1,5 +1,6 @@
 """Requests off the wire, field by field."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -8,6 +9,7 @@ from prudence.v1 import profile_pb2
 
 from index.features import EVENT_TYPES, Event
 from server.convert import RequestLimits, read_profile, read_recommend
+from server.diversity import WHOLE
 from server.errors import ProfileRefusedError
 from server.messages import Domain
 from suitability.records import USER_FIELDS
@@ -90,6 +92,14 @@ def test_defaults_are_those_of_the_contract() -> None:
     assert (query.domain, query.k, query.risk_score_limit, query.allow_seen) == (Domain.BOTH, 7, None, False)
     assert query.user.profile is None
     assert len(query.request_id) == 32
+
+
+def test_the_trade_off_of_the_request_comes_before_that_of_the_settings() -> None:
+    limits = replace(LIMITS, diversity_trade_off=0.8)
+    stated = (None, 0.0, 0.33333, 1.0)
+    requests = [recommend(to_user("a"), diversity_trade_off=value) for value in stated]
+    assert [read_recommend(request, limits, NOW).trade_off for request in requests] == [8000, 0, 3333, WHOLE]
+    assert read_recommend(requests[0], LIMITS, NOW).trade_off == WHOLE
 
 
 def test_a_profile_is_refused_where_the_settings_say_so() -> None:

@@ -38,6 +38,8 @@ def test_the_file_may_come_from_the_environment(tmp_path: Path, monkeypatch: pyt
         (["--bundles", "b", "--clock", "2026-11-22T09:00:00"], "clock"),
         (["--bundles", "b", "--queue-limit", "1"], "queue_limit"),
         (["--bundles", "b", "--threads", "0"], "threads"),
+        (["--bundles", "b", "--diversity-trade-off", "1.5"], "diversity_trade_off"),
+        (["--bundles", "b", "--diversity-trade-off", "nan"], "diversity_trade_off"),
         (["--bundles", "b", "--config", "nowhere.json"], "config"),
         ([], "bundles"),
     ],

@@ -79,7 +79,7 @@ class RequestContext(_message.Message):
     def __init__(self, request_id: _Optional[str] = ..., placement: _Optional[str] = ..., campaign: _Optional[str] = ...) -> None: ...
 
 class RecommendRequest(_message.Message):
-    __slots__ = ("tenant_id", "user", "domain", "k", "risk_score_limit", "include_product_ids", "exclude_product_ids", "allow_seen", "context", "include_trace", "count_whole_domain")
+    __slots__ = ("tenant_id", "user", "domain", "k", "risk_score_limit", "include_product_ids", "exclude_product_ids", "allow_seen", "context", "include_trace", "count_whole_domain", "diversity_trade_off")
     TENANT_ID_FIELD_NUMBER: _ClassVar[int]
     USER_FIELD_NUMBER: _ClassVar[int]
     DOMAIN_FIELD_NUMBER: _ClassVar[int]
@@ -91,6 +91,7 @@ class RecommendRequest(_message.Message):
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_TRACE_FIELD_NUMBER: _ClassVar[int]
     COUNT_WHOLE_DOMAIN_FIELD_NUMBER: _ClassVar[int]
+    DIVERSITY_TRADE_OFF_FIELD_NUMBER: _ClassVar[int]
     tenant_id: str
     user: _profile_pb2.User
     domain: Domain
@@ -102,7 +103,8 @@ class RecommendRequest(_message.Message):
     context: RequestContext
     include_trace: bool
     count_whole_domain: bool
-    def __init__(self, tenant_id: _Optional[str] = ..., user: _Optional[_Union[_profile_pb2.User, _Mapping]] = ..., domain: _Optional[_Union[Domain, str]] = ..., k: _Optional[int] = ..., risk_score_limit: _Optional[int] = ..., include_product_ids: _Optional[_Iterable[str]] = ..., exclude_product_ids: _Optional[_Iterable[str]] = ..., allow_seen: _Optional[bool] = ..., context: _Optional[_Union[RequestContext, _Mapping]] = ..., include_trace: _Optional[bool] = ..., count_whole_domain: _Optional[bool] = ...) -> None: ...
+    diversity_trade_off: float
+    def __init__(self, tenant_id: _Optional[str] = ..., user: _Optional[_Union[_profile_pb2.User, _Mapping]] = ..., domain: _Optional[_Union[Domain, str]] = ..., k: _Optional[int] = ..., risk_score_limit: _Optional[int] = ..., include_product_ids: _Optional[_Iterable[str]] = ..., exclude_product_ids: _Optional[_Iterable[str]] = ..., allow_seen: _Optional[bool] = ..., context: _Optional[_Union[RequestContext, _Mapping]] = ..., include_trace: _Optional[bool] = ..., count_whole_domain: _Optional[bool] = ..., diversity_trade_off: _Optional[float] = ...) -> None: ...
 
 class RecommendedProduct(_message.Message):
     __slots__ = ("product_id", "score", "title", "family", "effective_level", "risk_score", "risk_score_limit", "warnings", "valid_until_time", "alternate_title", "issuer", "assumed_fields")
@@ -197,18 +199,20 @@ class Trace(_message.Message):
     def __init__(self, stages: _Optional[_Iterable[_Union[StageTiming, _Mapping]]] = ..., batch_count: _Optional[int] = ..., search_round_count: _Optional[int] = ..., candidate_count: _Optional[int] = ..., removed_count: _Optional[int] = ..., history_event_count: _Optional[int] = ..., history_unknown_count: _Optional[int] = ..., retriever: _Optional[str] = ..., provider: _Optional[str] = ..., rows_scanned_count: _Optional[int] = ...) -> None: ...
 
 class RecommendResponse(_message.Message):
-    __slots__ = ("products", "reasons", "withheld_counts", "decision", "trace")
+    __slots__ = ("products", "reasons", "withheld_counts", "decision", "trace", "diversity_trade_off")
     PRODUCTS_FIELD_NUMBER: _ClassVar[int]
     REASONS_FIELD_NUMBER: _ClassVar[int]
     WITHHELD_COUNTS_FIELD_NUMBER: _ClassVar[int]
     DECISION_FIELD_NUMBER: _ClassVar[int]
     TRACE_FIELD_NUMBER: _ClassVar[int]
+    DIVERSITY_TRADE_OFF_FIELD_NUMBER: _ClassVar[int]
     products: _containers.RepeatedCompositeFieldContainer[RecommendedProduct]
     reasons: _containers.RepeatedScalarFieldContainer[ResponseReason]
     withheld_counts: _containers.RepeatedCompositeFieldContainer[WithheldCount]
     decision: Decision
     trace: Trace
-    def __init__(self, products: _Optional[_Iterable[_Union[RecommendedProduct, _Mapping]]] = ..., reasons: _Optional[_Iterable[_Union[ResponseReason, str]]] = ..., withheld_counts: _Optional[_Iterable[_Union[WithheldCount, _Mapping]]] = ..., decision: _Optional[_Union[Decision, _Mapping]] = ..., trace: _Optional[_Union[Trace, _Mapping]] = ...) -> None: ...
+    diversity_trade_off: float
+    def __init__(self, products: _Optional[_Iterable[_Union[RecommendedProduct, _Mapping]]] = ..., reasons: _Optional[_Iterable[_Union[ResponseReason, str]]] = ..., withheld_counts: _Optional[_Iterable[_Union[WithheldCount, _Mapping]]] = ..., decision: _Optional[_Union[Decision, _Mapping]] = ..., trace: _Optional[_Union[Trace, _Mapping]] = ..., diversity_trade_off: _Optional[float] = ...) -> None: ...
 
 class BatchRecommendRequest(_message.Message):
     __slots__ = ("requests",)
@@ -363,7 +367,7 @@ class GetServingInfoRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetServingInfoResponse(_message.Message):
-    __slots__ = ("bundle_version", "bundle_create_time", "model", "embedding_dim", "learning_product_count", "financial_product_count", "score_scale", "policy_id", "policy_version", "policy_hash", "provider", "index_type", "kernel", "k_max", "batch_count_max", "system_clock", "decision_time", "assumed_data", "data_source", "server_version", "cpu_time")
+    __slots__ = ("bundle_version", "bundle_create_time", "model", "embedding_dim", "learning_product_count", "financial_product_count", "score_scale", "policy_id", "policy_version", "policy_hash", "provider", "index_type", "kernel", "k_max", "batch_count_max", "system_clock", "decision_time", "assumed_data", "data_source", "server_version", "cpu_time", "diversity_trade_off")
     BUNDLE_VERSION_FIELD_NUMBER: _ClassVar[int]
     BUNDLE_CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
@@ -385,6 +389,7 @@ class GetServingInfoResponse(_message.Message):
     DATA_SOURCE_FIELD_NUMBER: _ClassVar[int]
     SERVER_VERSION_FIELD_NUMBER: _ClassVar[int]
     CPU_TIME_FIELD_NUMBER: _ClassVar[int]
+    DIVERSITY_TRADE_OFF_FIELD_NUMBER: _ClassVar[int]
     bundle_version: str
     bundle_create_time: _timestamp_pb2.Timestamp
     model: str
@@ -406,4 +411,5 @@ class GetServingInfoResponse(_message.Message):
     data_source: str
     server_version: str
     cpu_time: _duration_pb2.Duration
-    def __init__(self, bundle_version: _Optional[str] = ..., bundle_create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., model: _Optional[str] = ..., embedding_dim: _Optional[int] = ..., learning_product_count: _Optional[int] = ..., financial_product_count: _Optional[int] = ..., score_scale: _Optional[float] = ..., policy_id: _Optional[str] = ..., policy_version: _Optional[str] = ..., policy_hash: _Optional[str] = ..., provider: _Optional[str] = ..., index_type: _Optional[str] = ..., kernel: _Optional[str] = ..., k_max: _Optional[int] = ..., batch_count_max: _Optional[int] = ..., system_clock: _Optional[bool] = ..., decision_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., assumed_data: _Optional[bool] = ..., data_source: _Optional[str] = ..., server_version: _Optional[str] = ..., cpu_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    diversity_trade_off: float
+    def __init__(self, bundle_version: _Optional[str] = ..., bundle_create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., model: _Optional[str] = ..., embedding_dim: _Optional[int] = ..., learning_product_count: _Optional[int] = ..., financial_product_count: _Optional[int] = ..., score_scale: _Optional[float] = ..., policy_id: _Optional[str] = ..., policy_version: _Optional[str] = ..., policy_hash: _Optional[str] = ..., provider: _Optional[str] = ..., index_type: _Optional[str] = ..., kernel: _Optional[str] = ..., k_max: _Optional[int] = ..., batch_count_max: _Optional[int] = ..., system_clock: _Optional[bool] = ..., decision_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., assumed_data: _Optional[bool] = ..., data_source: _Optional[str] = ..., server_version: _Optional[str] = ..., cpu_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., diversity_trade_off: _Optional[float] = ...) -> None: ...
