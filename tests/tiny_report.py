@@ -38,7 +38,7 @@ def make_measured(
     profiles: Sequence[Mapping[str, Any]] | None = None,
     owner_counts: Sequence[int] | None = None,
     history_lengths: Sequence[int] | None = None,
-    vectors: Sequence[Sequence[float]] | None = None,
+    vectors: Sequence[Sequence[int]] | None = None,
 ) -> Measured:
     """Makes a measured model.
 
@@ -50,7 +50,7 @@ def make_measured(
         profiles: by user; None for empty ones.
         owner_counts: by column; None for 1 each.
         history_lengths: number of events by user; None for 0.
-        vectors: by column, unit length; None for unlike ones.
+        vectors: by column; None for unlike ones.
     """
     values = np.array([[NO_CANDIDATE if one is None else one for one in row] for row in scores], np.float64)
     users, products = values.shape
@@ -65,7 +65,7 @@ def make_measured(
         products=ids,
         catalogue=tuple(catalogue),
         owner_counts=np.array(owner_counts or [1] * products, np.int64),
-        vectors=np.array(vectors, np.float64) if vectors else np.eye(products),
+        item_vectors=np.array(vectors if vectors else np.eye(products), np.int16),
         scores=values,
         relevant=_mark(relevant, products),
         suitable=np.ones(values.shape, np.bool_) if suitable is None else _mark(suitable, products),

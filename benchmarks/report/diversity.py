@@ -1,21 +1,21 @@
-"""Measures how varied lists are, and what more variety costs: maximal marginal relevance over the best."""
+"""Measures how varied lists are, and what more variety costs, with the code that the server chooses with."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.evaluate.intervals import Estimate
 from benchmarks.evaluate.metrics import NO_CANDIDATE, FloatArray
 from benchmarks.report.drawing import render
 from benchmarks.report.exposure import count_kinds, gini, measure_diversity, measure_exposure
 from benchmarks.report.measured import BoolArray, IntArray, K, Measured, list_best, measure_ranking
-from benchmarks.report.mmr import mmr
 from benchmarks.report.section import Section, Table, estimate_mean, show
+from server.diversity import WHOLE, count_pool, diversify
 
-TRADE_OFFS: Final = (1.0, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)
-CANDIDATE_COUNT: Final = 100  # The candidates of a server's first round.
+TRADE_OFFS: Final = (WHOLE, 9500, 9000, 8500, 8000, 7000, 6000, 5000)
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Variety:
     """What lists at one trade-off are worth.
 
     Attributes:
-        trade_off: 1 keeps the order of the scores.
+        trade_off: as `server.diversity` has it; WHOLE keeps the order of the scores.
         ndcg: nDCG@k.
         diversity: mean distance, 1 - cosine, of two products of a list.
         kind_count: mean number of different categories in a list.
@@ -31,7 +31,7 @@ class Variety:
         gini: of exposure over products.
     """
 
-    trade_off: float
+    trade_off: int
     ndcg: Estimate
     diversity: float
     kind_count: float
@@ -40,32 +40,29 @@ class Variety:
 
 
 def choose_lists(
-    scores: FloatArray, allowed: BoolArray, vectors: FloatArray, trade_off: float, *, k: int = K
+    scores: FloatArray, allowed: BoolArray, item_vectors: NDArray[np.int16], trade_off: int, *, k: int = K
 ) -> IntArray:
-    """Chooses each user's list by mmr among the best that are allowed.
-
-    Scores are brought to 0 to 1 over those candidates, the scale of a cosine; all equal, they are 0.
+    """Chooses each user's list as a server does, among the best that are allowed.
 
     Returns:
         int64 [users, k], -1 where there is none.
     """
-    best = list_best(scores, allowed, k=CANDIDATE_COUNT)
+    best = list_best(scores, allowed, k=count_pool(k, trade_off))
+    if trade_off == WHOLE:
+        return best
     lists = np.full((len(scores), k), -1, np.int64)
     for row, columns in enumerate(best):
         mine = columns[columns >= 0]
-        if len(mine):
-            values = scores[row, mine]
-            scaled = (values - values.min()) / max(float(np.ptp(values)), 1.0)  # Scores are whole numbers.
-            chosen = mine[mmr(scaled, vectors[mine], k, trade_off)]
-            lists[row, : len(chosen)] = chosen
+        chosen = mine[diversify(scores[row, mine].astype(np.int64), item_vectors[mine], k, trade_off)]
+        lists[row, : len(chosen)] = chosen
     return lists
 
 
-def measure_variety(measured: Measured, trade_off: float) -> Variety:
+def measure_variety(measured: Measured, trade_off: int) -> Variety:
     """Measures the lists at one trade-off, under the rules."""
-    lists = choose_lists(measured.scores, measured.suitable, measured.vectors, trade_off)
+    lists = choose_lists(measured.scores, measured.suitable, measured.item_vectors, trade_off)
     exposure = measure_exposure(lists, len(measured.products))
-    diversity = measure_diversity(lists, measured.vectors)
+    diversity = measure_diversity(lists, measured.item_vectors)
     kinds = [product.get("category") or product.get("family") for product in measured.catalogue]
     return Variety(
         trade_off=trade_off,
@@ -91,7 +88,7 @@ def make_diversity(measured: Measured) -> Section:
     found = [measure_variety(measured, trade_off) for trade_off in TRADE_OFFS]
     kept = found[0].ndcg.mean
     rows = tuple(
-        (f"{one.trade_off:.2f}", show(one.ndcg), f"{one.ndcg.mean / kept - 1:+.1%}" if kept else "-",
+        (f"{one.trade_off / WHOLE:.2f}", show(one.ndcg), f"{one.ndcg.mean / kept - 1:+.1%}" if kept else "-",
          f"{one.diversity:.3f}", f"{one.kind_count:.2f}", f"{one.coverage:.1%}", f"{one.gini:.3f}")
         for one in found
     )  # fmt: skip
@@ -109,19 +106,19 @@ def make_diversity(measured: Measured) -> Section:
             )
             axes.errorbar(values, means, yerr=np.maximum(errors.T, 0), marker="o", ms=4)
             for one, value in zip(found[::2], values[::2], strict=True):  # All would cover each other.
-                axes.annotate(f"{one.trade_off:g}", (value, one.ndcg.mean), fontsize=7, xytext=(3, 5),
+                axes.annotate(f"{one.trade_off / WHOLE:g}", (value, one.ndcg.mean), fontsize=7, xytext=(3, 5),
                               textcoords="offset points")  # fmt: skip
             axes.set(xlabel=unit, ylabel=f"nDCG@{K}")
 
     sentences = (
         "Maximal marginal relevance (Carbonell and Goldstein 1998) among each user's best "
-        f"{CANDIDATE_COUNT} suitable products, lists of {K}: trade-off x score - (1 - trade-off) x largest "
-        "cosine to a product chosen before; scores brought to 0 to 1 over the candidates. Trade-off 1 is "
-        "the served order.",
+        f"{count_pool(K, 0)} suitable products, lists of {K}, by the server's own code (a request's "
+        "diversity_trade_off): trade-off x score - (1 - trade-off) x largest cosine to a product chosen "
+        "before; scores brought to 0 to 1 over the candidates. Trade-off 1 is the order of scores.",
         "The distance is that of the bundle's own vectors without popularity, which is what is optimised; "
         "categories are the catalogue's and are not.",
     )
-    alt = "nDCG@10 against the variety of lists at trade-offs from 1 to 0.3."
+    alt = "nDCG@10 against the variety of lists at trade-offs from 1 to 0.5."
     return Section(
         "diversity",
         "Variety of lists and its cost",

@@ -49,21 +49,24 @@ def gini(amounts: FloatArray) -> float:
     return float((places * np.sort(amounts)).sum() / (count * total))
 
 
-def measure_diversity(lists: IntArray, vectors: FloatArray) -> FloatArray:
+def measure_diversity(lists: IntArray, item_vectors: NDArray[np.int16]) -> FloatArray:
     """Returns each list's mean distance between two of its products, 1 - cosine.
 
     Args:
         lists: int64 [users, k], -1 where there is none.
-        vectors: unit length, float64 [products, dim].
+        item_vectors: int16 [products, dim]; one that is zero is at distance 1 of every other.
 
     Returns:
         float64 [users]; NaN for a list of fewer than two.
 
     Source: Ziegler et al. 2005, intra-list similarity.
     """
+    vectors = item_vectors.astype(np.float64)
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    directions = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
     diversity = np.full(len(lists), np.nan)
     for row, shown in enumerate(lists):
-        mine = vectors[shown[shown >= 0]]  # [listed, dim]
+        mine = directions[shown[shown >= 0]]  # [listed, dim]
         if len(mine) > 1:
             cosines = mine @ mine.T
             pairs = len(mine) * (len(mine) - 1)

@@ -42,7 +42,7 @@ class Measured:
         products: ids, ascending, [products].
         catalogue: suitability's product fields, [products].
         owner_counts: number of users who have each product among what the model knows, int64 [products].
-        vectors: directions of the bundle's item vectors without popularity, float64 [products, dim].
+        item_vectors: the bundle's, without popularity, int16 [products, dim].
         scores: the bundle's integers, NO_CANDIDATE where the user has the product, float64 [users, products].
         relevant: products that are new to the user afterwards, bool [users, products].
         suitable: products that may be shown to the user, bool [users, products].
@@ -56,7 +56,7 @@ class Measured:
     products: tuple[str, ...]
     catalogue: tuple[Record, ...]
     owner_counts: IntArray
-    vectors: FloatArray
+    item_vectors: NDArray[np.int16]
     scores: FloatArray
     relevant: BoolArray
     suitable: BoolArray
@@ -99,7 +99,7 @@ def measure(held_out: HeldOut, policy_path: Path, *, user_count: int) -> Measure
         products=products,
         catalogue=catalogue,
         owner_counts=_count_owners(held_out, products),
-        vectors=_read_directions(bundle, products),
+        item_vectors=_read_vectors(bundle, products),
         scores=scores,
         relevant=_mark(users, relevant, column_of),
         suitable=_judge(dataset, users, catalogue, policy, held_out.clock),
@@ -152,12 +152,9 @@ def _count_owners(held_out: HeldOut, products: Sequence[str]) -> IntArray:
     return np.array([counts[product] for product in products], np.int64)
 
 
-def _read_directions(bundle: Bundle, products: Sequence[str]) -> FloatArray:
+def _read_vectors(bundle: Bundle, products: Sequence[str]) -> NDArray[np.int16]:
     row_of = {product: row for row, product in enumerate(bundle.product_ids)}
-    vectors = bundle.item_vectors[[row_of[product] for product in products]].astype(np.float64)
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    directions: FloatArray = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
-    return directions
+    return bundle.item_vectors[[row_of[product] for product in products]]
 
 
 def _judge(

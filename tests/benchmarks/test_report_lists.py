@@ -6,6 +6,7 @@ import pytest
 from benchmarks.report.diversity import choose_lists, make_diversity, measure_lists, measure_variety
 from benchmarks.report.examples import describe_user, draw_users, list_withheld, make_examples
 from benchmarks.report.fairness import make_fairness, measure_conditional, measure_exposures
+from server.diversity import WHOLE
 from tests.tiny_report import course, fund, make_measured
 
 
@@ -80,12 +81,12 @@ def test_fairness_has_a_table_for_every_measure() -> None:
 
 
 def test_mmr_chooses_only_what_is_allowed() -> None:
-    vectors = np.array([[1.0, 0], [1, 0], [0, 1], [0, 1]])
+    vectors = np.array([[1, 0], [1, 0], [0, 1], [0, 1]], np.int16)
     scores = np.array([[10.0, 9, 1, 0]])
     allowed = np.array([[True, True, True, False]])
-    assert choose_lists(scores, allowed, vectors, 1.0, k=4).tolist() == [[0, 1, 2, -1]]
-    assert choose_lists(scores, allowed, vectors, 0.4, k=2).tolist() == [[0, 2]]
-    assert choose_lists(scores, ~np.ones_like(allowed), vectors, 0.4, k=2).tolist() == [[-1, -1]]
+    assert choose_lists(scores, allowed, vectors, WHOLE, k=4).tolist() == [[0, 1, 2, -1]]
+    assert choose_lists(scores, allowed, vectors, 4000, k=2).tolist() == [[0, 2]]
+    assert choose_lists(scores, ~np.ones_like(allowed), vectors, 4000, k=2).tolist() == [[-1, -1]]
 
 
 def test_lists_are_measured_in_their_own_order() -> None:
@@ -95,11 +96,11 @@ def test_lists_are_measured_in_their_own_order() -> None:
 
 
 def test_variety_costs_what_falls_out_of_the_list() -> None:
-    vectors = [[1.0, 0.0]] * 11 + [[0.0, 1.0]]
+    vectors = [[1, 0]] * 11 + [[0, 3]]
     catalogue = [course(f"p{row}", category="a" if row < 11 else "b") for row in range(12)]
     scores = [list(range(120, 0, -10))]
     measured = make_measured(scores, [[9]], vectors=vectors, catalogue=catalogue)
-    served, varied = measure_variety(measured, 1.0), measure_variety(measured, 0.3)
+    served, varied = measure_variety(measured, WHOLE), measure_variety(measured, 3000)
     assert served.ndcg.mean == pytest.approx(1 / np.log2(11))
     assert varied.ndcg.mean == 0.0
     assert (served.diversity, served.kind_count) == (0.0, 1.0)
