@@ -150,7 +150,8 @@ def embed_all(tower: nn.Module, inputs: Inputs) -> NDArray[np.float32]:
 
 
 def _choose_scales(trained: TrainedRun, towers: _Towers) -> dict[str, float]:
-    unit_length = isinstance(trained.config, TwoTowerConfig)
+    config = trained.config
+    unit_length = isinstance(config, TwoTowerConfig) and config.similarity == "cosine"
     return {
         "user_scale": user_scale_for(towers.calibration["user_vector"], unit_length=unit_length),
         # The bias has 32 bits of its own, so it does not set the scale.

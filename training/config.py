@@ -12,6 +12,8 @@ from training.errors import MissingFileError, SettingError
 
 Loss = Literal["mse", "bce"]
 Schedule = Literal["constant", "linear"]
+Encoder = Literal["pooled", "attention", "transformer"]
+Similarity = Literal["cosine", "dot"]
 
 
 class RunConfig(BaseModel):
@@ -43,6 +45,11 @@ class TwoTowerConfig(RunConfig):
     """
 
     model: Literal["two_tower"] = "two_tower"
+    # How a history becomes one vector; heads are of attention and transformer, layers of the transformer.
+    encoder: Encoder = "pooled"
+    encoder_head_count: int = Field(2, ge=1, le=16)
+    encoder_layer_count: int = Field(1, ge=1, le=8)
+    similarity: Similarity = "cosine"
     temperature: float = Field(0.15, gt=0, le=10)
     epochs: int = Field(10, ge=1, le=1000)
     # Validation still rises while the rate falls: two epochs without a rise ended too early.

@@ -35,7 +35,7 @@ from training.loop import Stage, Trainer, make_trainer, run_epoch
 from training.metrics import RankingQuality, measure_popularity
 from training.split import Split, Validation, split_by_time
 
-FORMAT_VERSION: Final = 3
+FORMAT_VERSION: Final = 4
 _CHECKPOINT_NAME: Final = "checkpoint.safetensors"
 
 

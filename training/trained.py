@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -30,6 +30,14 @@ from training.mf import MatrixFactorisation
 from training.run import FORMAT_VERSION
 from training.svd import make_svd
 from training.two_tower import TwoTower
+
+# What version 4 moved, by its earlier name.
+_MOVED: Final = {
+    "user_tower.nothing": "user_tower.history.nothing",
+    "user_tower.event_logit.weight": "user_tower.history.logit.event.weight",
+    "user_tower.token_logit.weight": "user_tower.history.logit.token.weight",
+    "user_tower.age_slope": "user_tower.history.logit.age_slope",
+}
 
 Towers = TwoTower | MatrixFactorisation | FactorModel
 
@@ -78,11 +86,15 @@ def open_run(run: Path) -> TrainedRun:
 
 
 def _upgrade(weights: dict[str, Tensor], config: TwoTowerConfig, version: int) -> None:
-    """Adds what runs of earlier versions did not learn, so that they score as they did."""
+    """Adds what runs of earlier versions did not learn and renames what they did: they score as they did."""
     if version < 2:
         weights["item_tower.log_temperature"] = torch.tensor(math.log(config.temperature))
     if version < 3:
         weights["item_tower.term.weight"] = torch.zeros(TERM_CODE_COUNT + 1, config.embedding_dim - 1)
+    if version < 4:
+        for before, now in _MOVED.items():
+            if before in weights:
+                weights[now] = weights.pop(before)
 
 
 def _make_towers(spec: FeatureSpec, token_count: int, config: Config) -> Towers:

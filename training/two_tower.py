@@ -16,9 +16,9 @@ from torch.nn import functional
 from index.features import EVENT_TYPES, FIRST_TOKEN, PADDING_TOKEN, UNKNOWN_TOKEN, FeatureSpec
 from index.texts import TERM_CODE_COUNT
 from training.config import TwoTowerConfig
+from training.history_encoders import make_history_encoder
 
 _INITIAL_STD: Final = 0.1
-_ABSENT_LOGIT: Final = -1e4  # Its exponential is exactly zero.
 
 
 class TwoTower(nn.Module):
@@ -45,11 +45,7 @@ class UserTower(nn.Module):
         inner_dim = config.embedding_dim - 1
         self.token = _make_embedding(token_count, inner_dim, padding_row=PADDING_TOKEN)
         self.event = _make_embedding(len(EVENT_TYPES) + 1, inner_dim, padding_row=0)
-        # Stands beside the events of every user, so that an empty history still pools to something.
-        self.nothing = nn.Parameter(torch.zeros(inner_dim))
-        self.event_logit = _make_table(torch.zeros(len(EVENT_TYPES) + 1, 1))
-        self.token_logit = _make_table(torch.zeros(token_count, 1))
-        self.age_slope = nn.Parameter(torch.tensor(0.1))
+        self.history = make_history_encoder(token_count, inner_dim, config)
         self.profile = FeatureEncoder(spec.user_categorical, spec.user_numeric, config.feature_dim)
         self.dropout = nn.Dropout(config.dropout)
         self.mix = nn.Sequential(
@@ -57,6 +53,7 @@ class UserTower(nn.Module):
             nn.ReLU(),
             nn.Linear(config.hidden_dim, inner_dim),
         )
+        self.cosine = config.similarity == "cosine"
 
     def forward(
         self,
@@ -66,27 +63,18 @@ class UserTower(nn.Module):
         user_categorical: Tensor,
         user_numeric: Tensor,
     ) -> Tensor:
-        """Returns unit vectors, float32 [batch, embedding_dim]; the last component is constant."""
-        pooled = self._pool(history_token, history_event, history_age)  # [batch, inner_dim]
-        profile = self.profile(user_categorical, user_numeric)
-        mixed = pooled + self.mix(torch.cat([self.dropout(pooled), profile], dim=1))
-        taste = functional.normalize(mixed, dim=1, eps=1e-6)
-        return torch.cat([taste, torch.ones_like(taste[:, :1])], dim=1) * math.sqrt(0.5)
+        """Returns user vectors, float32 [batch, embedding_dim]; the last component is constant.
 
-    def _pool(self, token: Tensor, event: Tensor, age: Tensor) -> Tensor:
-        """Averages the history with learned weights, which fall with age relative to the latest event."""
-        present = token > PADDING_TOKEN
-        since_latest = age - age[:, :1]
-        logit = (
-            self.token_logit(token)[..., 0] + self.event_logit(event)[..., 0] - self.age_slope * since_latest
+        With similarity "cosine" they have unit length.
+        """
+        past = self.history(  # [batch, inner_dim]
+            history_token, history_event, history_age, self.token(history_token), self.event.weight
         )
-        weight = torch.where(present, logit, _ABSENT_LOGIT).exp()  # [batch, length]
-        # Weights are summed per event type first: one small product instead of a second [batch, length, dim].
-        kind = (event[..., None] == torch.arange(len(EVENT_TYPES) + 1)).float()  # [batch, length, types]
-        by_token = torch.bmm(weight[:, None], self.token(token))[:, 0]
-        by_event = torch.bmm(weight[:, None], kind)[:, 0] @ self.event.weight
-        total: Tensor = by_token + by_event + self.nothing
-        return total / (weight.sum(dim=1, keepdim=True) + 1.0)
+        profile = self.profile(user_categorical, user_numeric)
+        taste = past + self.mix(torch.cat([self.dropout(past), profile], dim=1))
+        if self.cosine:
+            taste = functional.normalize(taste, dim=1, eps=1e-6)
+        return torch.cat([taste, torch.ones_like(taste[:, :1])], dim=1) * math.sqrt(0.5)
 
 
 class ItemTower(nn.Module):
@@ -113,6 +101,7 @@ class ItemTower(nn.Module):
         self.project = nn.Linear(self.content.output_dim, inner_dim)
         self.term = _make_table(torch.zeros(TERM_CODE_COUNT + 1, inner_dim))
         self.id_dropout = config.id_dropout
+        self.cosine = config.similarity == "cosine"
 
     @property
     def logit_scale(self) -> Tensor:
@@ -122,13 +111,18 @@ class ItemTower(nn.Module):
     def forward(
         self, item_token: Tensor, item_categorical: Tensor, item_numeric: Tensor, item_term: Tensor
     ) -> Tensor:
-        """Returns item vectors, float32 [n, embedding_dim]: a unit vector, then the scaled bias."""
+        """Returns item vectors, float32 [n, embedding_dim]: a vector, then the scaled bias.
+
+        With similarity "cosine" the vector has unit length.
+        """
         identity = self.token(item_token)
         if self.training:
             kept = torch.rand(len(item_token), 1) >= self.id_dropout
             identity = identity * kept
         content = self.project(self.content(item_categorical, item_numeric)) + self._read(item_term)
-        taste = functional.normalize(identity + content, dim=1, eps=1e-6)
+        taste = identity + content
+        if self.cosine:
+            taste = functional.normalize(taste, dim=1, eps=1e-6)
         return torch.cat([taste, self.bias(item_token) * self.log_temperature.exp()], dim=1)
 
     def _read(self, term: Tensor) -> Tensor:

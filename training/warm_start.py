@@ -20,7 +20,7 @@ from training.loop import Trainer
 from training.trained import TrainedRun
 from training.two_tower import FeatureEncoder, TwoTower
 
-_TOKEN_TABLES: Final = ("user_tower.token", "user_tower.token_logit", "item_tower.token")
+_TOKEN_TABLES: Final = ("user_tower.token", "user_tower.history.logit.token", "item_tower.token")
 _BIAS: Final = "item_tower.bias.weight"
 
 Weights = dict[str, Tensor]

@@ -115,7 +115,7 @@ def test_a_tower_that_answers_nan_is_refused(root: Path) -> None:
     trained = open_run(root / "two_tower")
     exported = read_export(root / "export-two_tower")
     with torch.no_grad():
-        trained.towers.user_tower.nothing[0] = torch.nan  # type: ignore[union-attr, index]
+        trained.towers.user_tower.history.nothing[0] = torch.nan  # type: ignore[union-attr, index]
     with pytest.raises(ExportParityError, match="got nan"):
         check_parity(
             trained.towers.user_tower, exported.user_tower, exported.calibration_inputs, name="user tower"

@@ -26,7 +26,7 @@ from training.errors import (
     SchemaError,
 )
 from training.examples import encode_examples, read_learning_data
-from training.trained import open_run
+from training.trained import _MOVED, open_run
 
 MODELS = ("two_tower", "mf")
 
@@ -218,6 +218,11 @@ def test_runs_of_earlier_versions_open(data: Path, tmp_path: Path) -> None:
     train(data, tmp_path / "run", epochs=1, temperature=0.25)
     path = tmp_path / "run" / "model.safetensors"
     weights, _ = read_tensors(path)
+    now_named = dict(weights)
+    for before, now in _MOVED.items():
+        weights[before] = weights.pop(now)
+    write_tensors(path, weights, {"format_version": "3"})
+    assert_equal_weights(open_run(tmp_path / "run").towers.state_dict(), now_named)
     del weights["item_tower.term.weight"]
     write_tensors(path, weights, {"format_version": "2"})
     assert not open_run(tmp_path / "run").towers.state_dict()["item_tower.term.weight"].any()
@@ -227,7 +232,7 @@ def test_runs_of_earlier_versions_open(data: Path, tmp_path: Path) -> None:
     # float32 of a logarithm and its exponential.
     assert towers.state_dict()["item_tower.log_temperature"].exp().item() == pytest.approx(0.25, rel=1e-6)
     write_tensors(path, weights, {"format_version": "9"})
-    with pytest.raises(CheckpointError, match="expected format_version 1 to 3, got 9"):
+    with pytest.raises(CheckpointError, match="expected format_version 1 to 4, got 9"):
         open_run(tmp_path / "run")
 
 
