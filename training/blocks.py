@@ -42,12 +42,15 @@ class Blocks:
     def split(self, block_count: int, rng: np.random.Generator) -> Iterator["Blocks"]:
         """Deals the blocks into batches of `block_count`, in random order."""
         order = rng.permutation(len(self.offset) - 1)
-        size = np.diff(self.offset)
         for start in range(0, len(order), block_count):
-            chosen = order[start : start + block_count]
-            offset = np.concatenate([[0], np.cumsum(size[chosen])])
-            place = np.arange(offset[-1]) + np.repeat(self.offset[chosen] - offset[:-1], size[chosen])
-            yield Blocks(self.target_row[place], offset)
+            yield self.take(order[start : start + block_count])[0]
+
+    def take(self, chosen: IntArray) -> tuple["Blocks", IntArray]:
+        """Takes some blocks; returns beside them where among all targets theirs were, int64 [targets]."""
+        size = np.diff(self.offset)[chosen]
+        offset = np.concatenate([[0], np.cumsum(size)])
+        place = np.arange(offset[-1]) + np.repeat(self.offset[chosen] - offset[:-1], size)
+        return Blocks(self.target_row[place], offset), place
 
 
 def draw_blocks(targets: Targets, rng: np.random.Generator) -> Blocks:

@@ -12,6 +12,7 @@ TrainingError
 ├── SettingError                 a setting is out of range or unknown: the caller's fault
 ├── OutputError                  the target exists, or cannot be written
 ├── CheckpointError              a checkpoint is missing, damaged or belongs to other settings
+├── RankError                    of several processes, another one ended or did not answer in time
 └── DivergenceError              training produced a number that is not finite
 """
 
@@ -62,6 +63,10 @@ class OutputError(TrainingError):
 
 class CheckpointError(TrainingError):
     """A checkpoint is missing, damaged or belongs to other settings."""
+
+
+class RankError(TrainingError):
+    """Of several processes that train together, another one ended or did not answer in time."""
 
 
 class DivergenceError(TrainingError):

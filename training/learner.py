@@ -19,6 +19,7 @@ from training.blocks import Blocks, draw_blocks
 from training.config import TwoTowerConfig
 from training.examples import Examples
 from training.histories import weigh_targets
+from training.ranks import ALONE, Ranks
 from training.spectral import embed_products
 from training.two_tower import TwoTower
 
@@ -39,8 +40,9 @@ class _Pool:
 class TwoTowerLearner(nn.Module):
     """Computes the training loss of the two towers."""
 
-    def __init__(self, examples: Examples, config: TwoTowerConfig) -> None:
+    def __init__(self, examples: Examples, config: TwoTowerConfig, ranks: Ranks = ALONE) -> None:
         super().__init__()
+        self._ranks = ranks
         self._examples = examples
         self._config = config
         # In the order of the tokens: the n-th has token FIRST_TOKEN + n.
@@ -73,19 +75,23 @@ class TwoTowerLearner(nn.Module):
         return draw_blocks(self._examples.targets, rng).split(self._config.batch_size, rng)
 
     def forward(self, batch: Blocks) -> Tensor:
-        """Computes the loss of a batch: each target against the products that its user never touched."""
-        examples, config = self._examples, self._config
-        token, event, age, categorical, numeric = examples.encode_blocks(batch)
-        target_row = torch.from_numpy(batch.target_row)
+        """Computes the loss of a batch: each target against the products that its user never touched.
+
+        Of several ranks each computes what its share of the blocks adds; the sum is the batch's loss.
+        """
+        examples, ranks = self._examples, self._ranks
         target_item = torch.from_numpy(examples.targets.item_row[batch.target_row])
-        block = torch.from_numpy(batch.block)
+        own, place = batch.take(np.arange(ranks.rank, len(batch.offset) - 1, ranks.count))
+        token, event, age, categorical, numeric = examples.encode_blocks(own)
+        block = torch.from_numpy(own.block)
         barred = torch.zeros(len(token), len(examples.token_share), dtype=torch.bool)  # [blocks, tokens]
         barred.scatter_(1, token, value=True)
-        barred[block, self._token[target_item]] = True
-        forgotten = torch.rand(token.shape) < config.history_dropout
-        token = token.masked_fill(forgotten, PADDING_TOKEN)
-        profile = self._drop_profiles(categorical, numeric)
-        users = self.towers.user_tower(token, event, age, *profile)
+        barred[block, self._token[target_item[place]]] = True
+        with ranks.own_draws():
+            forgotten = torch.rand(token.shape) < self._config.history_dropout
+            token = token.masked_fill(forgotten, PADDING_TOKEN)
+            profile = self._drop_profiles(categorical, numeric)
+            users = self.towers.user_tower(token, event, age, *profile)
         pool = self._draw_pool(target_item)
         items = self.towers.item_tower(*(inputs[pool.item_row] for inputs in examples.item_inputs))
         logit = self.towers.item_tower.logit_scale * users @ items.T  # [blocks, pool]
@@ -93,7 +99,11 @@ class TwoTowerLearner(nn.Module):
             barred = barred[:, FIRST_TOKEN:]
         else:
             logit, barred = logit - pool.log_count, barred[:, self._token[pool.item_row]]
-        return softmax_loss(logit, barred, block, pool.column, self._weight[target_row])
+        weight = self._weight[own.target_row]
+        loss = softmax_loss(logit, barred, block, pool.column[place], weight)
+        if ranks.count == 1:
+            return loss
+        return loss * (weight.sum() / self._weight[batch.target_row].sum().clamp(min=1e-6))
 
     def _draw_pool(self, target_item: Tensor) -> _Pool:
         seen, negative_count = self._seen_row, self._config.negative_count

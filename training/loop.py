@@ -14,13 +14,14 @@ import torch
 from numpy.typing import NDArray
 
 from training.config import Config, IalsConfig, MfConfig, SvdConfig, TwoTowerConfig
-from training.errors import DivergenceError
+from training.errors import DivergenceError, SettingError
 from training.examples import Examples
 from training.histories import Targets
 from training.ials import IalsLearner
 from training.learner import TwoTowerLearner
 from training.metrics import RankingQuality, measure_ranking
 from training.mf import MfLearner
+from training.ranks import ALONE, Ranks
 from training.split import Validation
 from training.svd import SvdLearner
 
@@ -65,21 +66,32 @@ class Trainer:
     validation: Validation | None
     config: Config
     on_batch: Callable[[int], None]  # Called with the number of examples done since the last call.
+    ranks: Ranks = ALONE
 
 
 def make_trainer(
-    examples: Examples, validation: Validation | None, config: Config, on_batch: Callable[[int], None]
+    examples: Examples,
+    validation: Validation | None,
+    config: Config,
+    on_batch: Callable[[int], None],
+    ranks: Ranks = ALONE,
 ) -> Trainer:
-    """Makes a fresh learner; its weights depend on the seed and the examples alone."""
+    """Makes a fresh learner; its weights depend on the seed and the examples alone.
+
+    Raises:
+        SettingError: there are several ranks and the model learns in one process only.
+    """
+    if ranks.count > 1 and not isinstance(config, TwoTowerConfig):
+        raise SettingError(f"model: expected two_tower with {ranks.count} processes, got {config.model}")
     torch.manual_seed(config.seed)
-    learner = _make_learner(examples, config)
-    return Trainer(learner, learner.make_optimizer(), examples, validation, config, on_batch)
+    learner = _make_learner(examples, config, ranks)
+    return Trainer(learner, learner.make_optimizer(), examples, validation, config, on_batch, ranks)
 
 
-def _make_learner(examples: Examples, config: Config) -> Learner:
+def _make_learner(examples: Examples, config: Config, ranks: Ranks) -> Learner:
     match config:
         case TwoTowerConfig():
-            return TwoTowerLearner(examples, config)
+            return TwoTowerLearner(examples, config, ranks)
         case MfConfig():
             return MfLearner(examples, config)
         case SvdConfig():
@@ -102,13 +114,19 @@ def run_epoch(trainer: Trainer, stage: Stage, *, epoch_count: int) -> Stage:
     loss = _learn(trainer, stage, epoch_count)
     count = len(examples.targets.user_row)
     seconds = time.perf_counter() - started
-    quality = None
-    if trainer.validation is not None:
-        users, items = encode_vectors(trainer.learner.towers, examples, trainer.validation.users)
-        quality = measure_ranking(users, items, trainer.validation)
+    quality = None if trainer.validation is None else _validate(trainer, trainer.validation)
     stage = replace(stage, epochs=(*stage.epochs, Epoch(loss, seconds, count / seconds, quality)))
     waited = len(stage.epochs) - stage.best_epoch_count
     return replace(stage, finished=len(stage.epochs) >= epoch_count or waited >= config.patience)
+
+
+def _validate(trainer: Trainer, validation: Validation) -> RankingQuality:
+    """Measures on the first rank and tells the others, so that all stop after the same epoch."""
+    quality = RankingQuality(0.0, 0.0)
+    if trainer.ranks.first:
+        users, items = encode_vectors(trainer.learner.towers, trainer.examples, validation.users)
+        quality = measure_ranking(users, items, validation)
+    return RankingQuality(*trainer.ranks.tell([quality.recall_at_20, quality.ndcg_at_10]))
 
 
 def encode_vectors(
@@ -139,6 +157,7 @@ def _learn(trainer: Trainer, stage: Stage, epoch_count: int) -> float:
         loss = learner(batch)
         trainer.optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        loss = trainer.ranks.sum_gradients(learner.parameters(), loss)
         _check_finite(loss, stage)
         torch.nn.utils.clip_grad_norm_(learner.parameters(), config.gradient_norm_max)
         trainer.optimizer.step()

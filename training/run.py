@@ -29,10 +29,11 @@ from training.checkpoint import (
 from training.config import Config
 from training.data_progress import show_progress
 from training.dataset import check_target, put_in_place
-from training.errors import CheckpointError, MissingFileError, OutputError, TrainingError
+from training.errors import CheckpointError, MissingFileError, OutputError, RankError, TrainingError
 from training.examples import Examples, LearningData, encode_examples, read_learning_data
 from training.loop import Stage, Trainer, make_trainer, run_epoch
 from training.metrics import RankingQuality, measure_popularity
+from training.ranks import Ranks, join_ranks
 from training.split import Split, Validation, split_by_time
 
 FORMAT_VERSION: Final = 4
@@ -62,6 +63,7 @@ class _Session:
     console: Console
     resumed: Checkpoint | None
     origin: Origin | None
+    ranks: Ranks
     done: list[Stage] = field(default_factory=list)
 
     def run(
@@ -70,16 +72,18 @@ class _Session:
         """Runs a stage to its end, from the checkpoint where it has one."""
         total = epoch_count * len(examples.targets.user_row)
         with show_progress(self.console, text=f"training ({stage.name})", total=total) as advance:
-            trainer = make_trainer(examples, validation, self.config, advance)
+            trainer = make_trainer(examples, validation, self.config, advance, self.ranks)
             if self.resumed is not None and self.resumed.stages[-1].name == stage.name:
                 stage = self.resumed.stages[-1]
                 restore_trainer(self.resumed, trainer)
             elif self.origin is not None:
                 self.origin.give(trainer)
+            self.ranks.share_weights(trainer.learner)
             while not stage.finished:
                 stage = run_epoch(trainer, stage, epoch_count=epoch_count)
                 stages = (*self.done, stage)
-                save_checkpoint(self.path, run_id=self.run_id, stages=stages, trainer=trainer)
+                if self.ranks.first:
+                    save_checkpoint(self.path, run_id=self.run_id, stages=stages, trainer=trainer)
                 self.console.print(_describe_epoch(stage), highlight=False)
         self.done.append(stage)
         return trainer
@@ -98,27 +102,49 @@ def train(
     """Trains a model and writes the run directory, whole or not at all.
 
     An interrupted run leaves its last checkpoint in a hidden sibling of `out`, from which `resume` goes on.
-    With an origin nothing is searched for: what it knows already would be no test of it.
+    With an origin nothing is searched for: what it knows already would be no test of it. Started by torchrun,
+    several processes learn together and the first one writes.
 
     Raises:
         TrainingError: see its tree.
     """
-    check_target(out, force=force)
+    with join_ranks() as ranks:
+        _train(data, out, config, ranks, resume=resume, force=force, console=console, origin=origin)
+
+
+def _train(
+    data: Path,
+    out: Path,
+    config: Config,
+    ranks: Ranks,
+    *,
+    resume: bool,
+    force: bool,
+    console: Console,
+    origin: Origin | None,
+) -> None:
     work = out.with_name(f".{out.name}.partial")
-    _check_work(work, resume=resume, force=force)
+    if ranks.first:
+        check_target(out, force=force)
+        _check_work(work, resume=resume, force=force)
+    ranks.wait()
     torch.set_num_threads(config.thread_count)
     source_text = _read_text(data / "source.json")
     learning_data = read_learning_data(data)
+    shown = console if ranks.first else Console(quiet=True)
     try:
         work.mkdir(parents=True, exist_ok=True)
-        _train_into(work, learning_data, config, resume=resume, console=console, origin=origin)
-        (work / "source.json").write_text(source_text, encoding="utf-8")
-        (work / _CHECKPOINT_NAME).unlink()
-        put_in_place(work, out)
+        _train_into(work, learning_data, config, ranks, resume=resume, console=shown, origin=origin)
+        if ranks.first:
+            (work / "source.json").write_text(source_text, encoding="utf-8")
+            (work / _CHECKPOINT_NAME).unlink()
+            put_in_place(work, out)
     except OSError as error:
         raise OutputError(f"cannot write {out}: {error}") from error
+    except RankError:
+        raise  # What the last checkpoint holds is good.
     except TrainingError:
-        if not resume:
+        if not resume and ranks.first:
             with suppress(OSError):
                 shutil.rmtree(work)
         raise
@@ -138,6 +164,7 @@ def _train_into(
     work: Path,
     data: LearningData,
     config: Config,
+    ranks: Ranks,
     *,
     resume: bool,
     console: Console,
@@ -152,13 +179,14 @@ def _train_into(
     )
     path, run_id = work / _CHECKPOINT_NAME, _make_run_id(data, config, origin)
     resumed = load_checkpoint(path, run_id=run_id) if resume else None
-    session = _Session(path, config, run_id, console, resumed, origin)
+    session = _Session(path, config, run_id, console, resumed, origin, ranks)
     popularity, epoch_count = None, config.epochs
     if origin is None and len(split.validation.pair_user):
         popularity, epoch_count = _search(session, data, split)
     trainer = session.run(Stage("final"), encode_examples(data, data.interactions), None, epoch_count)
     metrics = _collect_metrics(session, popularity, data, split, time.perf_counter() - started)
-    _write_run(work, trainer, metrics)
+    if ranks.first:
+        _write_run(work, trainer, metrics)
 
 
 def _search(session: _Session, data: LearningData, split: Split) -> tuple[RankingQuality, int]:
@@ -184,6 +212,7 @@ def _collect_metrics(
     return {
         "model": session.config.model,
         "seed": session.config.seed,
+        "process_count": session.ranks.count,
         "origin": None if session.origin is None else session.origin.name,
         "validation": None
         if best is None or popularity is None
