@@ -164,6 +164,12 @@ class AnnIndex:
         require_finite(queries, "queries")
 
 
+def find_effort(part: IndexPart, start: int, stop: int, marks: Marks | None) -> int:
+    """Returns how hard to search a part for rows of [start, stop), or for those of them that are marked."""
+    left = stop - start if marks is None else int(np.count_nonzero(marks))
+    return part.find_effort(stop - start, max(1, left))
+
+
 def require_finite(values: NDArray[np.float32], name: str) -> None:
     """Refuses NaN and infinity: faiss answers infinite queries with plausible rows.
 

@@ -15,7 +15,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from index.ann import check_index, load_index
+from index.ann import load_index
+from index.ann_format import check_index
 from index.errors import (
     AnnError,
     AnnFormatError,

@@ -13,7 +13,7 @@ from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry
 from prudence.v1 import admin_pb2_grpc, recommendation_pb2_grpc
 
-from index import ann
+from index import ann_gpu
 from server import admin
 from server.active_policy import ActivePolicy, live_policies
 from server.admin import AdminService
@@ -113,7 +113,7 @@ def tell_of_gpu() -> None:
 
     No search there relies on it; a faiss that starts to apply selectors may allow more.
     """
-    _log.info("gpu", selector=ann.try_selector_on_gpu())
+    _log.info("gpu", selector=ann_gpu.try_selector_on_gpu())
 
 
 def _open_metrics(

@@ -185,13 +185,13 @@ def _try_session(device: Device) -> tuple[bool, str]:
 
 def _try_in_place() -> tuple[bool, str]:
     """Searches the tower's vectors where the GPU has them, as a server does."""
-    from index import ann
+    from index import ann_gpu
     from index.device_matrix import DeviceMatrix
     from server.encoder import Encoder, copy_to_gpu
 
     items = np.random.default_rng(_SEED).integers(-9, 10, (_ROW_COUNT, 2)).astype(np.float32)
     pointer, owner = copy_to_gpu(items)
-    index = ann.search_matrix(DeviceMatrix(pointer, len(items), items.shape[1], owner))
+    index = ann_gpu.search_matrix(DeviceMatrix(pointer, len(items), items.shape[1], owner))
     given = np.array([[5.0, 7.0], [-1.0, 0.5]], np.float32)
     users, on_device = Encoder(TINY_TOWER, device="cuda", thread_count=1).embed_in_place({"x": given})
     # Nothing of these zeros may reach the search.
@@ -203,9 +203,9 @@ def _try_in_place() -> tuple[bool, str]:
 
 
 def _try_selector() -> tuple[bool, str]:
-    from index import ann
+    from index import ann_gpu
 
-    return True, f"{ann.try_selector_on_gpu()}; searches on the GPU use none"
+    return True, f"{ann_gpu.try_selector_on_gpu()}; searches on the GPU use none"
 
 
 def _try_bundle(bundles: Path, device: Device) -> tuple[bool, str]:

@@ -5,7 +5,7 @@ from typing import Literal, assert_never
 
 import numpy as np
 
-from index import ann
+from index import ann_gpu
 from index.ann_index import AnnIndex
 from index.bundle import Bundle
 from index.device_matrix import DeviceMatrix
@@ -77,6 +77,6 @@ def _open_matrix(bundle: Bundle) -> IndexSearch:
     pointer, owner = copy_to_gpu(vectors)
     try:
         matrix = DeviceMatrix(pointer, len(vectors), vectors.shape[1], owner)
-        return IndexSearch(ann.search_matrix(matrix), "gpu")
+        return IndexSearch(ann_gpu.search_matrix(matrix), "gpu")
     except AnnDeviceError as error:
         raise DeviceError(f"retriever gpu: {error}") from error

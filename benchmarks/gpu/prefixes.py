@@ -19,7 +19,7 @@ from benchmarks.gpu.suite import (
     time_call,
 )
 from benchmarks.retrieval.catalogue import Catalogue, draw_catalogue, prefix_stops
-from index import ann
+from index import ann, ann_gpu
 from index.ann_index import AnnIndex
 from index.errors import AnnDeviceError
 from index.tuning import build_tuned
@@ -40,7 +40,7 @@ Search = Callable[[NDArray[np.int16], int], NDArray[np.int64]]
 def run_prefixes() -> list[GpuCase]:
     """Runs every case; without a GPU none, and no catalogue is drawn."""
     try:
-        ann.try_selector_on_gpu()
+        ann_gpu.try_selector_on_gpu()
         open_matrix(np.ones((1, 1), np.float32))
     except (AnnDeviceError, DeviceError) as error:
         return [GpuCase(name, NOT_MEASURED, str(error)) for name, *_ in _name_cases()]

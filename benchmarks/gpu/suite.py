@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from benchmarks.errors import BenchmarkInputError
 from benchmarks.evaluate.bundle_scorer import USER_VECTOR, open_tower
-from index import ann
+from index import ann_gpu
 from index.ann import load_index
 from index.ann_index import AnnIndex
 from index.bundle import Bundle
@@ -86,7 +86,7 @@ def _try_selector() -> GpuCase:
     """What faiss on the GPU makes of a selector; no search of ours relies on it."""
     name = "an IDSelector given to an inverted file on the GPU"
     try:
-        return GpuCase(name, "measured", f"it is {ann.try_selector_on_gpu()}")
+        return GpuCase(name, "measured", f"it is {ann_gpu.try_selector_on_gpu()}")
     except AnnDeviceError as error:
         return GpuCase(name, NOT_MEASURED, str(error))
 
@@ -171,7 +171,7 @@ def open_matrix(vectors: NDArray[np.float32]) -> AnnIndex:
         DeviceError, AnnDeviceError: there is no GPU, or a library for it is not installed.
     """
     pointer, owner = copy_to_gpu(vectors)
-    return ann.search_matrix(DeviceMatrix(pointer, len(vectors), vectors.shape[1], owner))
+    return ann_gpu.search_matrix(DeviceMatrix(pointer, len(vectors), vectors.shape[1], owner))
 
 
 def _open_gpu_tower(bundle: Bundle) -> onnxruntime.InferenceSession:

@@ -19,7 +19,7 @@ from benchmarks.gpu.suite import (
     search_exactly,
     share_found,
 )
-from index import ann, tiers
+from index import ann_gpu, tiers
 from index.bundle import Bundle
 from server.encoder import Encoder
 from tests.index.gpu_stand_in import gpu  # noqa: F401 - a fixture.
@@ -55,7 +55,7 @@ def test_the_text_says_of_each_case_that_was_not_measured_why(tiny_bundles: Path
 def gpu_stand_in(gpu: None, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
     """A GPU whose memory is the host's, and small catalogues to search there."""
     monkeypatch.setattr(suite, "copy_to_gpu", lambda values: (values.ctypes.data, values))
-    monkeypatch.setattr(ann, "try_selector_on_gpu", lambda: "ignored")
+    monkeypatch.setattr(ann_gpu, "try_selector_on_gpu", lambda: "ignored")
     monkeypatch.setattr(tiers, "FLAT_ROW_COUNT_MAX", 200)
     monkeypatch.setattr(prefixes, "ITEM_COUNTS", (2_000,))
     monkeypatch.setattr(suite, "REPEAT_COUNT", 1)

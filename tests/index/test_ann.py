@@ -9,7 +9,7 @@ import faiss
 import numpy as np
 import pytest
 
-from index import ann, tiers
+from index import ann, ann_format, ann_gpu, tiers
 from index.ann_index import AnnIndex
 from index.device_matrix import DeviceMatrix
 from index.errors import AnnDeviceError, AnnError, AnnFormatError, AnnQueryError
@@ -164,7 +164,7 @@ class TestNestedGpu(RangeSearch):
 class TestGpuMatrix(RangeSearch):
     def load(self, vectors: np.ndarray) -> AnnIndex:
         matrix = DeviceMatrix(vectors.ctypes.data, len(vectors), vectors.shape[1], owner=vectors)
-        index = ann.search_matrix(matrix)
+        index = ann_gpu.search_matrix(matrix)
         assert index.kind == "GpuMatrix"
         return index
 
@@ -315,7 +315,7 @@ def test_lists_without_a_centre_each_are_refused(count: int, dim: int) -> None:
     centres.add(np.ones((count, dim), np.float32))
     index.quantizer = centres
     with pytest.raises(AnnFormatError, match=f"has {count} centres of dim {dim}; expected 5 of {DIM}"):
-        ann.check_index(_wrap(index, list_count=5), 300, DIM)
+        ann_format.check_index(_wrap(index, list_count=5), 300, DIM)
 
 
 @pytest.mark.parametrize("rows", [[0, 1, 2, 3, 3], [0, 1, 2, 3, 5], [-1, 0, 1, 2, 3]])
@@ -325,23 +325,23 @@ def test_lists_without_each_row_once_are_refused(rows: list[int]) -> None:
     index.train(_vectors(5))
     index.add_with_ids(_vectors(5), np.array(rows, np.int64))
     with pytest.raises(AnnFormatError, match="its lists hold 5 rows; expected each from 0 to 4 once"):
-        ann.check_index(_wrap(index), 5, DIM)
+        ann_format.check_index(_wrap(index), 5, DIM)
 
 
 def test_parts_without_all_rows_or_of_another_dim_are_refused() -> None:
-    ann.check_index(_wrap(_flat(5)), 5, DIM)
+    ann_format.check_index(_wrap(_flat(5)), 5, DIM)
     with pytest.raises(AnnFormatError, match="holds 5 rows; expected 6"):
-        ann.check_index(_wrap(_flat(5)), 6, DIM)
+        ann_format.check_index(_wrap(_flat(5)), 6, DIM)
     with pytest.raises(AnnFormatError, match=r"expected parts that together are rows \[0, 6\)"):
         ann.load_index(_wrap(_flat(5), row_start=1, row_stop=6))
     with pytest.raises(AnnFormatError, match=f"dim is {DIM}; expected 9"):
-        ann.check_index(_wrap(_flat(5)), 5, 9)
+        ann_format.check_index(_wrap(_flat(5)), 5, 9)
 
 
 def test_an_index_that_asks_for_more_memory_than_there_is_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     def read(_reader: Any) -> None:
         raise MemoryError("std::bad_alloc")
 
-    monkeypatch.setattr(ann.faiss, "read_index", read)
+    monkeypatch.setattr(ann_format.faiss, "read_index", read)
     with pytest.raises(AnnFormatError, match=r"expected a faiss index of .*bad_alloc"):
         ann.load_index(_wrap(_flat(5)))

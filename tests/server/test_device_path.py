@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from index import ann
+from index import ann_gpu
 from index.device_matrix import DeviceMatrix
 from index.post_filter import Found
 from index.reference import widen
@@ -66,13 +66,13 @@ def searcher() -> Searcher:
 def pointers(gpu: None, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, bool]]:  # noqa: F811
     """Notes of each search of the matrix its number of queries, and whether they were read in place."""
     seen: list[tuple[int, bool]] = []
-    compare = ann._GpuMatrix._compare
+    compare = ann_gpu._GpuMatrix._compare
 
     def note(self: Any, queries: Any, count: int, start: int, stop: int) -> Found:
         seen.append((len(queries.values), queries.on_device is not None))
         return compare(self, queries, count, start, stop)
 
-    monkeypatch.setattr(ann._GpuMatrix, "_compare", note)
+    monkeypatch.setattr(ann_gpu._GpuMatrix, "_compare", note)
     return seen
 
 
@@ -81,7 +81,7 @@ def on_device(snapshot: Snapshot, pointers: Sequence[object]) -> Snapshot:
     """The snapshot with its tower and its vectors where a GPU would have them."""
     vectors = widen(snapshot.bundle.item_vectors, snapshot.bundle.item_bias).astype(np.float32)
     matrix = DeviceMatrix(vectors.ctypes.data, len(vectors), vectors.shape[1], vectors)
-    search = IndexSearch(ann.search_matrix(matrix), "gpu")
+    search = IndexSearch(ann_gpu.search_matrix(matrix), "gpu")
     return replace(
         snapshot,
         encoder=InPlaceEncoder(snapshot.encoder),

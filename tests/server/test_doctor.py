@@ -13,7 +13,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from structlog.testing import capture_logs
 
-from index import ann
+from index import ann, ann_gpu
 from index.errors import AnnDeviceError
 from server import doctor, native
 from server.app import tell_of_gpu
@@ -274,7 +274,7 @@ def imitate_gpu(monkeypatch: pytest.MonkeyPatch, treatment: str) -> None:
 @pytest.mark.parametrize("treatment", ["ignored", "refused", "applied"])
 def test_what_a_gpu_makes_of_a_selector_is_shown(monkeypatch: pytest.MonkeyPatch, treatment: str) -> None:
     imitate_gpu(monkeypatch, treatment)
-    assert ann.try_selector_on_gpu() == treatment
+    assert ann_gpu.try_selector_on_gpu() == treatment
 
 
 @pytest.mark.parametrize("treatment", ["ignored", "refused", "applied"])
@@ -290,4 +290,4 @@ def test_a_server_logs_at_its_start_what_a_gpu_makes_of_a_selector(
 def test_a_selector_is_not_tried_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(faiss, "StandardGpuResources", raising=False)
     with pytest.raises(AnnDeviceError, match="no GPU support"):
-        ann.try_selector_on_gpu()
+        ann_gpu.try_selector_on_gpu()
