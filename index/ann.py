@@ -150,6 +150,19 @@ def place_rows(
     return list_of, np.argsort(order, axis=1).astype(np.int64)
 
 
+def find_nearest(vectors: NDArray[np.float32], queries: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+    """Returns the rows of the k largest inner products with each query, int64 [batch, k], by comparing all.
+
+    Args:
+        vectors: float32 [n, dim], finite.
+        queries: float32 [batch, dim], finite.
+        k: from 1 to n.
+    """
+    faiss.omp_set_num_threads(1)
+    nearest: NDArray[np.int64] = faiss.knn(queries, vectors, k, metric=faiss.METRIC_INNER_PRODUCT)[1]
+    return nearest
+
+
 class _CpuPart:
     """Selects with faiss."""
 

@@ -6,12 +6,13 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
+from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
 
-from index.ann import IndexKind, build_index, load_index, place_rows
+from index.ann import IndexKind, build_index, find_nearest, load_index, place_rows
 from index.tiers import HNSW, SELECTED_SHARES, IndexFile
 
 RECALL_K = 20
@@ -23,6 +24,9 @@ MASK_SHARES = (0.1, 0.01)
 """Scattered shares of all rows whose recall is measured."""
 
 _USER_CHUNK = 16
+_ROW_CHUNK = 1 << 18
+_SPARE_COUNT = 4
+"""What is nearest in single precision is scored exactly; so many more are, so that rounding loses none."""
 _SEED = 20261122
 
 Rows = NDArray[np.int64]
@@ -59,35 +63,52 @@ class TunedIndex:
 
 @dataclass(frozen=True)
 class _Users:
-    """Users, and all items in whole numbers.
+    """Users, and all items.
 
     Attributes:
         vectors: float32 [users, dim], what a server would search with.
         codes: int16 [users, dim], the same users quantised.
         items: int16 or int32 [n, dim].
+        values: float32 [n, dim], the items as the index holds them.
     """
 
     vectors: NDArray[np.float32]
     codes: NDArray[np.int16]
     items: Items
+    values: NDArray[np.float32]
 
-    def find_best(self, extents: Sequence[Rows]) -> list[Rows]:
-        """Returns the exact best RECALL_K rows of each of several sets of rows, int64 [users, k] each."""
-        best = [np.empty((len(self.codes), min(RECALL_K, len(rows))), np.int64) for rows in extents]
-        start, stop = min(rows[0] for rows in extents), max(rows[-1] for rows in extents) + 1
-        # Sums of products stay far below 2^53, so float64 is exact here.
-        items = self.items[start:stop].T.astype(np.float64)  # [dim, rows]
-        for first in range(0, len(self.codes), _USER_CHUNK):
-            chunk = slice(first, first + _USER_CHUNK)
-            scores = self.codes[chunk].astype(np.float64) @ items  # [chunk, rows]
-            for found, rows in zip(best, extents, strict=True):
-                own = scores[:, rows - start]
-                k = found.shape[1]
-                found[chunk] = rows[np.argpartition(own, -k, axis=1)[:, -k:]]
+    def find_best(self, rows: Rows, stops: Sequence[int]) -> list[Rows]:
+        """Returns the best RECALL_K of rows[:stop] by exact score for each stop, int64 [users, k] each.
+
+        Args:
+            rows: item rows in any order.
+            stops: ascending, from 1.
+        """
+        queries = self.codes.astype(np.float32)
+        kept, best, start = np.empty((len(queries), 0), np.int64), [], 0
+        for stop in stops:
+            # What is best of more rows is best of fewer, or among the others.
+            for first in range(start, stop, _ROW_CHUNK):
+                part = rows[first : min(stop, first + _ROW_CHUNK)]
+                near = find_nearest(self.values[part], queries, min(len(part), RECALL_K + _SPARE_COUNT))
+                kept = self._keep_best(np.concatenate([kept, part[near]], axis=1))
+            best.append(kept)
+            start = stop
         return best
+
+    def _keep_best(self, rows: Rows) -> Rows:
+        """Returns the best RECALL_K of each user's rows, int64 [users, n]."""
+        k = min(RECALL_K, rows.shape[1])
+        kept = np.empty((len(rows), k), np.int64)
+        for first in range(0, len(rows), _USER_CHUNK):
+            chunk = slice(first, first + _USER_CHUNK)
+            places = np.argpartition(self.score(chunk, rows[chunk]), -k, axis=1)[:, -k:]
+            kept[chunk] = np.take_along_axis(rows[chunk], places, axis=1)
+        return kept
 
     def score(self, chunk: slice, rows: Rows) -> NDArray[np.float64]:
         """Returns the exact scores of rows int64 [chunk, n] for the users of a chunk."""
+        # Sums of products stay far below 2^53, so float64 is exact here.
         vectors = self.items[rows].astype(np.float64)  # [chunk, n, dim]
         scores: NDArray[np.float64] = np.einsum("ud,und->un", self.codes[chunk].astype(np.float64), vectors)
         return scores
@@ -115,10 +136,9 @@ def build_tuned(
         learning_count: rows of the learning domain, which come first.
         tier_stops: one past the last row that each risk limit admits.
     """
-    file = build_index(
-        item_vectors.astype(np.float32), kind, learning_count=learning_count, tier_stops=tier_stops
-    )
-    known = _Users(users, user_codes, item_vectors)
+    values = item_vectors.astype(np.float32)
+    file = build_index(values, kind, learning_count=learning_count, tier_stops=tier_stops)
+    known = _Users(users, user_codes, item_vectors, values)
     for position, part in enumerate(file.parts):
         if part.effort_max > 1:
             file = _tune_part(file, position, known)
@@ -129,20 +149,20 @@ def build_tuned(
 def _tune_part(file: IndexFile, position: int, users: _Users) -> IndexFile:
     """Returns the index with the least efforts of a part that are enough for all of it and for selections."""
     part = file.parts[position]
-    rows = np.arange(part.row_start, part.row_stop)
-    ranges = [rows[: math.ceil(len(rows) * share)] for share in SELECTED_SHARES]
-    masks = [_scatter(rows, share) for share in SELECTED_SHARES]
-    best = users.find_best([rows, *ranges, *masks])
+    in_order = np.arange(part.row_start, part.row_stop)
+    scattered = _scatter(in_order)
+    stops = [math.ceil(part.count * share) for share in reversed(SELECTED_SHARES)]
     find_least = (
         _over_graph(file, position, users) if part.kind == HNSW else _over_lists(file, position, users)
     )
-    effort = find_least(rows, best[0], 1)
+    *best_in_order, best = users.find_best(in_order, [*stops, part.count])
+    effort = find_least(in_order, best, 1)
     tables = []
-    for selections, found in ((ranges, best[1 : 1 + len(ranges)]), (masks, best[1 + len(ranges) :])):
+    for rows, bests in ((in_order, best_in_order), (scattered, users.find_best(scattered, stops))):
         efforts = [effort]
-        for selected, expected in zip(selections, found, strict=True):
+        for stop, best in zip(reversed(stops), reversed(bests), strict=True):
             # More effort never finds less, and fewer rows never take less.
-            efforts.append(find_least(selected, expected, efforts[-1]))
+            efforts.append(find_least(np.sort(rows[:stop]), best, efforts[-1]))
         tables.append(tuple(efforts[1:]))
     return _with_efforts(file, position, effort, *tables)
 
@@ -212,7 +232,8 @@ class _Extent:
     share: float = 1.0
 
     def list_rows(self) -> Rows:
-        return _scatter(np.arange(self.row_start, self.row_stop), self.share)
+        rows = np.arange(self.row_start, self.row_stop)
+        return rows if self.share == 1 else np.sort(_scatter(rows)[: math.ceil(len(rows) * self.share)])
 
 
 def _list_extents(
@@ -241,15 +262,26 @@ def _measure(
 ) -> tuple[ExtentRecall, ...]:
     """Measures each extent by searching, those of the same rows once."""
     extents = sorted({extent for _, extent in named})
-    selections = [extent.list_rows() for extent in extents]
     recall = {
-        extent: _recall(file, users, rows, best, len(users.items))
-        for extent, rows, best in zip(extents, selections, users.find_best(selections), strict=True)
+        extent: _recall(file, users, extent.list_rows(), best, len(users.items))
+        for extent, best in _find_best_of(extents, users)
     }
     return tuple(
         ExtentRecall(domain, extent.row_start, extent.row_stop, extent.share, recall[extent])
         for domain, extent in named
     )
+
+
+def _find_best_of(extents: Sequence[_Extent], users: _Users) -> Iterator[tuple[_Extent, Rows]]:
+    """Yields extents, given in ascending order, with the best of their rows."""
+    for start, alike in groupby((each for each in extents if each.share == 1), attrgetter("row_start")):
+        group = list(alike)
+        counts = [extent.row_stop - start for extent in group]
+        yield from zip(group, users.find_best(np.arange(start, start + counts[-1]), counts), strict=True)
+    for extent in extents:
+        if extent.share < 1:
+            rows = extent.list_rows()
+            yield extent, users.find_best(rows, [len(rows)])[0]
 
 
 def _recall(file: IndexFile, users: _Users, selected: Rows, best: Rows, count: int) -> float:
@@ -269,10 +301,7 @@ def _recall(file: IndexFile, users: _Users, selected: Rows, best: Rows, count: i
     return hit_count / best.size
 
 
-def _scatter(rows: Rows, share: float) -> Rows:
-    """Returns a share of the rows, drawn evenly; at least one."""
-    if share == 1:
-        return rows
-    drawn = np.random.default_rng(_SEED).choice(len(rows), math.ceil(len(rows) * share), replace=False)
-    scattered: Rows = rows[np.sort(drawn)]
-    return scattered
+def _scatter(rows: Rows) -> Rows:
+    """Returns the rows in an order that is drawn, so that its first ones are scattered evenly over them."""
+    drawn: Rows = np.random.default_rng(_SEED).permutation(rows)
+    return drawn
