@@ -20,14 +20,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from index.ann import FAISS_VERSION, IndexKind
+from index.ann import FAISS_VERSION, IndexKind, load_index
 from index.bundle import Bundle, seal_bundle, write_current
 from index.errors import BuildInputError
 from index.export_input import ExportInput, read_export
 from index.features import Vocabulary
-from index.golden import GOLDEN, make_golden, write_golden
+from index.golden import GOLDEN, make_golden, measure_found, write_golden
 from index.item_vectors import ItemVectors, make_item_vectors
-from index.manifest import FORMAT_VERSION, INDEX, Manifest, require_version_name
+from index.manifest import FORMAT_VERSION, GOLDEN_FOUND, INDEX, Manifest, require_version_name
 from index.products import count_learning, find_tiers, order_rows, read_products, table_of, write_products
 from index.reference import count_saturated, quantise
 from index.tuning import CANDIDATE_COUNT, RECALL_K, RECALL_TARGET, TunedIndex, build_tuned
@@ -105,7 +105,8 @@ def build_bundle(
         _decision_time(exported.source, create_time),
     )
     on_step("seal")
-    draft = _draft_manifest(exported, catalogue, rules, tuned, create_time, items.int8_scale)
+    found = measure_found(golden, load_index(tuned.file), items.int16, items.bias)
+    draft = _draft_manifest(exported, catalogue, rules, tuned, found, create_time, items.int8_scale)
     files = _files(exported, catalogue, rules, draft, items)
     files |= {INDEX: bytes(tuned.file.content), GOLDEN: write_golden(golden)}
     name = version if version is not None else _version_for(create_time, files)
@@ -167,6 +168,7 @@ def _draft_manifest(
     catalogue: _Catalogue,
     policy: Policy,
     tuned: TunedIndex,
+    golden_found: float,
     create_time: datetime,
     int8_scale: float,
 ) -> Manifest:
@@ -194,6 +196,7 @@ def _draft_manifest(
             "candidate_count": CANDIDATE_COUNT,
             "target": RECALL_TARGET,
             "user_count": tuned.user_count,
+            GOLDEN_FOUND: golden_found,
             "ranges": [dataclasses.asdict(found) for found in tuned.recall],
         },
         quality=exported.quality,

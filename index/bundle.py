@@ -137,7 +137,16 @@ def read_current(bundles: Path) -> Path:
         BundleNotFoundError: there is no CURRENT, or the bundle it names is missing.
         BundleFormatError: CURRENT holds no bundle version.
     """
-    text = read_pointer(bundles)
+    try:
+        text = read_pointer(bundles)
+    except BundleNotFoundError as error:
+        if error.file != CURRENT:
+            raise
+        raise BundleNotFoundError(
+            str(bundles),
+            f"has no {CURRENT}, which names the bundle that serves; `python -m index publish BUNDLE --to "
+            f"{bundles}` puts a sealed bundle there, `python -m index build --out {bundles} ...` makes one",
+        ) from error
     try:
         path = bundles / require_version_name(text)
     except BundleFormatError as error:

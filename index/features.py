@@ -27,6 +27,7 @@ from index.fields import (
     TextReader,
 )
 from index.texts import encode_terms
+from index.unique_keys import require_unique
 
 EVENT_TYPES: Final = (
     "view",
@@ -340,7 +341,7 @@ def _fit_numeric(
 
 def _read_object(text: str | bytes, keys: set[str], *, what: str) -> dict[str, Any]:
     try:
-        body = json.loads(text)
+        body = json.loads(text, object_pairs_hook=require_unique)
     except (ValueError, RecursionError) as error:
         raise FeatureSchemaError(f"{what}: expected JSON: {error}") from error
     if not isinstance(body, dict):

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from index.ann_index import AnnIndex
 from index.errors import BundleFormatError
 from index.manifest import strict_json
 from index.reference import rank_ids, score, select
@@ -89,6 +90,35 @@ def make_golden(
             )
         )
     return Golden(decision_time, tuple(requests))
+
+
+def measure_found(
+    golden: Golden, index: AnnIndex, item_vectors: NDArray[np.int16], item_bias: NDArray[np.int32]
+) -> float:
+    """Returns the share of the golden requests' best products that an index proposes.
+
+    What is proposed counts by its exact score, so that a product of equal score is as good.
+
+    Args:
+        golden: the requests with their exact answers.
+        index: an index over all rows.
+        item_vectors: int16 [n, dim], bundle rows.
+        item_bias: int32 [n].
+
+    Raises:
+        AnnError: the index cannot be searched.
+    """
+    users = np.stack([request.user_vector for request in golden.requests])  # [users, dim]
+    found = index.search(users.astype(np.float32), 2 * GOLDEN_K, 0, index.count)  # [users, candidates]
+    best_count = found_count = 0
+    for request, candidates in zip(golden.requests, found, strict=True):
+        rows = candidates[candidates >= 0]
+        good = score(request.user_vector, item_vectors[rows], item_bias[rows]) >= min(
+            request.scores, default=0
+        )
+        best_count += len(request.scores)
+        found_count += min(len(request.scores), int(np.count_nonzero(good)))
+    return found_count / best_count if best_count else 1.0
 
 
 def write_golden(golden: Golden) -> bytes:

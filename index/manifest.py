@@ -16,11 +16,14 @@ from typing import Any
 from index.errors import BundleChecksumError, BundleFormatError
 from index.files import CURRENT
 from index.tiers import SELECTED_SHARES, IndexPart
+from index.unique_keys import require_unique
 
 FORMAT_VERSION = 3
 MANIFEST = "manifest.json"
 INDEX = "index.faiss"
 DIGEST = "manifest_sha256"
+GOLDEN_FOUND = "golden_found"
+"""In `recall`: the share of the golden requests' best products that the index found when it was built."""
 MANIFEST_BYTES_MAX = 1 << 20
 
 PRODUCT_COUNT_MAX = 10_000_000
@@ -123,6 +126,8 @@ def parse_manifest(content: bytes) -> Manifest:
         _require(field, isinstance(body[field], str) and 0 < len(body[field]) <= 200, body, "a short text")
     for field in ("parity", "quantisation", "recall", "quality", "source", "tool_versions"):
         _require(field, isinstance(body[field], dict), body, "an object")
+    found = body["recall"].get(GOLDEN_FOUND, 0.0)
+    _require("recall", type(found) is float and 0 <= found <= 1, body, f"{GOLDEN_FOUND} from 0.0 to 1.0")
     _require("create_time", _is_instant(body["create_time"]), body, "RFC 3339 with a zone")
     _require("policy_hash", _matches(_SHA256_PATTERN, body["policy_hash"]), body, "64 hexadecimal digits")
     _require("signature", body["signature"] is None, body, "null")
@@ -155,19 +160,11 @@ def strict_json(content: bytes, file: str) -> dict[str, Any]:
         BundleFormatError: it is anything else; the message names the file.
     """
 
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        body = dict(pairs)
-        if len(body) != len(pairs):
-            names = [name for name, _ in pairs]
-            repeated = next(name for name in names if names.count(name) > 1)
-            raise BundleFormatError(file, f"key {repeated!r:.80} is there twice")
-        return body
-
     def refuse(constant: str) -> None:
         raise BundleFormatError(file, f"{constant} is no JSON number")
 
     try:
-        body = json.loads(content.decode("utf-8"), object_pairs_hook=unique, parse_constant=refuse)
+        body = json.loads(content.decode("utf-8"), object_pairs_hook=require_unique, parse_constant=refuse)
         # 1e999 and half a surrogate pair can be read, but never be written out again.
         json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError) as error:

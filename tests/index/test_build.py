@@ -108,6 +108,7 @@ def test_a_large_catalogue_gets_an_inverted_file_with_measured_recall(
         ("both", 10_001, 0.01),
     ]
     assert min(found["recall"] for found in manifest.recall["ranges"]) >= 0.99
+    assert manifest.recall["golden_found"] >= 0.99
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -211,5 +212,18 @@ def test_rows_out_of_order_are_refused_and_named(copy: Any, tiny_bundle: Bundle)
 def test_an_index_of_other_vectors_is_refused(copy: Any, tiny_bundle: Bundle) -> None:
     wide = widen(tiny_bundle.item_vectors, tiny_bundle.item_bias)
     copy.replace("index.faiss", build_index(-wide.astype(np.float32)).content)
-    with pytest.raises(BundleConsistencyError, match=r"index\.faiss: finds \d+ of the 400 best products"):
+    with pytest.raises(BundleConsistencyError, match=r"index\.faiss: finds 0\.\d+ of the best products"):
+        open_bundle(copy.path)
+
+
+def test_an_index_that_finds_a_little_less_than_when_it_was_built_is_refused(
+    copy: Any, tiny_bundle: Bundle
+) -> None:
+    assert tiny_bundle.manifest.recall["golden_found"] == 1.0
+    wide = widen(tiny_bundle.item_vectors, tiny_bundle.item_bias).astype(np.float32)
+    best = Counter(name for request in tiny_bundle.golden.requests for name in request.product_ids)
+    hidden = tiny_bundle.product_ids.index(best.most_common(1)[0][0])
+    wide[hidden] = -wide[hidden]
+    copy.replace("index.faiss", build_index(wide).content)
+    with pytest.raises(BundleConsistencyError, match=r"finds 0\.9\d+ of the best .*; expected 0\.9900"):
         open_bundle(copy.path)

@@ -167,6 +167,24 @@ def test_a_vocabulary_of_another_schema_is_refused(text: str | bytes) -> None:
         Vocabulary.from_json(text)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        SPEC.to_json().replace("{", '{"format_version": 1,', 1),
+        SPEC.to_json().replace('"age_years"', '"age_years": [0, 1], "age_years"', 1),
+    ],
+)
+def test_a_spec_that_gives_a_key_twice_is_refused(text: str) -> None:
+    with pytest.raises(FeatureSchemaError, match=r"features: .* is there twice"):
+        FeatureSpec.from_json(text)
+
+
+def test_a_vocabulary_that_gives_a_key_twice_is_refused() -> None:
+    text = '{"format_version": 1, "product_ids": ["a"], "product_ids": ["b"]}'
+    with pytest.raises(FeatureSchemaError, match=r"vocabulary: .*key 'product_ids' is there twice"):
+        Vocabulary.from_json(text)
+
+
 def test_a_vocabulary_with_a_repeated_product_is_refused() -> None:
     with pytest.raises(FeatureSchemaError, match="'a' is listed more than once"):
         Vocabulary(("a", "b", "a"))

@@ -194,5 +194,5 @@ def test_a_current_that_names_nothing_is_refused(copy: Any) -> None:
 
 
 def test_a_missing_current_is_refused(copy: Any) -> None:
-    with pytest.raises(BundleNotFoundError, match="CURRENT: expected a file"):
+    with pytest.raises(BundleNotFoundError, match=r"has no CURRENT, .*`python -m index publish BUNDLE --to"):
         read_current(copy.path.parent)
