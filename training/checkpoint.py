@@ -15,7 +15,7 @@ from training.errors import CheckpointError, OutputError
 from training.loop import STAGES, Epoch, Stage, Trainer
 from training.metrics import RankingQuality
 
-_FORMAT_VERSION: Final = 1
+_FORMAT_VERSION: Final = 2
 _WEIGHT: Final = "weight/"
 _OPTIMIZER: Final = "optimizer/"
 
@@ -27,6 +27,7 @@ class Checkpoint:
     run_id: str
     stages: tuple[Stage, ...]
     tensors: dict[str, Tensor]
+    scaler: dict[str, Any]  # Of gradients; empty where they are not scaled.
 
 
 def save_checkpoint(path: Path, *, run_id: str, stages: tuple[Stage, ...], trainer: Trainer) -> None:
@@ -38,6 +39,7 @@ def save_checkpoint(path: Path, *, run_id: str, stages: tuple[Stage, ...], train
         "format_version": _FORMAT_VERSION,
         "run_id": run_id,
         "stages": [asdict(stage) for stage in stages],
+        "scaler": trainer.scaler.state_dict(),
     }
     write_tensors(path, tensors, {"state": json.dumps(state)})
 
@@ -53,18 +55,20 @@ def load_checkpoint(path: Path, *, run_id: str) -> Checkpoint:
     try:
         state = json.loads(metadata["state"])
         version, found = state["format_version"], state["run_id"]
-        stages = tuple(_read_stage(stage) for stage in state["stages"]) if version == _FORMAT_VERSION else ()
+        current = version == _FORMAT_VERSION
+        stages = tuple(_read_stage(stage) for stage in state["stages"]) if current else ()
+        scaler = dict(state["scaler"]) if current else {}
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: expected the state of a training run: {error!r}") from error
     if version != _FORMAT_VERSION:
         raise CheckpointError(f"{path}: expected format_version {_FORMAT_VERSION}, got {version!r}")
     if found != run_id:
         raise CheckpointError(f"{path}: belongs to a run with other settings or data; start without --resume")
-    return Checkpoint(found, stages, tensors)
+    return Checkpoint(found, stages, tensors, scaler)
 
 
 def restore_trainer(checkpoint: Checkpoint, trainer: Trainer) -> None:
-    """Puts a checkpoint's weights and optimizer state into a fresh trainer.
+    """Puts a checkpoint's weights and the states of optimizer and scaler into a fresh trainer.
 
     Raises:
         CheckpointError: the tensors do not fit.
@@ -77,6 +81,7 @@ def restore_trainer(checkpoint: Checkpoint, trainer: Trainer) -> None:
     load_weights(trainer.learner, weights)
     groups = trainer.optimizer.state_dict()["param_groups"]
     trainer.optimizer.load_state_dict({"state": state, "param_groups": groups})
+    trainer.scaler.load_state_dict(checkpoint.scaler)
 
 
 def copy_weights(module: torch.nn.Module) -> dict[str, Tensor]:

@@ -14,6 +14,8 @@ Loss = Literal["mse", "bce"]
 Schedule = Literal["constant", "linear"]
 Encoder = Literal["pooled", "attention", "transformer"]
 Similarity = Literal["cosine", "dot"]
+Precision = Literal["float32", "bf16", "fp16"]
+Device = Literal["cpu", "cuda"]
 
 
 class RunConfig(BaseModel):
@@ -50,6 +52,9 @@ class TwoTowerConfig(RunConfig):
     encoder_head_count: int = Field(2, ge=1, le=16)
     encoder_layer_count: int = Field(1, ge=1, le=8)
     similarity: Similarity = "cosine"
+    # Where and how precisely the towers learn; a trained model is judged and served in float32.
+    device: Device = "cpu"
+    precision: Precision = "float32"
     temperature: float = Field(0.15, gt=0, le=10)
     epochs: int = Field(10, ge=1, le=1000)
     # Validation still rises while the rate falls: two epochs without a rise ended too early.

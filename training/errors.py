@@ -10,6 +10,7 @@ TrainingError
 │   ├── AssumptionError          an assumptions file is malformed or does not fit its data
 │   └── SourceError              a data set lacks its description, or the description is malformed
 ├── SettingError                 a setting is out of range or unknown: the caller's fault
+│   └── DeviceError              the settings name a device that this machine does not have
 ├── OutputError                  the target exists, or cannot be written
 ├── CheckpointError              a checkpoint is missing, damaged or belongs to other settings
 ├── RankError                    of several processes, another one ended or did not answer in time
@@ -55,6 +56,10 @@ class SourceError(DataError):
 
 class SettingError(TrainingError):
     """A setting is out of range or unknown."""
+
+
+class DeviceError(SettingError):
+    """The settings name a device that this machine does not have."""
 
 
 class OutputError(TrainingError):

@@ -19,6 +19,7 @@ from training.blocks import Blocks, draw_blocks
 from training.config import TwoTowerConfig
 from training.examples import Examples
 from training.histories import weigh_targets
+from training.mixed_precision import compute_in, find_device
 from training.ranks import ALONE, Ranks
 from training.spectral import embed_products
 from training.two_tower import TwoTower
@@ -45,6 +46,7 @@ class TwoTowerLearner(nn.Module):
         self._ranks = ranks
         self._examples = examples
         self._config = config
+        self._device = find_device(config.device, ranks.rank)
         # In the order of the tokens: the n-th has token FIRST_TOKEN + n.
         self._seen_row = torch.from_numpy(examples.interactions.list_seen_rows())
         self._token = torch.from_numpy(examples.row_tokens)
@@ -58,6 +60,7 @@ class TwoTowerLearner(nn.Module):
         self.towers = TwoTower(examples.spec, share, config)
         if config.spectral_start:
             self._start_from(embed_products(examples, config.embedding_dim - 1))
+        self.to(self._device)
 
     def make_optimizer(self) -> torch.optim.Optimizer:
         """Makes the optimizer; biases and temperature are not decayed: popularity is in them."""
@@ -91,19 +94,31 @@ class TwoTowerLearner(nn.Module):
             forgotten = torch.rand(token.shape) < self._config.history_dropout
             token = token.masked_fill(forgotten, PADDING_TOKEN)
             profile = self._drop_profiles(categorical, numeric)
-            users = self.towers.user_tower(token, event, age, *profile)
+            users = self._embed(self.towers.user_tower, token, event, age, *profile)
         pool = self._draw_pool(target_item)
-        items = self.towers.item_tower(*(inputs[pool.item_row] for inputs in examples.item_inputs))
+        inputs = (values[pool.item_row] for values in examples.item_inputs)
+        items = self._embed(self.towers.item_tower, *inputs)
         logit = self.towers.item_tower.logit_scale * users @ items.T  # [blocks, pool]
         if pool.log_count is None:
             barred = barred[:, FIRST_TOKEN:]
         else:
-            logit, barred = logit - pool.log_count, barred[:, self._token[pool.item_row]]
+            logit = logit - pool.log_count.to(self._device)
+            barred = barred[:, self._token[pool.item_row]]
         weight = self._weight[own.target_row]
-        loss = softmax_loss(logit, barred, block, pool.column[place], weight)
+        about = (barred, block, pool.column[place], weight)
+        loss = softmax_loss(logit, *(values.to(self._device) for values in about))
         if ranks.count == 1:
             return loss
         return loss * (weight.sum() / self._weight[batch.target_row].sum().clamp(min=1e-6))
+
+    def _embed(self, tower: nn.Module, *inputs: Tensor) -> Tensor:
+        """Embeds on the device, in the precision asked for; float32 [n, embedding_dim].
+
+        Batches are made on the CPU with all that is drawn at random, so that no draw depends on the device.
+        """
+        with compute_in(self._config.precision, self._device):
+            vectors: Tensor = tower(*(values.to(self._device) for values in inputs))
+        return vectors.float()
 
     def _draw_pool(self, target_item: Tensor) -> _Pool:
         seen, negative_count = self._seen_row, self._config.negative_count

@@ -21,6 +21,7 @@ from training.ials import IalsLearner
 from training.learner import TwoTowerLearner
 from training.metrics import RankingQuality, measure_ranking
 from training.mf import MfLearner
+from training.mixed_precision import make_scaler
 from training.ranks import ALONE, Ranks
 from training.split import Validation
 from training.svd import SvdLearner
@@ -62,6 +63,7 @@ class Trainer:
 
     learner: Learner
     optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
     examples: Examples
     validation: Validation | None
     config: Config
@@ -85,7 +87,8 @@ def make_trainer(
         raise SettingError(f"model: expected two_tower with {ranks.count} processes, got {config.model}")
     torch.manual_seed(config.seed)
     learner = _make_learner(examples, config, ranks)
-    return Trainer(learner, learner.make_optimizer(), examples, validation, config, on_batch, ranks)
+    optimizer, scaler = learner.make_optimizer(), make_scaler(config)
+    return Trainer(learner, optimizer, scaler, examples, validation, config, on_batch, ranks)
 
 
 def _make_learner(examples: Examples, config: Config, ranks: Ranks) -> Learner:
@@ -132,19 +135,21 @@ def _validate(trainer: Trainer, validation: Validation) -> RankingQuality:
 def encode_vectors(
     towers: Any, examples: Examples, targets: Targets
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Encodes the users of some targets, and every product, in evaluation mode."""
+    """Encodes the users of some targets, and every product, in evaluation mode and float32."""
     towers.eval()
+    device = next((entry.device for entry in towers.parameters()), torch.device("cpu"))
     rows = np.arange(len(targets.user_row))
     chunks = [rows[start : start + _ENCODE_COUNT] for start in range(0, len(rows), _ENCODE_COUNT)]
     with torch.no_grad():
-        users = [towers.user_tower(*examples.encode_targets(targets, chunk)) for chunk in chunks]
-        items = towers.item_tower(*examples.item_inputs)
+        inputs = (examples.encode_targets(targets, chunk) for chunk in chunks)
+        users = [towers.user_tower(*(values.to(device) for values in chunk)).cpu() for chunk in inputs]
+        items = towers.item_tower(*(values.to(device) for values in examples.item_inputs)).cpu()
     return torch.cat(users).numpy(), items.numpy()
 
 
 def _learn(trainer: Trainer, stage: Stage, epoch_count: int) -> float:
     """Goes once through all targets in a seeded order; returns the mean loss."""
-    config, learner = trainer.config, trainer.learner
+    config, learner, scaler = trainer.config, trainer.learner, trainer.scaler
     seeds = np.random.SeedSequence([config.seed, STAGES.index(stage.name), len(stage.epochs)])
     torch.manual_seed(int(seeds.generate_state(1)[0]))
     count = len(trainer.examples.targets.user_row)
@@ -156,11 +161,13 @@ def _learn(trainer: Trainer, stage: Stage, epoch_count: int) -> float:
             _set_rate(trainer.optimizer, config.learning_rate * left)
         loss = learner(batch)
         trainer.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        scaler.scale(loss).backward()
         loss = trainer.ranks.sum_gradients(learner.parameters(), loss)
         _check_finite(loss, stage)
+        scaler.unscale_(trainer.optimizer)
         torch.nn.utils.clip_grad_norm_(learner.parameters(), config.gradient_norm_max)
-        trainer.optimizer.step()
+        scaler.step(trainer.optimizer)
+        scaler.update()
         total += loss.item() * len(batch)
         done += len(batch)
         trainer.on_batch(len(batch))

@@ -118,7 +118,7 @@ class ItemTower(nn.Module):
         identity = self.token(item_token)
         if self.training:
             kept = torch.rand(len(item_token), 1) >= self.id_dropout
-            identity = identity * kept
+            identity = identity * kept.to(identity.device)
         content = self.project(self.content(item_categorical, item_numeric)) + self._read(item_term)
         taste = identity + content
         if self.cosine:
