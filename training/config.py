@@ -12,6 +12,7 @@ from training.errors import MissingFileError, SettingError
 
 Loss = Literal["mse", "bce"]
 Schedule = Literal["constant", "linear"]
+Optimizer = Literal["adamw", "rowwise_adagrad"]
 Encoder = Literal["pooled", "attention", "transformer"]
 Similarity = Literal["cosine", "dot"]
 Precision = Literal["float32", "bf16", "fp16"]
@@ -75,6 +76,10 @@ class TwoTowerConfig(RunConfig):
     id_dropout: float = Field(0.1, ge=0, lt=1)
     profile_dropout: float = Field(0.1, ge=0, lt=1)
     weight_decay: float = Field(1e-4, ge=0, le=1)
+    # What trains the tables of products and terms; rowwise_adagrad for those too large for AdamW's moments.
+    optimizer: Optimizer = "adamw"
+    # The tables' rate under rowwise_adagrad, as a multiple of learning_rate: its steps shrink by themselves.
+    table_rate_factor: float = Field(5.0, gt=0, le=1000)
 
     @field_validator("event_weights")
     @classmethod

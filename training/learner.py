@@ -21,6 +21,7 @@ from training.examples import Examples
 from training.histories import weigh_targets
 from training.mixed_precision import compute_in, find_device
 from training.ranks import ALONE, Ranks
+from training.rowwise import ROWWISE, RowwiseAdagrad
 from training.spectral import embed_products
 from training.two_tower import TwoTower
 
@@ -58,20 +59,33 @@ class TwoTowerLearner(nn.Module):
         worth = np.bincount(examples.row_tokens[targets.item_row], weight, len(examples.token_share))
         share = torch.from_numpy(worth / max(worth.sum(), 1e-12)).float()
         self.towers = TwoTower(examples.spec, share, config)
+        for table in self._list_tables():
+            table.sparse = config.optimizer == "rowwise_adagrad"
         if config.spectral_start:
             self._start_from(embed_products(examples, config.embedding_dim - 1))
         self.to(self._device)
 
     def make_optimizer(self) -> torch.optim.Optimizer:
         """Makes the optimizer; biases and temperature are not decayed: popularity is in them."""
-        plain_names = ("bias", "temperature")
+        config = self._config
+        by_rows = config.optimizer == "rowwise_adagrad"
+        tables = [table.weight for table in self._list_tables()] if by_rows else []
         decayed: list[nn.Parameter] = []
         plain: list[nn.Parameter] = []
         for name, entry in self.named_parameters():
-            (plain if any(part in name for part in plain_names) else decayed).append(entry)
+            if not any(entry is table for table in tables):
+                (plain if any(part in name for part in ("bias", "temperature")) else decayed).append(entry)
         groups: list[dict[str, Any]] = [{"params": decayed}, {"params": plain, "weight_decay": 0.0}]
-        config = self._config
-        return torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay)
+        options = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
+        if not by_rows:
+            return torch.optim.AdamW(groups, **options)
+        groups.append({"params": tables, ROWWISE: True, "rate_factor": config.table_rate_factor})
+        return RowwiseAdagrad(groups, **options)
+
+    def _list_tables(self) -> tuple[nn.Embedding, ...]:
+        """Lists the tables that grow with the catalogue, and the one of its terms."""
+        user_tower, item_tower = self.towers.user_tower, self.towers.item_tower
+        return user_tower.token, item_tower.token, item_tower.term
 
     def draw_batches(self, rng: np.random.Generator) -> Iterator[Blocks]:
         """Deals one epoch's targets into batches."""
@@ -87,9 +101,7 @@ class TwoTowerLearner(nn.Module):
         own, place = batch.take(np.arange(ranks.rank, len(batch.offset) - 1, ranks.count))
         token, event, age, categorical, numeric = examples.encode_blocks(own)
         block = torch.from_numpy(own.block)
-        barred = torch.zeros(len(token), len(examples.token_share), dtype=torch.bool)  # [blocks, tokens]
-        barred.scatter_(1, token, value=True)
-        barred[block, self._token[target_item[place]]] = True
+        known = token  # No product of the past is a negative, also where the past is forgotten.
         with ranks.own_draws():
             forgotten = torch.rand(token.shape) < self._config.history_dropout
             token = token.masked_fill(forgotten, PADDING_TOKEN)
@@ -99,11 +111,9 @@ class TwoTowerLearner(nn.Module):
         inputs = (values[pool.item_row] for values in examples.item_inputs)
         items = self._embed(self.towers.item_tower, *inputs)
         logit = self.towers.item_tower.logit_scale * users @ items.T  # [blocks, pool]
-        if pool.log_count is None:
-            barred = barred[:, FIRST_TOKEN:]
-        else:
+        barred = self._bar(known, block, self._token[target_item[place]], pool)
+        if pool.log_count is not None:
             logit = logit - pool.log_count.to(self._device)
-            barred = barred[:, self._token[pool.item_row]]
         weight = self._weight[own.target_row]
         about = (barred, block, pool.column[place], weight)
         loss = softmax_loss(logit, *(values.to(self._device) for values in about))
@@ -119,6 +129,25 @@ class TwoTowerLearner(nn.Module):
         with compute_in(self._config.precision, self._device):
             vectors: Tensor = tower(*(values.to(self._device) for values in inputs))
         return vectors.float()
+
+    def _bar(self, past: Tensor, block: Tensor, target: Tensor, pool: _Pool) -> Tensor:
+        """Marks the pool's products that are no negatives: of a user's past or targets, bool [blocks, pool].
+
+        Args:
+            past: tokens of each block's history, int64 [blocks, length].
+            block: the block of each target, int64 [targets].
+            target: the token of each target, int64 [targets].
+            pool: the products.
+        """
+        token = self._token[pool.item_row]  # [pool]
+        # One column for each product of the pool, and column 0 for all that are not in it.
+        column = torch.zeros(len(self._examples.token_share), dtype=torch.int64)  # [tokens]
+        column[token] = torch.arange(1, len(token) + 1)
+        barred = torch.zeros(len(past), len(token) + 1, dtype=torch.bool)  # [blocks, 1 + pool]
+        barred.scatter_(1, column[past], value=True)
+        barred[block, column[target]] = True
+        # All of the catalogue's products stand in order; a product drawn twice has one column.
+        return barred[:, 1:] if pool.log_count is None else barred[:, column[token]]
 
     def _draw_pool(self, target_item: Tensor) -> _Pool:
         seen, negative_count = self._seen_row, self._config.negative_count

@@ -23,6 +23,7 @@ from training.metrics import RankingQuality, measure_ranking
 from training.mf import MfLearner
 from training.mixed_precision import make_scaler
 from training.ranks import ALONE, Ranks
+from training.rowwise import clip_gradients, merge_rows
 from training.split import Validation
 from training.svd import SvdLearner
 
@@ -162,10 +163,11 @@ def _learn(trainer: Trainer, stage: Stage, epoch_count: int) -> float:
         loss = learner(batch)
         trainer.optimizer.zero_grad(set_to_none=True)
         scaler.scale(loss).backward()
+        merge_rows(learner.parameters())
         loss = trainer.ranks.sum_gradients(learner.parameters(), loss)
         _check_finite(loss, stage)
         scaler.unscale_(trainer.optimizer)
-        torch.nn.utils.clip_grad_norm_(learner.parameters(), config.gradient_norm_max)
+        clip_gradients(learner.parameters(), config.gradient_norm_max)
         scaler.step(trainer.optimizer)
         scaler.update()
         total += loss.item() * len(batch)
@@ -176,7 +178,7 @@ def _learn(trainer: Trainer, stage: Stage, epoch_count: int) -> float:
 
 def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get("rate_factor", 1.0)
 
 
 def _check_finite(loss: torch.Tensor, stage: Stage) -> None:

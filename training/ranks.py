@@ -56,12 +56,19 @@ class Ranks:
                     dist.broadcast(value, src=0)
 
     def sum_gradients(self, parameters: Iterable[nn.Parameter], loss: Tensor) -> Tensor:
-        """Sums the gradients over the ranks, in place; returns the sum of the losses."""
+        """Sums the gradients over the ranks, in place; returns the sum of the losses.
+
+        Sparse gradients are coalesced, before and after.
+        """
         if self.count == 1:
             return loss
-        gradients = [entry.grad for entry in parameters if entry.grad is not None]
-        dense = [loss.detach()[None], *(entry for entry in gradients if not entry.is_sparse)]
+        dense = [loss.detach()[None]]
         with _named(self.rank):
+            for entry in parameters:
+                if entry.grad is not None and entry.grad.is_sparse:
+                    entry.grad = self._sum_rows(entry.grad)
+                elif entry.grad is not None:
+                    dense.append(entry.grad)
             # One message for all: each costs more than its bytes.
             message = torch.cat([entry.reshape(-1) for entry in dense])
             dist.all_reduce(message)
@@ -69,6 +76,23 @@ class Ranks:
         for entry, total in zip(dense, totals, strict=True):
             entry.copy_(total.view_as(entry))
         return dense[0][0]
+
+    def _sum_rows(self, gradient: Tensor) -> Tensor:
+        """Sums sparse gradients, whose rows differ from rank to rank; NCCL has no sum for them."""
+        row, value = gradient.indices()[0], gradient.values()  # [rows], [rows, dim]
+        sizes = [torch.zeros(1, dtype=torch.int64, device=row.device) for _ in range(self.count)]
+        dist.all_gather(sizes, torch.full_like(sizes[0], len(row)))
+        size = max(int(count) for count in sizes)
+        # A rank with fewer rows than another adds nothing to row 0.
+        row = torch.cat([row, row.new_zeros(size - len(row))])
+        value = torch.cat([value, value.new_zeros(size - len(value), value.shape[1])])
+        rows, values = ([torch.empty_like(part) for _ in sizes] for part in (row, value))
+        dist.all_gather(rows, row)
+        dist.all_gather(values, value)
+        total = torch.sparse_coo_tensor(
+            torch.cat(rows)[None], torch.cat(values), gradient.shape, check_invariants=False
+        )
+        return total.coalesce()
 
     @contextmanager
     def own_draws(self) -> Iterator[None]:
@@ -96,6 +120,8 @@ def join_ranks(timeout_seconds: float = TIMEOUT_SECONDS) -> Iterator[Ranks]:
         yield ALONE
         return
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    if torch.cuda.is_available():
+        torch.cuda.set_device(dist.get_node_local_rank())
     with _named(None):
         dist.init_process_group(backend, timeout=timedelta(seconds=timeout_seconds))
     try:

@@ -130,7 +130,9 @@ class ItemTower(nn.Module):
         present = (term > 0).float()  # [n, terms]
         if self.training:
             # Skips the padding and holds no [n, terms, dim]; the exporter does not know it.
-            total = functional.embedding_bag(term, self.term.weight, mode="sum", padding_idx=0)
+            total = functional.embedding_bag(
+                term, self.term.weight, mode="sum", padding_idx=0, sparse=self.term.sparse
+            )
         else:
             total = torch.bmm(present[:, None], self.term(term))[:, 0]
         return total / present.sum(dim=1, keepdim=True).clamp(min=1.0).sqrt()
