@@ -1,7 +1,7 @@
 // The best rows seen so far: score descending, row ascending.
 //
-// A row and its score are one number, the larger the better, so that rows may be added in any order. When the
-// buffer is full, the best are kept, and only what is larger than the least of them is taken from then on.
+// Rows are appended as they come. When the buffer is full, about the wanted number of the best are kept, and only
+// what scores higher than the least of them is worth adding from then on.
 
 #pragma once
 
@@ -10,6 +10,8 @@
 #include <cstdint>
 #include <functional>
 #include <vector>
+
+#include "scan_tile.hpp"
 
 namespace prudence {
 
@@ -20,41 +22,46 @@ inline constexpr std::size_t scan_row_count_max = std::size_t{1} << 32;
 inline constexpr std::size_t buffer_factor = 2;
 inline constexpr std::size_t buffer_count_min = 64;
 
+// One in so many of the wanted rows may be kept beyond them: the limit is found sooner.
+inline constexpr std::size_t spare_part = 8;
+
 class BestRows {
   public:
     explicit BestRows(const std::int64_t wanted)
         : wanted_(static_cast<std::size_t>(wanted)),
-          numbers_(wanted == 0 ? 0 : std::max(buffer_factor * wanted_, buffer_count_min)) {}
+          spare_(wanted_ / spare_part),
+          full_(std::max(buffer_factor * wanted_, buffer_count_min)),
+          scores_(wanted_ == 0 ? 0 : full_ + tile_rows),
+          rows_(scores_.size()),
+          numbers_(scores_.size()) {}
 
     std::size_t wanted() const { return wanted_; }
 
-    // The score of the row that others have to exceed, or to equal with a lower row.
-    std::int32_t threshold() const { return score_of(least_); }
+    // The score that others have to exceed, or to equal with a lower row.
+    std::int32_t threshold() const { return threshold_; }
 
-    // Adds a row, unless enough better ones are known.
+    // Adds a row; after as many as a tile has, there must be a trim.
     void add(const std::int64_t row, const std::int32_t score) {
-        const std::uint64_t number =
-            (static_cast<std::uint64_t>(static_cast<std::uint32_t>(score) ^ sign_bit) << 32) |
-            (row_mask - static_cast<std::uint64_t>(row));
-        if (number < least_) {
-            return;
-        }
-        numbers_[size_++] = number;
-        if (size_ == numbers_.size()) {
+        scores_[size_] = score;
+        rows_[size_] = static_cast<std::uint32_t>(row);
+        ++size_;
+    }
+
+    void trim() {
+        if (size_ >= full_) {
             keep_best();
         }
     }
 
     // Writes rows and, unless nullptr, scores [count], best first; a place without a row gets row -1 and score 0.
     void write(const std::int64_t count, std::int64_t* const rows, std::int64_t* const scores) {
-        const auto found = static_cast<std::int64_t>(std::min(size_, wanted_));
-        if (size_ > wanted_) {
+        if (size_ > wanted_ + spare_) {
             keep_best();
         }
-        const auto end = numbers_.begin() + found;
-        std::sort(numbers_.begin(), end, std::greater<std::uint64_t>());
+        sort_numbers();
+        const auto found = static_cast<std::int64_t>(std::min(size_, wanted_));
         for (std::int64_t place = 0; place < found; ++place) {
-            rows[place] = static_cast<std::int64_t>(row_mask - (numbers_[static_cast<std::size_t>(place)] & row_mask));
+            rows[place] = static_cast<std::int64_t>(row_of(numbers_[static_cast<std::size_t>(place)]));
         }
         std::fill(rows + found, rows + count, std::int64_t{-1});
         for (std::int64_t place = 0; place < count && scores != nullptr; ++place) {
@@ -64,65 +71,86 @@ class BestRows {
 
   private:
     static constexpr std::uint32_t sign_bit = 0x80000000U;
-    static constexpr std::uint64_t row_mask = 0xFFFFFFFFU;
+    static constexpr std::uint32_t row_mask = 0xFFFFFFFFU;
 
     static std::int32_t score_of(const std::uint64_t number) {
         return static_cast<std::int32_t>(static_cast<std::uint32_t>(number >> 32) ^ sign_bit);
     }
 
-    // Moves the wanted numbers to the front. As std::nth_element, but no branch depends on how two numbers compare,
-    // and a span that halves takes 64 rounds at most.
+    static std::uint32_t row_of(const std::uint64_t number) {
+        return row_mask - static_cast<std::uint32_t>(number & row_mask);
+    }
+
+    // Keeps the wanted rows and few more, of those with equal scores the lowest.
     void keep_best() {
-        std::size_t begin = 0;
-        std::size_t end = size_;
-        std::uint64_t low = find_least(begin, end);
-        std::uint64_t high = find_largest(begin, end);
-        while (end > wanted_) {
-            const std::uint64_t middle = low + (high - low) / 2;
-            const std::size_t split = move_larger(begin, end, middle);
-            if (split < wanted_) {
-                begin = split;
+        std::int32_t low = scores_[0];
+        std::int32_t high = low;
+        for (std::size_t place = 1; place < size_; ++place) {
+            low = std::min(low, scores_[place]);
+            high = std::max(high, scores_[place]);
+        }
+        --low;
+        std::size_t above_low = size_;
+        // More than low has at least the wanted rows, more than high has fewer.
+        while (above_low > wanted_ + spare_ && high - low > 1) {
+            const std::int32_t middle = low + (high - low) / 2;
+            const std::size_t above = count_above(middle);
+            if (above < wanted_) {
                 high = middle;
             } else {
-                end = split;
-                low = middle + 1;
+                low = middle;
+                above_low = above;
             }
         }
-        size_ = wanted_;
-        least_ = find_least(begin, end);
+        keep_above(low);
+        if (size_ > wanted_ + spare_) {
+            sort_numbers();
+            size_ = wanted_;
+            for (std::size_t place = 0; place < size_; ++place) {
+                scores_[place] = score_of(numbers_[place]);
+                rows_[place] = row_of(numbers_[place]);
+            }
+        }
+        threshold_ = low + 1;
     }
 
-    // Moves the numbers beyond a limit before the others, and returns where these begin.
-    std::size_t move_larger(const std::size_t begin, const std::size_t end, const std::uint64_t limit) {
-        std::size_t split = begin;
-        for (std::size_t place = begin; place < end; ++place) {
-            const std::uint64_t number = numbers_[place];
-            numbers_[place] = numbers_[split];
-            numbers_[split] = number;
-            split += number > limit;
+    // Compilers turn this loop, which has no branch, into one over vectors.
+    std::size_t count_above(const std::int32_t limit) const {
+        std::uint32_t count = 0;
+        for (std::size_t place = 0; place < size_; ++place) {
+            count += scores_[place] > limit ? 1U : 0U;
         }
-        return split;
+        return count;
     }
 
-    std::uint64_t find_least(const std::size_t begin, const std::size_t end) const {
-        std::uint64_t least = UINT64_MAX;
-        for (std::size_t place = begin; place < end; ++place) {
-            least = std::min(least, numbers_[place]);
+    // No branch depends on how two scores compare.
+    void keep_above(const std::int32_t limit) {
+        std::size_t kept = 0;
+        for (std::size_t place = 0; place < size_; ++place) {
+            const std::int32_t score = scores_[place];
+            rows_[kept] = rows_[place];
+            scores_[kept] = score;
+            kept += score > limit ? 1 : 0;
         }
-        return least;
+        size_ = kept;
     }
 
-    std::uint64_t find_largest(const std::size_t begin, const std::size_t end) const {
-        std::uint64_t largest = 0;
-        for (std::size_t place = begin; place < end; ++place) {
-            largest = std::max(largest, numbers_[place]);
+    // Sorts what is buffered as numbers, the largest first: a row and its score are one, the larger the better.
+    void sort_numbers() {
+        for (std::size_t place = 0; place < size_; ++place) {
+            const std::uint32_t score = static_cast<std::uint32_t>(scores_[place]) ^ sign_bit;
+            numbers_[place] = static_cast<std::uint64_t>(score) << 32 | (row_mask - rows_[place]);
         }
-        return largest;
+        std::sort(numbers_.begin(), numbers_.begin() + static_cast<std::ptrdiff_t>(size_), std::greater<std::uint64_t>());
     }
 
     std::size_t wanted_;
+    std::size_t spare_;
+    std::size_t full_;
     std::size_t size_ = 0;
-    std::uint64_t least_ = 0;
+    std::int32_t threshold_ = INT32_MIN;
+    std::vector<std::int32_t> scores_;
+    std::vector<std::uint32_t> rows_;
     std::vector<std::uint64_t> numbers_;
 };
 

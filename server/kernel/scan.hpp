@@ -102,6 +102,7 @@ inline void score_few(ScanState& state, Search& search, const std::size_t count)
             search.best.add(rows[place], scores.values[place]);
         }
     }
+    search.best.trim();
     search.user.threshold = search.best.threshold();
 }
 
@@ -139,6 +140,7 @@ inline void add_rows(Search& search, const TileScores& scores, std::uint64_t abo
         const std::size_t place = find_lowest(above);
         search.best.add(first + static_cast<std::int64_t>(place), scores.values[place]);
     }
+    search.best.trim();
     search.user.threshold = search.best.threshold();
 }
 

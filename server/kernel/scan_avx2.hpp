@@ -53,13 +53,21 @@ PRUDENCE_AVX2 inline void pack_avx2(const TileRows rows, const std::size_t padde
     }
 }
 
-// Writes the scores of eight rows, from the row `first`.
-PRUDENCE_AVX2 inline void write_avx2(const __m256i sum, const __m256i threshold, const std::size_t first,
-                                     TileScores& scores) {
-    const __m256i exceeds = _mm256_cmpgt_epi32(sum, threshold);
-    const auto above = static_cast<std::uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(exceeds)));
-    scores.above |= static_cast<std::uint64_t>(above) << first;
+PRUDENCE_AVX2 inline void store_avx2(const __m256i sum, const std::size_t first, TileScores& scores) {
     _mm256_store_si256(reinterpret_cast<__m256i*>(scores.values + first), sum);
+}
+
+// Marks the rows whose scores, written before, exceed the threshold.
+PRUDENCE_AVX2 inline void mark_avx2(const std::int32_t limit, TileScores& scores) {
+    const __m256i threshold = _mm256_set1_epi32(limit);
+    std::uint64_t above = 0;
+    for (std::size_t first = 0; first < tile_rows; first += 8) {
+        const __m256i sum = _mm256_load_si256(reinterpret_cast<const __m256i*>(scores.values + first));
+        const __m256i exceeds = _mm256_cmpgt_epi32(sum, threshold);
+        const auto marks = static_cast<std::uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(exceeds)));
+        above |= static_cast<std::uint64_t>(marks) << first;
+    }
+    scores.above = above;
 }
 
 // Returns sums of pairs of lanes: in each 128 bits one of the left, one of the right, and once more.
@@ -76,8 +84,6 @@ PRUDENCE_AVX2 inline __m256i merge_four_avx2(const __m256i* const sums) {
 
 PRUDENCE_AVX2 inline void score_rows_avx2(const TileRows rows, const std::size_t padded_dim,
                                           const ScanUser& user, TileScores& scores) {
-    const __m256i threshold = _mm256_set1_epi32(user.threshold);
-    scores.above = 0;
     for (std::size_t first = 0; first < tile_rows; first += 8) {
         __m256i sums[8];
         for (std::size_t row = 0; row < 8; ++row) {
@@ -95,8 +101,9 @@ PRUDENCE_AVX2 inline void score_rows_avx2(const TileRows rows, const std::size_t
         const __m256i right = merge_four_avx2(sums + 4);
         const __m256i sum = _mm256_add_epi32(_mm256_permute2x128_si256(left, right, 0x20),
                                              _mm256_permute2x128_si256(left, right, 0x31));
-        write_avx2(sum, threshold, first, scores);
+        store_avx2(sum, first, scores);
     }
+    mark_avx2(user.threshold, scores);
 }
 
 // Scores 8 * part_count rows of the tile, from the row `first`.
@@ -131,9 +138,8 @@ PRUDENCE_AVX2 inline void score_part_avx2(const std::int8_t* const packed, const
         }
     }
     for (std::size_t user = 0; user < user_count; ++user) {
-        const __m256i threshold = _mm256_set1_epi32(users[user]->threshold);
         for (std::size_t part = 0; part < part_count; ++part) {
-            write_avx2(sums[user][part], threshold, first + 8 * part, scores[user]);
+            store_avx2(sums[user][part], first + 8 * part, scores[user]);
         }
     }
 }
@@ -141,11 +147,11 @@ PRUDENCE_AVX2 inline void score_part_avx2(const std::int8_t* const packed, const
 template <std::size_t user_count, std::size_t part_count>
 PRUDENCE_AVX2 inline void score_group_avx2(const std::int8_t* const packed, const std::size_t padded_dim,
                                            const ScanUser* const* const users, TileScores* const scores) {
-    for (std::size_t user = 0; user < user_count; ++user) {
-        scores[user].above = 0;
-    }
     for (std::size_t first = 0; first < tile_rows; first += 8 * part_count) {
         score_part_avx2<user_count, part_count>(packed, padded_dim, users, scores, first);
+    }
+    for (std::size_t user = 0; user < user_count; ++user) {
+        mark_avx2(users[user]->threshold, scores[user]);
     }
 }
 
@@ -153,8 +159,11 @@ PRUDENCE_AVX2 inline void score_avx2(const std::int8_t* const packed, const std:
                                      const ScanUser* const* const users, const std::size_t user_count,
                                      TileScores* const scores) {
     std::size_t user = 0;
+    for (; user + 8 <= user_count; user += 8) {
+        score_group_avx2<8, 1>(packed, padded_dim, users + user, scores + user);
+    }
     for (; user + 4 <= user_count; user += 4) {
-        score_group_avx2<4, 2>(packed, padded_dim, users + user, scores + user);
+        score_group_avx2<4, 1>(packed, padded_dim, users + user, scores + user);
     }
     for (; user < user_count; ++user) {
         score_group_avx2<1, 8>(packed, padded_dim, users + user, scores + user);

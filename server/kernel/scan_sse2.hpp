@@ -48,12 +48,26 @@ inline void pack_sse2(const TileRows rows, const std::size_t padded_dim, std::in
     }
 }
 
-// Writes the scores of four rows, from the row `first`.
-inline void write_sse2(const __m128i sum, const __m128i threshold, const std::size_t first, TileScores& scores) {
-    const __m128i exceeds = _mm_cmpgt_epi32(sum, threshold);
-    const auto above = static_cast<std::uint32_t>(_mm_movemask_ps(_mm_castsi128_ps(exceeds)));
-    scores.above |= static_cast<std::uint64_t>(above) << first;
+inline __m128i exceeds_sse2(const std::int32_t* const scores, const __m128i threshold) {
+    return _mm_cmpgt_epi32(_mm_load_si128(reinterpret_cast<const __m128i*>(scores)), threshold);
+}
+
+inline void store_sse2(const __m128i sum, const std::size_t first, TileScores& scores) {
     _mm_store_si128(reinterpret_cast<__m128i*>(scores.values + first), sum);
+}
+
+// Marks the rows whose scores, written before, exceed the threshold.
+inline void mark_sse2(const std::int32_t limit, TileScores& scores) {
+    const __m128i threshold = _mm_set1_epi32(limit);
+    std::uint64_t above = 0;
+    for (std::size_t first = 0; first < tile_rows; first += 16) {
+        const std::int32_t* const from = scores.values + first;
+        const __m128i low = _mm_packs_epi32(exceeds_sse2(from, threshold), exceeds_sse2(from + 4, threshold));
+        const __m128i high = _mm_packs_epi32(exceeds_sse2(from + 8, threshold), exceeds_sse2(from + 12, threshold));
+        const auto marks = static_cast<std::uint32_t>(_mm_movemask_epi8(_mm_packs_epi16(low, high)));
+        above |= static_cast<std::uint64_t>(marks) << first;
+    }
+    scores.above = above;
 }
 
 // Returns sums of pairs of lanes: one of the left, one of the right, and once more.
@@ -79,8 +93,6 @@ __m128i pick_sse2(const std::int16_t* const pairs) {
 
 inline void score_rows_sse2(const TileRows rows, const std::size_t padded_dim,
                             const ScanUser& user, TileScores& scores) {
-    const __m128i threshold = _mm_set1_epi32(user.threshold);
-    scores.above = 0;
     for (std::size_t first = 0; first < tile_rows; first += 8) {
         __m128i sums[8];
         for (std::size_t row = 0; row < 8; ++row) {
@@ -97,17 +109,16 @@ inline void score_rows_sse2(const TileRows rows, const std::size_t padded_dim,
                 sums[row] = _mm_add_epi32(sums[row], _mm_madd_epi16(odd, query_odd));
             }
         }
-        write_sse2(merge_four_sse2(sums), threshold, first, scores);
-        write_sse2(merge_four_sse2(sums + 4), threshold, first + 4, scores);
+        store_sse2(merge_four_sse2(sums), first, scores);
+        store_sse2(merge_four_sse2(sums + 4), first + 4, scores);
     }
+    mark_sse2(user.threshold, scores);
 }
 
 // A user's numbers must be repeated over a register by hand, so many rows are scored for one user at a time.
 inline void score_user_sse2(const std::int8_t* const packed, const std::size_t padded_dim, const ScanUser& user,
                             TileScores& scores) {
     constexpr std::size_t part_count = 8;
-    const __m128i threshold = _mm_set1_epi32(user.threshold);
-    scores.above = 0;
     for (std::size_t first = 0; first < tile_rows; first += 4 * part_count) {
         __m128i sums[part_count];
         for (std::size_t part = 0; part < part_count; ++part) {
@@ -121,9 +132,10 @@ inline void score_user_sse2(const std::int8_t* const packed, const std::size_t p
             }
         }
         for (std::size_t part = 0; part < part_count; ++part) {
-            write_sse2(sums[part], threshold, first + 4 * part, scores);
+            store_sse2(sums[part], first + 4 * part, scores);
         }
     }
+    mark_sse2(user.threshold, scores);
 }
 
 inline void score_sse2(const std::int8_t* const packed, const std::size_t padded_dim,
