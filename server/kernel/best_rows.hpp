@@ -22,22 +22,30 @@ inline constexpr std::size_t scan_row_count_max = std::size_t{1} << 32;
 inline constexpr std::size_t buffer_factor = 2;
 inline constexpr std::size_t buffer_count_min = 64;
 
-// One in so many of the wanted rows may be kept beyond them: the limit is found sooner.
+// For so many wanted rows one more may be kept.
 inline constexpr std::size_t spare_part = 8;
 
 class BestRows {
   public:
     explicit BestRows(const std::int64_t wanted)
         : wanted_(static_cast<std::size_t>(wanted)),
-          spare_(wanted_ / spare_part),
-          full_(std::max(buffer_factor * wanted_, buffer_count_min)),
-          scores_(wanted_ == 0 ? 0 : full_ + tile_rows),
+          scores_(wanted_ == 0 ? 0 : count_full() + tile_rows),
           rows_(scores_.size()),
           numbers_(scores_.size()) {}
 
     std::size_t wanted() const { return wanted_; }
 
-    // The score that others have to exceed, or to equal with a lower row.
+    bool has_wanted() const { return size_ >= wanted_; }
+
+    // Forgets all rows, to look for as many as were wanted at first or fewer.
+    void restart(const std::size_t wanted, const std::int32_t floor) {
+        wanted_ = wanted;
+        size_ = 0;
+        floor_ = threshold_ = floor;
+    }
+
+    // The score that a row has to exceed, and that one after all rows added has to.
+    std::int32_t floor() const { return floor_; }
     std::int32_t threshold() const { return threshold_; }
 
     // Adds a row; after as many as a tile has, there must be a trim.
@@ -48,14 +56,23 @@ class BestRows {
     }
 
     void trim() {
-        if (size_ >= full_) {
+        if (size_ >= count_full()) {
             keep_best();
         }
     }
 
+    // Returns a score that the wanted rows exceed, and few others of those added.
+    std::int32_t find_floor() {
+        if (!has_wanted()) {
+            return INT32_MIN;
+        }
+        keep_best();
+        return floor_;
+    }
+
     // Writes rows and, unless nullptr, scores [count], best first; a place without a row gets row -1 and score 0.
     void write(const std::int64_t count, std::int64_t* const rows, std::int64_t* const scores) {
-        if (size_ > wanted_ + spare_) {
+        if (size_ > count_kept()) {
             keep_best();
         }
         sort_numbers();
@@ -81,6 +98,11 @@ class BestRows {
         return row_mask - static_cast<std::uint32_t>(number & row_mask);
     }
 
+    std::size_t count_full() const { return std::max(buffer_factor * wanted_, buffer_count_min); }
+
+    // Returns how many rows may be kept: finding the limit of exactly the wanted ones takes longer.
+    std::size_t count_kept() const { return wanted_ + wanted_ / spare_part; }
+
     // Keeps the wanted rows and few more, of those with equal scores the lowest.
     void keep_best() {
         std::int32_t low = scores_[0];
@@ -92,7 +114,7 @@ class BestRows {
         --low;
         std::size_t above_low = size_;
         // More than low has at least the wanted rows, more than high has fewer.
-        while (above_low > wanted_ + spare_ && high - low > 1) {
+        while (above_low > count_kept() && high - low > 1) {
             const std::int32_t middle = low + (high - low) / 2;
             const std::size_t above = count_above(middle);
             if (above < wanted_) {
@@ -103,7 +125,7 @@ class BestRows {
             }
         }
         keep_above(low);
-        if (size_ > wanted_ + spare_) {
+        if (size_ > count_kept()) {
             sort_numbers();
             size_ = wanted_;
             for (std::size_t place = 0; place < size_; ++place) {
@@ -111,6 +133,7 @@ class BestRows {
                 rows_[place] = row_of(numbers_[place]);
             }
         }
+        floor_ = low;
         threshold_ = low + 1;
     }
 
@@ -145,9 +168,8 @@ class BestRows {
     }
 
     std::size_t wanted_;
-    std::size_t spare_;
-    std::size_t full_;
     std::size_t size_ = 0;
+    std::int32_t floor_ = INT32_MIN;
     std::int32_t threshold_ = INT32_MIN;
     std::vector<std::int32_t> scores_;
     std::vector<std::uint32_t> rows_;

@@ -1,194 +1,95 @@
 // The int8 scan: for each user of a batch, the best rows of a range, less those that a bitmap rules out.
 //
 // The definition is index/reference.py. Scores are exact and the order is total (score descending, row
-// ascending), so a user's result depends neither on the path nor on the rest of the batch. A tile of rows is
-// scored for every user who wants much of what is around it, so memory is read once for a batch. A user who wants
-// few rows there has them collected, and these are scored a tile at a time.
+// ascending), so a user's result depends neither on the path nor on the rest of the batch.
+//
+// Where many rows are wanted, a sample of them is scored first. It tells what the best rows will about score, so
+// that few others are ever added. Where fewer than wanted turn out to score so much, the user's rows are scanned
+// once more without a limit: a sample may cost time, and never changes a result.
 
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
 
-#include "best_rows.hpp"
 #include "scan_batch.hpp"
-#include "scan_few.hpp"
 #include "scan_items.hpp"
-#include "scan_tile.hpp"
+#include "scan_pass.hpp"
 
 namespace prudence {
 
-// For so many users at most, packing a tile costs more than it saves.
-inline constexpr std::size_t unpacked_user_count = 2;
+// One tile in so many is in the sample.
+inline constexpr std::int64_t sample_part = 64;
 
-// Users who want fewer than one row in so many have them collected: where nobody shares a tile, and in a batch.
-inline constexpr std::int64_t few_ratio_alone = 8;
-inline constexpr std::int64_t few_ratio_of_batch = 13;
+// A sample is taken where it has so many times the rows that are asked of it.
+inline constexpr std::int64_t sample_factor = 16;
 
-// So many rows are scanned in one of the two ways before it is chosen again. Both in turns, from tile to tile,
-// would take twice the time of the slower one: memory is fetched ahead for neither.
-inline constexpr std::int64_t stretch_rows = 4096;
-
-// One user of a scan.
-struct Search {
-    RowChoice choice;
-    ScanUser user;
-    BestRows best;
-    FewRows few;
-    bool wants_few;  // Of the stretch at hand.
-};
-
-// What one scan works with. Nothing is allocated after this is made.
-struct ScanState {
-    ScanState(const ScanItems& items_, const ScanBatch& batch)
-        : items(items_),
-          users(batch, items.dim()),
-          few_ratio(batch.count <= unpacked_user_count ? few_ratio_alone : few_ratio_of_batch),
-          gathered(tile_rows * items.padded_dim()),
-          packed(items.packed() ? 0 : gathered.size() * packed_value_size),
-          scores(batch.count),
-          looking(batch.count),
-          looking_users(batch.count),
-          wanted(batch.count) {
-        searches.reserve(batch.count);
-        for (std::size_t user = 0; user < batch.count; ++user) {
-            const RowChoice choice{batch.row_starts[user], batch.row_stops[user], batch.bitmaps[user]};
-            const std::int64_t count = std::min(batch.wanted_counts[user], choice.stop - choice.start);
-            searches.push_back({choice, users[user], BestRows(count), FewRows(choice.bitmap != nullptr), false});
-        }
-    }
-
-    const ScanItems& items;
-    PaddedUsers users;
-    std::vector<Search> searches;
-    const std::int64_t few_ratio;
-    // Rows from different places, [tile_rows, padded_dim], and a tile as the path packs it.
-    std::vector<std::int8_t> gathered;
-    std::vector<std::int8_t> packed;
-    std::vector<TileScores> scores;
-    // Of the users who look at the tile at hand: the search, the user as paths read it, and the rows wanted.
-    std::vector<Search*> looking;
-    std::vector<const ScanUser*> looking_users;
-    std::vector<std::uint64_t> wanted;
-};
-
-inline std::int64_t count_bits(std::uint64_t word) {
-    word -= word >> 1 & 0x5555555555555555U;
-    word = (word & 0x3333333333333333U) + (word >> 2 & 0x3333333333333333U);
-    word = (word + (word >> 4)) & 0x0F0F0F0F0F0F0F0FU;
-    return static_cast<std::int64_t>(word * 0x0101010101010101U >> 56);
+// Returns how many of the best rows of a sample are asked for. So many may be expected to be among the best
+// `wanted` of all, and three standard deviations and three more, so that the last of them nearly never is.
+inline std::int64_t count_sampled_best(const std::size_t wanted) {
+    const double expected = static_cast<double>(wanted) / static_cast<double>(sample_part);
+    return static_cast<std::int64_t>(expected + 3.0 * std::sqrt(expected) + 3.0);
 }
 
-// Returns the lowest set bit's place in a word that is not 0.
-inline std::size_t find_lowest(const std::uint64_t word) {
-#if defined(__GNUC__)
-    return static_cast<std::size_t>(__builtin_ctzll(word));
-#else
-    return static_cast<std::size_t>(count_bits((word & (~word + 1)) - 1));
-#endif
-}
-
-// Scores the oldest rows that were collected. They may be lower than rows known before, so that one with the
-// score of the threshold may still be taken.
-inline void score_few(ScanState& state, Search& search, const std::size_t count) {
-    const std::int64_t* const rows = search.few.take(state.items, count, state.gathered.data());
-    const std::size_t padded_dim = state.items.padded_dim();
-    TileScores& scores = state.scores[0];
-    state.items.path().score_rows({state.gathered.data(), padded_dim}, padded_dim, search.user, scores);
-    for (std::size_t place = 0; place < count; ++place) {
-        if (scores.values[place] >= search.user.threshold) {
-            search.best.add(rows[place], scores.values[place]);
-        }
-    }
-    search.best.trim();
-    search.user.threshold = search.best.threshold();
-}
-
-inline void collect_rows(ScanState& state, Search& search, std::uint64_t wanted, const std::int64_t first) {
-    for (; wanted != 0; wanted &= wanted - 1) {
-        if (search.few.add(state.items, first + static_cast<std::int64_t>(find_lowest(wanted)))) {
-            score_few(state, search, tile_rows);
-        }
+// Calls for the first row of each tile in the sample of a span.
+template <typename Call>
+void for_each_sampled(const Span& span, const Call& call) {
+    constexpr auto width = static_cast<std::int64_t>(tile_rows);
+    for (std::int64_t row = span.start / width * width; row < span.stop; row += sample_part * width) {
+        call(row);
     }
 }
 
-// Scores the tile from row `first` for the users [looking_count] who look at it.
-inline void score_tile(ScanState& state, const std::size_t looking_count, const std::size_t first) {
-    const ScanPath& path = state.items.path();
-    const std::size_t padded_dim = state.items.padded_dim();
-    const ScanUser* const* const users = state.looking_users.data();
-    if (state.items.packed()) {
-        path.score(state.items.find_packed(first), padded_dim, users, looking_count, state.scores.data());
-        return;
-    }
-    const TileRows rows = state.items.find_tile(first, state.gathered.data());
-    if (looking_count > unpacked_user_count) {
-        path.pack(rows, padded_dim, state.packed.data());
-        path.score(state.packed.data(), padded_dim, users, looking_count, state.scores.data());
-        return;
-    }
-    for (std::size_t place = 0; place < looking_count; ++place) {
-        path.score_rows(rows, padded_dim, *users[place], state.scores[place]);
-    }
+// Tells whether a user wants enough of a sample's rows, and not so few of each tile that they are better collected.
+inline bool wants_sample(const ScanState& state, const Search& search, const Span& span) {
+    std::int64_t wanted_count = 0;
+    std::int64_t row_count = 0;
+    for_each_sampled(span, [&](const std::int64_t row) {
+        const std::int64_t found = count_bits(find_wanted(search.choice, state.items.row_count(), row));
+        wanted_count += found;
+        row_count += found > 0 ? static_cast<std::int64_t>(tile_rows) : 0;
+    });
+    return wanted_count >= sample_factor * count_sampled_best(search.best.wanted()) &&
+           wanted_count * state.few_ratio >= row_count;
 }
 
-// Adds the rows of the tile from row `first` that exceed the threshold.
-inline void add_rows(Search& search, const TileScores& scores, std::uint64_t above, const std::int64_t first) {
-    for (; above != 0; above &= above - 1) {
-        const std::size_t place = find_lowest(above);
-        search.best.add(first + static_cast<std::int64_t>(place), scores.values[place]);
+// Gives the users whom a sample helps the score that their best rows are expected to exceed.
+inline void sample_floors(ScanState& state) {
+    const Span span = find_span(state);
+    const std::vector<Search*> all = state.active;
+    const auto sampled = std::partition(state.active.begin(), state.active.end(), [&](const Search* const search) {
+        return wants_sample(state, *search, span);
+    });
+    state.active.erase(sampled, state.active.end());
+    std::vector<std::size_t> wanted_counts;
+    for (Search* const search : state.active) {
+        wanted_counts.push_back(search->best.wanted());
+        search->best.restart(static_cast<std::size_t>(count_sampled_best(search->best.wanted())), INT32_MIN);
     }
-    search.best.trim();
-    search.user.threshold = search.best.threshold();
+    for_each_sampled(span, [&](const std::int64_t row) { scan_tile(state, row); });
+    for (std::size_t place = 0; place < state.active.size(); ++place) {
+        Search& search = *state.active[place];
+        search.best.restart(wanted_counts[place], search.best.find_floor());
+        search.user.threshold = search.best.threshold();
+    }
+    state.active = all;
 }
 
-// Chooses how each user's rows are scanned in the stretch from row `first`.
-inline void choose_ways(ScanState& state, const std::int64_t first) {
-    for (Search& search : state.searches) {
-        const RowChoice& choice = search.choice;
-        const std::int64_t start = std::max(first, choice.start);
-        const std::int64_t stop = std::min(first + stretch_rows, choice.stop);
-        if (choice.bitmap == nullptr || start >= stop) {
-            continue;
-        }
-        std::int64_t wanted_count = 0;
-        for (std::int64_t row = first; row < stop; row += static_cast<std::int64_t>(tile_rows)) {
-            wanted_count += count_bits(find_wanted(choice, state.items.row_count(), row));
-        }
-        search.wants_few = wanted_count * state.few_ratio < stop - start;
+// Scans once more for the users of whose rows too few exceed the floor.
+inline void scan_again(ScanState& state) {
+    const auto missed = std::partition(state.active.begin(), state.active.end(), [](const Search* const search) {
+        return search->best.floor() != INT32_MIN && !search->best.has_wanted();
+    });
+    state.active.erase(missed, state.active.end());
+    for (Search* const search : state.active) {
+        search->best.restart(search->best.wanted(), INT32_MIN);
+        search->few.restart();
+        search->user.threshold = search->best.threshold();
     }
-}
-
-// Scans the tile from row `first` for every user who wants some of it.
-inline void scan_tile(ScanState& state, const std::int64_t first) {
-    const std::size_t row_count = state.items.row_count();
-    std::size_t looking_count = 0;
-    for (Search& search : state.searches) {
-        const std::uint64_t wanted = find_wanted(search.choice, row_count, first);
-        if (wanted == 0) {
-            continue;
-        }
-        if (search.wants_few) {
-            collect_rows(state, search, wanted, first);
-            continue;
-        }
-        state.looking[looking_count] = &search;
-        state.looking_users[looking_count] = &search.user;
-        state.wanted[looking_count] = wanted;
-        ++looking_count;
-    }
-    if (looking_count == 0) {
-        return;
-    }
-    score_tile(state, looking_count, static_cast<std::size_t>(first));
-    for (std::size_t place = 0; place < looking_count; ++place) {
-        const std::uint64_t above = state.scores[place].above & state.wanted[place];
-        if (above != 0) {
-            add_rows(*state.looking[place], state.scores[place], above, first);
-        }
-    }
+    scan_rows(state);
 }
 
 // Writes the best rows and, unless nullptr, their scores, both [users, width]; a place without a row gets row -1
@@ -197,31 +98,17 @@ inline void scan(const ScanItems& items, const ScanBatch& batch, const std::int6
                  std::int64_t* const rows, std::int64_t* const scores) {
     require_scan(batch, items.row_count(), width);
     ScanState state(items, batch);
-    std::int64_t start = static_cast<std::int64_t>(items.row_count());
-    std::int64_t stop = 0;
     for (Search& search : state.searches) {
-        if (search.best.wanted() == 0) {
-            search.choice.stop = search.choice.start;
-        }
-        if (search.choice.start < search.choice.stop) {
-            start = std::min(start, search.choice.start);
-            stop = std::max(stop, search.choice.stop);
+        if (search.best.wanted() > 0) {
+            state.active.push_back(&search);
         }
     }
-    for (std::int64_t first = start / stretch_rows * stretch_rows; first < stop; first += stretch_rows) {
-        choose_ways(state, first);
-        const std::int64_t end = std::min(first + stretch_rows, stop);
-        for (std::int64_t row = first; row < end; row += static_cast<std::int64_t>(tile_rows)) {
-            scan_tile(state, row);
-        }
-    }
+    sample_floors(state);
+    scan_rows(state);
+    scan_again(state);
     for (std::size_t user = 0; user < batch.count; ++user) {
-        Search& search = state.searches[user];
-        while (search.few.waiting() > 0) {
-            score_few(state, search, std::min(search.few.waiting(), tile_rows));
-        }
         const std::int64_t place = static_cast<std::int64_t>(user) * width;
-        search.best.write(width, rows + place, scores == nullptr ? nullptr : scores + place);
+        state.searches[user].best.write(width, rows + place, scores == nullptr ? nullptr : scores + place);
     }
 }
 

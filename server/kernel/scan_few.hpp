@@ -30,6 +30,9 @@ class FewRows {
         return added_ - taken_ == rows_.size();
     }
 
+    // Forgets all rows. A part of a tile may be taken only before this, and as the last.
+    void restart() { added_ = taken_ = 0; }
+
     std::size_t waiting() const { return added_ - taken_; }
 
     // Puts the oldest rows together in gathered [tile_rows * padded_dim]; returns their numbers.

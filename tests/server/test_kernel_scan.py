@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 
 import numpy as np
@@ -75,6 +76,28 @@ def test_rows_may_grow_better_or_worse(count: int, step: int) -> None:
     )
     check(case, count)
     check(with_bitmaps(case, 0.1), count)
+
+
+@pytest.mark.parametrize("density", [None, *DENSITIES])
+@pytest.mark.parametrize("high", [1, 127])
+def test_a_sample_of_many_rows_changes_nothing(density: float | None, high: int) -> None:
+    case = draw(12, 8, 20_000, low=-high, high=high)
+    for count in (1, 30, 100):
+        check(case if density is None else with_bitmaps(case, density, every=2), count)
+
+
+def test_a_sample_that_promises_too_much_changes_nothing() -> None:
+    # One tile of 64 rows in 64 is looked at first: only there are scores high, and of too few rows.
+    rows = np.arange(64 * 64 * 8)
+    scores = np.where(rows // 64 % 64 == 0, 100 + rows % 20, rows % 90).astype(np.int8)
+    case = Case(np.ones((3, 1), np.int8), scores[:, None], np.array([0, 0, 70]), np.full(3, len(rows)))
+    # In the second half few rows are wanted, which are collected.
+    density = np.where(rows < len(rows) // 2, 0.9, 0.03)
+    marks = np.random.default_rng(1).random(len(rows)) < density
+    bitmap = np.packbits(marks, bitorder="little")
+    for count in (200, 400, 600):
+        check(case, count)
+        check(dataclasses.replace(case, bitmaps=[bitmap] * 3), count)
 
 
 def test_few_different_scores_make_many_ties() -> None:
