@@ -67,6 +67,8 @@ class TwoTowerConfig(RunConfig):
     spectral_start: bool = True
     # What a target is worth by the most valuable type of its events; 1 where a type is not named.
     event_weights: dict[str, Annotated[float, Field(ge=0, le=1000)]] = {}
+    # What each named type is worth to a task head of its own; see training/task_heads.py.
+    heads: dict[str, Annotated[float, Field(gt=0, le=1000)]] = {}
     # A target this much older than the latest event counts half, because popularity drifts.
     half_life_days: float = Field(90.0, gt=0, le=1e6)
     history_dropout: float = Field(0.2, ge=0, lt=1)
@@ -81,7 +83,7 @@ class TwoTowerConfig(RunConfig):
     # The tables' rate under rowwise_adagrad, as a multiple of learning_rate: its steps shrink by themselves.
     table_rate_factor: float = Field(5.0, gt=0, le=1000)
 
-    @field_validator("event_weights")
+    @field_validator("event_weights", "heads")
     @classmethod
     def _check_event_types(cls, weights: dict[str, float]) -> dict[str, float]:
         unknown = sorted(set(weights) - set(EVENT_TYPES))

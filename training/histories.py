@@ -143,18 +143,31 @@ def weigh_targets(
         half_life_days: a target this much older than the latest event counts half.
     """
     worth = np.array([event_weights.get(name, 1.0) for name in EVENT_TYPES], np.float32)
-    pair = interactions.user_row * interactions.item_count + interactions.item_row
-    wanted = targets.user_row * interactions.item_count + targets.item_row
-    order = np.argsort(wanted)
-    place = order[np.searchsorted(wanted, pair, sorter=order)]  # [events]
-    value = np.zeros(len(wanted), np.float32)
-    liking = np.ones(len(wanted), np.float32)
+    place = _find_target_of_event(interactions, targets)
+    value = np.zeros(len(targets.user_row), np.float32)
+    liking = np.ones(len(targets.user_row), np.float32)
     np.maximum.at(value, place, worth[interactions.event_code - 1])
     np.minimum.at(liking, place, interactions.liking)
     age = interactions.event_time.max(initial=-np.inf) - targets.event_time
     fresh = np.exp2(-age / (half_life_days * SECONDS_PER_DAY))
     weight: NDArray[np.float32] = (value * liking * fresh).astype(np.float32)
     return weight
+
+
+def list_target_kinds(interactions: Interactions, targets: Targets) -> NDArray[np.bool_]:
+    """Says which types are among the events of each target's pair, bool [targets, types]."""
+    kinds = np.zeros((len(targets.user_row), len(EVENT_TYPES)), np.bool_)
+    kinds[_find_target_of_event(interactions, targets), interactions.event_code - 1] = True
+    return kinds
+
+
+def _find_target_of_event(interactions: Interactions, targets: Targets) -> IntArray:
+    """Finds the target of each event's pair, int64 [events]; every event has one."""
+    pair = interactions.user_row * interactions.item_count + interactions.item_row
+    wanted = targets.user_row * interactions.item_count + targets.item_row
+    order = np.argsort(wanted)
+    place: IntArray = order[np.searchsorted(wanted, pair, sorter=order)]
+    return place
 
 
 def cut_histories(

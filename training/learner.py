@@ -18,11 +18,12 @@ from index.features import FIRST_TOKEN, PADDING_TOKEN
 from training.blocks import Blocks, draw_blocks
 from training.config import TwoTowerConfig
 from training.examples import Examples
-from training.histories import weigh_targets
+from training.histories import list_target_kinds, weigh_targets
 from training.mixed_precision import compute_in, find_device
 from training.ranks import ALONE, Ranks
 from training.rowwise import ROWWISE, RowwiseAdagrad
 from training.spectral import embed_products
+from training.task_heads import divide_targets
 from training.two_tower import TwoTower
 
 _BARRED_LOGIT: Final = -1e4  # Its exponential is exactly zero, and a row of nothing else stays finite.
@@ -52,12 +53,13 @@ class TwoTowerLearner(nn.Module):
         self._seen_row = torch.from_numpy(examples.interactions.list_seen_rows())
         self._token = torch.from_numpy(examples.row_tokens)
         targets = examples.targets
-        weight = weigh_targets(
-            examples.interactions, targets, config.event_weights, half_life_days=config.half_life_days
-        )
-        self._weight = torch.from_numpy(weight)  # float32 [targets]
-        worth = np.bincount(examples.row_tokens[targets.item_row], weight, len(examples.token_share))
-        share = torch.from_numpy(worth / max(worth.sum(), 1e-12)).float()
+        happened = examples.interactions
+        weight = weigh_targets(happened, targets, config.event_weights, half_life_days=config.half_life_days)
+        parts = divide_targets(list_target_kinds(happened, targets), config.heads) * weight[:, None]
+        self._weight = torch.from_numpy(parts)  # float32 [targets, heads]
+        token = examples.row_tokens[targets.item_row]
+        worth = [np.bincount(token, part, len(examples.token_share)) for part in parts.T]
+        share = torch.from_numpy(np.column_stack([part / max(part.sum(), 1e-12) for part in worth])).float()
         self.towers = TwoTower(examples.spec, share, config)
         for table in self._list_tables():
             table.sparse = config.optimizer == "rowwise_adagrad"
@@ -66,15 +68,15 @@ class TwoTowerLearner(nn.Module):
         self.to(self._device)
 
     def make_optimizer(self) -> torch.optim.Optimizer:
-        """Makes the optimizer; biases and temperature are not decayed: popularity is in them."""
-        config = self._config
+        """Makes the optimizer; biases, temperature and heads are not decayed: popularity is in them."""
+        config, plain_names = self._config, ("bias", "temperature", "heads")
         by_rows = config.optimizer == "rowwise_adagrad"
         tables = [table.weight for table in self._list_tables()] if by_rows else []
         decayed: list[nn.Parameter] = []
         plain: list[nn.Parameter] = []
         for name, entry in self.named_parameters():
             if not any(entry is table for table in tables):
-                (plain if any(part in name for part in ("bias", "temperature")) else decayed).append(entry)
+                (plain if any(part in name for part in plain_names) else decayed).append(entry)
         groups: list[dict[str, Any]] = [{"params": decayed}, {"params": plain, "weight_decay": 0.0}]
         options = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
         if not by_rows:
@@ -110,13 +112,9 @@ class TwoTowerLearner(nn.Module):
         pool = self._draw_pool(target_item)
         inputs = (values[pool.item_row] for values in examples.item_inputs)
         items = self._embed(self.towers.item_tower, *inputs)
-        logit = self.towers.item_tower.logit_scale * users @ items.T  # [blocks, pool]
         barred = self._bar(known, block, self._token[target_item[place]], pool)
-        if pool.log_count is not None:
-            logit = logit - pool.log_count.to(self._device)
-        weight = self._weight[own.target_row]
-        about = (barred, block, pool.column[place], weight)
-        loss = softmax_loss(logit, *(values.to(self._device) for values in about))
+        weight = self._weight[own.target_row]  # [targets, heads]
+        loss = self._compare(users, items, pool.log_count, barred, block, pool.column[place], weight)
         if ranks.count == 1:
             return loss
         return loss * (weight.sum() / self._weight[batch.target_row].sum().clamp(min=1e-6))
@@ -148,6 +146,20 @@ class TwoTowerLearner(nn.Module):
         barred[block, column[target]] = True
         # All of the catalogue's products stand in order; a product drawn twice has one column.
         return barred[:, 1:] if pool.log_count is None else barred[:, column[token]]
+
+    def _compare(self, users: Tensor, items: Tensor, log_count: Tensor | None, *about: Tensor) -> Tensor:
+        """Computes the loss of all heads, each with its share of the weight; `softmax_loss` tells `about`."""
+        tower = self.towers.item_tower
+        barred, block, column, weights = (values.to(self._device) for values in about)
+        losses = []
+        for vectors, weight in zip(tower.divide(items), weights.unbind(dim=1), strict=True):
+            logit = tower.logit_scale * users @ vectors.T  # [blocks, pool]
+            if log_count is not None:
+                logit = logit - log_count.to(self._device)
+            losses.append(softmax_loss(logit, barred, block, column, weight))
+        if len(losses) == 1:
+            return losses[0]
+        return torch.stack(losses) @ (weights.sum(dim=0) / weights.sum().clamp(min=1e-6))
 
     def _draw_pool(self, target_item: Tensor) -> _Pool:
         seen, negative_count = self._seen_row, self._config.negative_count

@@ -29,6 +29,7 @@ from training.ials import make_ials
 from training.mf import MatrixFactorisation
 from training.run import FORMAT_VERSION
 from training.svd import make_svd
+from training.task_heads import count_heads
 from training.two_tower import TwoTower
 
 # What version 4 moved, by its earlier name.
@@ -100,7 +101,7 @@ def _upgrade(weights: dict[str, Tensor], config: TwoTowerConfig, version: int) -
 def _make_towers(spec: FeatureSpec, token_count: int, config: Config) -> Towers:
     match config:
         case TwoTowerConfig():
-            return TwoTower(spec, torch.ones(token_count), config)
+            return TwoTower(spec, torch.ones(token_count, count_heads(config.heads)), config)
         case MfConfig():
             return MatrixFactorisation(token_count, config)
         case SvdConfig():

@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from index.features import EVENT_TYPES, FIRST_TOKEN, PADDING_TOKEN, UNKNOWN_TOKEN, FeatureSpec
+from index.features import EVENT_TYPES, PADDING_TOKEN, UNKNOWN_TOKEN, FeatureSpec
 from index.texts import TERM_CODE_COUNT
 from training.config import TwoTowerConfig
 from training.history_encoders import make_history_encoder
+from training.task_heads import TaskHeads
 
 _INITIAL_STD: Final = 0.1
 
@@ -29,7 +30,7 @@ class TwoTower(nn.Module):
 
         Args:
             spec: the feature transforms.
-            token_share: each token's share of the training targets, float32 [token_count].
+            token_share: each token's share of each head's training targets, float32 [token_count, heads].
             config: the model's settings.
         """
         super().__init__()
@@ -85,7 +86,8 @@ class ItemTower(nn.Module):
 
         Args:
             spec: the feature transforms.
-            token_share: each token's share of the training targets, float32 [token_count]; 0 for tokens 0, 1.
+            token_share: each token's share of each head's training targets, float32 [token_count, heads]; 0
+                for tokens 0, 1.
             config: the model's settings.
         """
         super().__init__()
@@ -94,12 +96,12 @@ class ItemTower(nn.Module):
         self.log_temperature = nn.Parameter(torch.tensor(math.log(config.temperature)))
         self.token = _make_embedding(len(token_share), inner_dim, padding_row=UNKNOWN_TOKEN)
         # A product that nobody has touched starts below the least popular one.
-        seen = token_share[FIRST_TOKEN:]
-        floor = seen[seen > 0].min() / 2 if (seen > 0).any() else torch.tensor(1.0)
-        self.bias = _make_table(token_share.clamp(min=floor).log()[:, None])
+        least = torch.where(token_share > 0, token_share, 1.0).amin(dim=0)  # [heads]
+        self.bias = _make_table(token_share.maximum(least / 2).log())
         self.content = FeatureEncoder(spec.item_categorical, spec.item_numeric, config.feature_dim)
         self.project = nn.Linear(self.content.output_dim, inner_dim)
         self.term = _make_table(torch.zeros(TERM_CODE_COUNT + 1, inner_dim))
+        self.heads = TaskHeads(config.heads, inner_dim) if config.heads else None
         self.id_dropout = config.id_dropout
         self.cosine = config.similarity == "cosine"
 
@@ -113,7 +115,7 @@ class ItemTower(nn.Module):
     ) -> Tensor:
         """Returns item vectors, float32 [n, embedding_dim]: a vector, then the scaled bias.
 
-        With similarity "cosine" the vector has unit length.
+        With similarity "cosine" the vector has unit length. In training there are as many biases as heads.
         """
         identity = self.token(item_token)
         if self.training:
@@ -123,7 +125,12 @@ class ItemTower(nn.Module):
         taste = identity + content
         if self.cosine:
             taste = functional.normalize(taste, dim=1, eps=1e-6)
-        return torch.cat([taste, self.bias(item_token) * self.log_temperature.exp()], dim=1)
+        wide = torch.cat([taste, self.bias(item_token) * self.log_temperature.exp()], dim=1)
+        return wide if self.training or self.heads is None else self.heads(wide)
+
+    def divide(self, wide: Tensor) -> list[Tensor]:
+        """Returns each head's item vectors from what the tower gives in training."""
+        return [wide] if self.heads is None else self.heads.divide(wide)
 
     def _read(self, term: Tensor) -> Tensor:
         """Sums a product's terms; by the root of their number, so that many do not drown the rest."""

@@ -81,7 +81,7 @@ def _carry_products(carried: Weights, fresh: Weights, place: Tensor) -> None:
         carried[name] = torch.where(known, carried[name][place.clamp(min=0)], 0.0)
     before, now = carried[_BIAS][place.clamp(min=0)], fresh[_BIAS]
     # Only differences of biases matter, and learning may have moved all of them together.
-    moved = (before - now)[FIRST_TOKEN:][known[FIRST_TOKEN:]].median()
+    moved = (before - now)[FIRST_TOKEN:][known[FIRST_TOKEN:, 0]].median(dim=0).values  # [heads]
     carried[_BIAS] = torch.where(known, before, now + moved)
 
 

@@ -9,23 +9,26 @@ import torch
 
 from export.graph import write_graph
 from export.parity import check_parity, make_requests, open_session
-from index.features import Event, Vocabulary, encode_users, fit_features
-from training.config import make_config
+from index.features import Event, Vocabulary, encode_items, encode_users, fit_features
+from training.config import TwoTowerConfig
+from training.task_heads import count_heads
 from training.two_tower import TwoTower
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 VOCABULARY = Vocabulary(tuple(f"p{row}" for row in range(12)))
 PROFILES = [{"risk_level": 1, "liquid": 5}, {"risk_level": 2}, {}]
-SPEC = fit_features(PROFILES, [{"id": name} for name in VOCABULARY.product_ids], NOW)
+PRODUCTS = [{"id": name, "title": f"number {name}"} for name in (*VOCABULARY.product_ids, "new")]
+SPEC = fit_features(PROFILES, PRODUCTS, NOW)
 
 
 def make_towers(settings: dict[str, Any]) -> TwoTower:
     """Makes towers whose weights have left the zeros that some start with."""
     torch.manual_seed(1)
-    config = make_config("two_tower", {"embedding_dim": 8, "hidden_dim": 6, **settings})
-    towers = TwoTower(SPEC, torch.full((VOCABULARY.token_count,), 0.1), config).eval()  # type: ignore[arg-type]
+    config = TwoTowerConfig(embedding_dim=8, hidden_dim=6, **settings)
+    share = torch.rand(VOCABULARY.token_count, count_heads(config.heads))
+    towers = TwoTower(SPEC, share, config).eval()
     with torch.no_grad():
-        for entry in towers.user_tower.history.parameters():
+        for entry in (*towers.user_tower.history.parameters(), *towers.item_tower.parameters()):
             entry.add_(torch.randn(entry.shape) * 0.2)
     return towers
 
@@ -56,3 +59,11 @@ def test_a_graph_computes_what_its_tower_does(settings: dict[str, Any]) -> None:
     length = np.linalg.norm(vectors, axis=1)
     # float32 rounding of a sum of eight squares.
     assert (np.abs(length - 1.0) < 1e-6).all() == (settings.get("similarity") != "dot")
+
+
+def test_the_graph_of_products_with_task_heads_gives_what_is_served() -> None:
+    tower = make_towers({"heads": {"enrol": 1.0, "purchase": 2.0}}).item_tower
+    inputs = encode_items(SPEC, VOCABULARY, PRODUCTS).feed()
+    graph = write_graph(tower, inputs, output="item_vector")
+    assert check_parity(tower, graph, inputs, name="item tower").relative_error_max <= 1e-5
+    assert open_session(graph).run(None, inputs)[0].shape == (len(PRODUCTS), 8)

@@ -19,6 +19,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "attention": {"encoder": "attention"},
     "transformer": {"encoder": "transformer"},
     "dot": {"similarity": "dot"},
+    "heads": {"heads": {"purchase": 4.0, "click": 2.0}},
     "bf16": {"precision": "bf16"},
     "fp16": {"precision": "fp16"},
 }

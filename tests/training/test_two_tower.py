@@ -14,7 +14,7 @@ NOW = datetime(2026, 6, 1, tzinfo=UTC)
 ITEMS = [{"id": f"p{row}", "family": "FUND" if row % 2 else "COURSE"} for row in range(7)]
 SPEC = fit_features([{"risk_level": 1}, {"risk_level": 2}], ITEMS, NOW)
 VOCABULARY = Vocabulary(tuple(item["id"] for item in ITEMS[:6]))
-SHARE = torch.tensor([0.0, 0.0, 0.05, 0.3, 0.1, 0.4, 0.1, 0.05])
+SHARE = torch.tensor([0.0, 0.0, 0.05, 0.3, 0.1, 0.4, 0.1, 0.05])[:, None]
 
 
 NO_TERMS = torch.zeros(3, TERM_COUNT, dtype=torch.int64)
@@ -52,7 +52,7 @@ def test_the_last_component_carries_popularity() -> None:
     users, items = embed_users(towers, [[], [event(2, 1)]]), embed_items(towers)
     assert users[0, -1] == users[1, -1] > 0
     order = items[:6, -1].argsort(descending=True)
-    assert order.tolist() == SHARE[2:].argsort(descending=True).tolist()
+    assert order.tolist() == SHARE[2:, 0].argsort(descending=True).tolist()
 
 
 def test_a_product_without_interactions_starts_below_all_others() -> None:
