@@ -39,6 +39,7 @@ def make_measured(
     owner_counts: Sequence[int] | None = None,
     history_lengths: Sequence[int] | None = None,
     vectors: Sequence[Sequence[int]] | None = None,
+    rules: bool = True,
 ) -> Measured:
     """Makes a measured model.
 
@@ -51,6 +52,7 @@ def make_measured(
         owner_counts: by column; None for 1 each.
         history_lengths: number of events by user; None for 0.
         vectors: by column; None for unlike ones.
+        rules: whether the default policy was asked.
     """
     values = np.array([[NO_CANDIDATE if one is None else one for one in row] for row in scores], np.float64)
     users, products = values.shape
@@ -69,7 +71,7 @@ def make_measured(
         scores=values,
         relevant=_mark(relevant, products),
         suitable=np.ones(values.shape, np.bool_) if suitable is None else _mark(suitable, products),
-        policy=load_policy(default_policy_path()),
+        policy=load_policy(default_policy_path()) if rules else None,
         clock=CLOCK,
     )
 

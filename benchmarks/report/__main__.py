@@ -30,7 +30,9 @@ from benchmarks.report.page import Heading, write_html, write_text
 from benchmarks.report.popularity import make_popularity
 from benchmarks.report.quality import make_history_lengths, make_segments
 from benchmarks.report.section import Section
-from benchmarks.report.suitability_cost import make_suitability_cost
+from benchmarks.report.suitability_cost import NO_RULES, make_suitability_cost
+from suitability.errors import PolicyError
+from suitability.policy import load_policy
 
 NICENESS = 5
 TEXT_WIDTH = 130
@@ -44,13 +46,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         artifacts = Artifacts(options.artifacts.resolve())
         if options.data is None:
-            held_out = hold_out(artifacts, options.out / "work", console)
+            held_out = hold_out(artifacts, options.out / "work", options.policy, console)
         else:
             held_out = compare_with_newer(artifacts, options.data)
-        measured = measure(held_out, options.policy, user_count=options.users)
+        policy = None if options.no_rules else load_policy(options.policy)
+        measured = measure(held_out, policy, user_count=options.users)
         sections = make_sections(measured, held_out)
         write(options.out, make_heading(measured, held_out), sections)
-    except BenchmarkError as error:
+    except (BenchmarkError, PolicyError) as error:
         text = f"{type(error).__name__}: {error}"
         Console(stderr=True, highlight=False).print(text, markup=False, soft_wrap=True)
         return 1
@@ -89,12 +92,20 @@ def make_heading(measured: Measured, held_out: HeldOut) -> Heading:
         ),
         ("tested", f"{len(measured.users):,} users, {len(measured.products):,} products"),
         ("what was looked at", held_out.looked_at),
-        ("suitability judged at", f"{measured.clock:%Y-%m-%d %H:%M} UTC, when the profiles are true"),
-        ("rules", f"policy {measured.policy.policy_id}, version {measured.policy.version}"),
+        *_describe_rules(measured),
         ("measured through", f"sealed bundle {(held_out.artifacts.bundles / 'CURRENT').read_text().strip()}"),
         ("machine, commit, date", machine.line),
     )
     return Heading(f"Report on a model of {name}", mark if simulated else "", facts)
+
+
+def _describe_rules(measured: Measured) -> tuple[tuple[str, str], ...]:
+    if measured.policy is None:
+        return (("rules", NO_RULES),)
+    return (
+        ("suitability judged at", f"{measured.clock:%Y-%m-%d %H:%M} UTC, when the profiles are true"),
+        ("rules", f"policy {measured.policy.policy_id}, version {measured.policy.version}"),
+    )
 
 
 def write(out: Path, heading: Heading, sections: Sequence[Section]) -> None:
@@ -120,6 +131,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, help="a newer data set: the bundle is tested on what it adds")
     parser.add_argument("--out", type=Path, required=True, help="directory to write")
     parser.add_argument("--policy", type=Path, default=DEFAULT_POLICY, help="the rules")
+    parser.add_argument(
+        "--no-rules", action="store_true", help="ask no rule: for data that state nothing that rules read"
+    )
     parser.add_argument("--users", type=int, default=10_000, help="the most users to test")
     return parser
 

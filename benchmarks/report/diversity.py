@@ -16,14 +16,14 @@ from benchmarks.report.section import Section, Table, estimate_mean, show
 from server.diversity import WHOLE, count_pool, diversify
 
 TRADE_OFFS: Final = (WHOLE, 9500, 9000, 8500, 8000, 7000, 6000, 5000)
+NAMED: Final = (WHOLE, 8000, 6000, 5000)  # In the chart, where all would cover each other.
 
 
 @dataclass(frozen=True)
 class Variety:
-    """What lists at one trade-off are worth.
+    """What lists are worth.
 
     Attributes:
-        trade_off: as `server.diversity` has it; WHOLE keeps the order of the scores.
         ndcg: nDCG@k.
         diversity: mean distance, 1 - cosine, of two products of a list.
         kind_count: mean number of different categories in a list.
@@ -31,7 +31,6 @@ class Variety:
         gini: of exposure over products.
     """
 
-    trade_off: int
     ndcg: Estimate
     diversity: float
     kind_count: float
@@ -59,14 +58,18 @@ def choose_lists(
 
 
 def measure_variety(measured: Measured, trade_off: int) -> Variety:
-    """Measures the lists at one trade-off, under the rules."""
+    """Measures the model's lists at one trade-off."""
     lists = choose_lists(measured.scores, measured.suitable, measured.item_vectors, trade_off)
+    return measure_lists(measured, lists)
+
+
+def measure_lists(measured: Measured, lists: IntArray) -> Variety:
+    """Measures lists, int64 [users, k]."""
     exposure = measure_exposure(lists, len(measured.products))
     diversity = measure_diversity(lists, measured.item_vectors)
     kinds = [product.get("category") or product.get("family") for product in measured.catalogue]
     return Variety(
-        trade_off=trade_off,
-        ndcg=estimate_mean(measure_lists(lists, measured.relevant)),
+        ndcg=estimate_mean(rank_lists(lists, measured.relevant)),
         diversity=float(np.nanmean(diversity)) if not np.isnan(diversity).all() else np.nan,
         kind_count=float(count_kinds(lists, kinds).mean()),
         coverage=float((exposure > 0).mean()),
@@ -74,8 +77,8 @@ def measure_variety(measured: Measured, trade_off: int) -> Variety:
     )
 
 
-def measure_lists(lists: IntArray, relevant: BoolArray) -> FloatArray:
-    """Measures lists as they are, by the evaluator's nDCG: a list's order becomes its scores."""
+def rank_lists(lists: IntArray, relevant: BoolArray) -> FloatArray:
+    """Ranks lists as they are, by the evaluator's nDCG: a list's order becomes its scores."""
     k = lists.shape[1]
     scores = np.full(relevant.shape, NO_CANDIDATE)
     rows, ranks = np.nonzero(lists >= 0)
@@ -86,11 +89,13 @@ def measure_lists(lists: IntArray, relevant: BoolArray) -> FloatArray:
 def make_diversity(measured: Measured) -> Section:
     """Shows quality against variety."""
     found = [measure_variety(measured, trade_off) for trade_off in TRADE_OFFS]
+    popular = measure_lists(measured, list_best(measured.popularity, measured.suitable))
     kept = found[0].ndcg.mean
+    names = [f"{trade_off / WHOLE:.2f}" for trade_off in TRADE_OFFS]
     rows = tuple(
-        (f"{one.trade_off / WHOLE:.2f}", show(one.ndcg), f"{one.ndcg.mean / kept - 1:+.1%}" if kept else "-",
+        (name, show(one.ndcg), f"{one.ndcg.mean / kept - 1:+.1%}" if kept else "-",
          f"{one.diversity:.3f}", f"{one.kind_count:.2f}", f"{one.coverage:.1%}", f"{one.gini:.3f}")
-        for one in found
+        for name, one in zip([*names, "most popular"], [*found, popular], strict=True)
     )  # fmt: skip
     columns = ("trade-off", f"nDCG@{K}", "change", "distance", "categories", "coverage", "Gini")
 
@@ -105,16 +110,17 @@ def make_diversity(measured: Measured) -> Section:
                 [[one.ndcg.mean - one.ndcg.low, one.ndcg.high - one.ndcg.mean] for one in found]
             )
             axes.errorbar(values, means, yerr=np.maximum(errors.T, 0), marker="o", ms=4)
-            for one, value in zip(found[::2], values[::2], strict=True):  # All would cover each other.
-                axes.annotate(f"{one.trade_off / WHOLE:g}", (value, one.ndcg.mean), fontsize=7, xytext=(3, 5),
-                              textcoords="offset points")  # fmt: skip
+            for trade_off, one, value in zip(TRADE_OFFS, found, values, strict=True):
+                if trade_off in NAMED:
+                    axes.annotate(f"{trade_off / WHOLE:g}", (value, one.ndcg.mean), fontsize=7, xytext=(3, 5),
+                                  textcoords="offset points")  # fmt: skip
             axes.set(xlabel=unit, ylabel=f"nDCG@{K}")
 
     sentences = (
         "Maximal marginal relevance (Carbonell and Goldstein 1998) among each user's best "
-        f"{count_pool(K, 0)} suitable products, lists of {K}, by the server's own code (a request's "
-        "diversity_trade_off): trade-off x score - (1 - trade-off) x largest cosine to a product chosen "
-        "before; scores brought to 0 to 1 over the candidates. Trade-off 1 is the order of scores.",
+        f"{count_pool(K, 0)} products {measured.condition}, lists of {K}, by the server's own code (a "
+        "request's diversity_trade_off): trade-off x score - (1 - trade-off) x largest cosine to a product "
+        "chosen before; scores brought to 0 to 1 over the candidates. Trade-off 1 is the order of scores.",
         "The distance is that of the bundle's own vectors without popularity, which is what is optimised; "
         "categories are the catalogue's and are not.",
     )

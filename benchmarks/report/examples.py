@@ -24,19 +24,19 @@ COLUMNS = ("rank", "product", "kind", "level", "owners", "taken later")
 
 def make_examples(measured: Measured) -> Section:
     """Draws one user of each length of history, and shows list, history and what the rules withheld."""
-    rows = list(draw_users(measured))
-    sentences = [
-        "One user of each length of history, drawn with a fixed seed. Lists are under the rules; below "
-        "each stand the best-scored products that the rules withheld, with the reason codes."
-    ]
+    sentence = f"One user of each length of history, drawn with a fixed seed. Lists are {measured.condition}."
+    if measured.policy is not None:
+        sentence += (
+            " Below each stand the best-scored products that the rules withheld, with the reason codes."
+        )
     tables = []
-    for row in rows:
+    for row in draw_users(measured):
         caption = describe_user(measured, row)
         tables.append(Table(caption, COLUMNS, tuple(_list_rows(measured, row))))
         withheld = tuple(list_withheld(measured, row))
         if withheld:
             tables.append(Table("Withheld from this user", ("product", "kind", "level", "why"), withheld))
-    return Section("examples", "Lists that a person can judge", tuple(sentences), tuple(tables))
+    return Section("examples", "Lists that a person can judge", (sentence,), tuple(tables))
 
 
 def draw_users(measured: Measured) -> Iterator[int]:
@@ -70,6 +70,8 @@ def describe_user(measured: Measured, row: int) -> str:
 
 def list_withheld(measured: Measured, row: int) -> Iterator[tuple[str, ...]]:
     """Lists the best-scored products that the rules withhold, with why."""
+    if measured.policy is None:
+        return
     scores = np.where(measured.suitable[row], NO_CANDIDATE, measured.scores[row])
     user = {**measured.profiles[row], "pseudonym": measured.users[row].encode()}
     for column in np.argsort(-scores, kind="stable")[:WITHHELD_COUNT].tolist():

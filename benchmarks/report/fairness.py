@@ -4,6 +4,7 @@ Groups differ in risk level and horizon, and the rules must treat these differen
 within strata of equal risk level and horizon, and the strata are weighted alike for every group.
 """
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,19 +16,20 @@ from benchmarks.evaluate.metrics import FloatArray
 from benchmarks.report.drawing import draw_estimates, render
 from benchmarks.report.exposure import discount
 from benchmarks.report.groups import (
-    group_by_age,
+    group_by_history,
     group_by_horizon,
     group_by_risk,
-    group_by_text,
+    group_profiles,
     list_groups,
 )
-from benchmarks.report.measured import SEED, BoolArray, K, Measured, Record, list_best
+from benchmarks.report.measured import SEED, IntArray, K, Measured, list_best
+from benchmarks.report.popularity import group_by_popularity
 from benchmarks.report.section import Section, Table, show
-from suitability.policy import Policy
 from suitability.ratings import effective_risk_score, is_learning
 
 RESAMPLE_COUNT = 500
 GROUP_SIZE_MIN = 30
+TITLE_WIDTH = 22
 
 
 @dataclass(frozen=True)
@@ -89,56 +91,46 @@ def measure_conditional(
     ]
 
 
-def measure_exposures(
-    scores: FloatArray, suitable: BoolArray, catalogue: Sequence[Record], policy: Policy
-) -> dict[str, FloatArray]:
-    """Measures what each user is shown under the rules, float64 [users] each.
+def measure_exposures(measured: Measured) -> dict[str, FloatArray]:
+    """Measures what each user is shown, float64 [users] each, NaN where nothing of the kind is.
 
-    The share of a list's exposure that financial and insurance products have; the number of such products in
-    a list of them alone, of k; and the mean effective risk score of those by exposure, NaN for an empty list.
+    The share of a list's exposure that the most popular tenth of the products has, and the share of financial
+    and insurance products; the number of these in a list of them alone, of k, and their mean effective risk
+    score by exposure. Without such products, or without anything else, what says nothing is left out.
     """
-    financial = np.array([not is_learning(product) for product in catalogue], np.bool_)
-    risk = np.array([effective_risk_score(product, policy) or 0 for product in catalogue], np.float64)
-    both, alone = list_best(scores, suitable), list_best(scores, suitable & financial)
-    worth = discount(both.shape[1])
-    shown = both >= 0
-    share = (worth * (financial[both] & shown)).sum(axis=1) / np.maximum((worth * shown).sum(axis=1), 1e-12)
-    listed = alone >= 0
-    weights = worth * listed
-    total = weights.sum(axis=1)
-    mean_risk = np.divide(
-        (weights * risk[alone]).sum(axis=1), total, out=np.full(len(total), np.nan), where=total > 0
-    )
-    return {
-        "financial share of exposure": np.where(shown.any(axis=1), share, np.nan),
-        f"financial products listed, of {K}": listed.sum(axis=1).astype(np.float64),
-        "risk score of what is listed": mean_risk,
-    }
+    financial = np.array([not is_learning(product) for product in measured.catalogue], np.bool_)
+    lists = list_best(measured.scores, measured.suitable)
+    popular = group_by_popularity(measured.owner_counts) == 0
+    found = {"exposure of the most popular tenth": _average(lists, popular.astype(np.float64))}
+    if financial.any() and not financial.all():
+        found["financial share of exposure"] = _average(lists, financial.astype(np.float64))
+    if financial.any() and measured.policy is not None:
+        alone = list_best(measured.scores, measured.suitable & financial)
+        scores = [effective_risk_score(product, measured.policy) or 0 for product in measured.catalogue]
+        found[f"financial products listed, of {K}"] = (alone >= 0).sum(axis=1).astype(np.float64)
+        found["risk score of what is listed"] = _average(alone, np.array(scores, np.float64))
+    return {name: values for name, values in found.items() if not np.isnan(values).all()}
 
 
 def make_fairness(measured: Measured) -> Section:
-    """Compares groups by age, place, client type and vulnerability within equal risk level and horizon."""
+    """Compares groups by their traits and histories within equal risk level and horizon."""
     profiles = measured.profiles
     risk, horizon = group_by_risk(profiles), group_by_horizon(profiles)
     strata = [f"{one} | {other}" for one, other in zip(risk, horizon, strict=True)]
-    kinds = {
-        "age": group_by_age(profiles, measured.clock),
-        "place": group_by_text(profiles, "jurisdiction"),
-        "client type": group_by_text(profiles, "client_type"),
-        "vulnerable": group_by_text(profiles, "vulnerable"),
-    }
-    exposures = measure_exposures(measured.scores, measured.suitable, measured.catalogue, measured.policy)
+    traits = group_profiles(profiles, measured.clock)
+    kinds = {trait: groups for trait, groups in traits.items() if trait not in ("risk level", "horizon")}
+    kinds["history"] = group_by_history([len(history) for history in measured.histories])
     found = {
         measure: {kind: measure_conditional(values, groups, strata) for kind, groups in kinds.items()}
-        for measure, values in exposures.items()
-        if not np.isnan(values).all()
+        for measure, values in measure_exposures(measured).items()
     }
     sentences = (
-        f"{len(set(strata))} strata of equal risk level and horizon. The conditional difference is a "
+        f"Lists {measured.condition}; {len(set(strata))} strata of equal risk level and horizon. Traits that "
+        "tell no tested users apart are left out. The conditional difference is a "
         "group's mean minus that of everybody of the same strata: 0 where risk level and horizon explain "
         "what the group is shown. The interval is a 95 % bootstrap over users.",
-        "A difference is no proof of unfairness: the rules themselves treat age, place, client type and "
-        "vulnerability differently, on purpose, and tastes differ. It says where to look.",
+        "A difference is no proof of unfairness: rules treat age, place, client type and vulnerability "
+        "differently, on purpose, and tastes differ. It says where to look. History is the number of events.",
     )
     tables = tuple(_make_table(measure, by_kind) for measure, by_kind in found.items())
     alt = "Conditional difference of exposure by group within equal risk level and horizon, with intervals."
@@ -153,6 +145,17 @@ def make_fairness(measured: Measured) -> Section:
             ),
         ),
     )
+
+
+def _average(lists: IntArray, values: FloatArray) -> FloatArray:
+    """Returns the mean of each list's values by exposure; NaN for an empty list."""
+    shown = lists >= 0
+    weights = discount(lists.shape[1]) * shown
+    total = weights.sum(axis=1)
+    means: FloatArray = np.divide(
+        (weights * values[lists]).sum(axis=1), total, out=np.full(len(total), np.nan), where=total > 0
+    )
+    return means
 
 
 def _differ(
@@ -193,6 +196,6 @@ def _draw(panels: Sequence[Any], found: Mapping[str, Mapping[str, Sequence[Group
             axes, labels, {measure: [mine[label].conditional for label in labels]}, unit="difference"
         )
         axes.axvline(0, ls="--", color="grey", lw=1)
-        axes.set_title(measure, fontsize=8)
+        axes.set_title(textwrap.fill(measure, TITLE_WIDTH), fontsize=8)
         if number:
             axes.set_yticklabels([])

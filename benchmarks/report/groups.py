@@ -50,6 +50,19 @@ def group_by_history(event_counts: Sequence[int]) -> list[str]:
     return [_find(count, HISTORIES, LONGEST_HISTORY) for count in event_counts]
 
 
+def group_profiles(profiles: Sequence[Record], clock: datetime) -> dict[str, list[str]]:
+    """Groups by every trait that a report looks at; traits that tell nobody apart are left out."""
+    groups = {
+        "risk level": group_by_risk(profiles),
+        "age": group_by_age(profiles, clock),
+        "horizon": group_by_horizon(profiles),
+        "place": group_by_text(profiles, "jurisdiction"),
+        "client type": group_by_text(profiles, "client_type"),
+        "vulnerable": group_by_text(profiles, "vulnerable"),
+    }
+    return {trait: mine for trait, mine in groups.items() if len(set(mine)) > 1}
+
+
 def list_groups(groups: Sequence[str]) -> list[str]:
     """Lists the groups that occur: steps in their order, others by name, who does not say last."""
     order = [name for steps in (AGES, HORIZONS, HISTORIES) for _, name in steps]

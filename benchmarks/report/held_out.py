@@ -1,8 +1,9 @@
 """Finds what a report is measured on: a sealed bundle, and what its users did after everything it learned.
 
 A demonstration's own bundle learned from all of its data, so nothing is left to test it on. Unless newer data
-are given, the last tenth of the events is held out, and the same model is trained, exported and sealed again
-on what came before. A few products are held out whole: only their content can place them.
+are given, the last tenth of the events is held out, or where events have no dates each user's last product;
+the same model is trained, exported and sealed again on the rest. A few products are held out whole: only
+their content can place them.
 """
 
 import json
@@ -19,15 +20,22 @@ from rich.console import Console
 
 from benchmarks.dataset import read_json
 from benchmarks.errors import BenchmarkInputError, EmptyTestError
-from benchmarks.evaluate.holding import Products, collect_products, find_instants, hold_out_after
+from benchmarks.evaluate.holding import (
+    Products,
+    collect_products,
+    find_instants,
+    hold_out_after,
+    hold_out_last,
+)
 from benchmarks.pipeline import Artifacts, plan_model, run_stages
 
 KNOWN_SHARE: Final = 0.9
 COLD_SHARE: Final = 0.02
+DEFAULT_MODEL: Final = "two_tower"
 SEED: Final = 0
 _FOUND: Final = (
     "Products that are new to a user count as found. The report chooses nothing by them; the defaults of "
-    "training were chosen on the last events of several data sets, among them the simulated platform's."
+    "training were chosen on the last events of several data sets, this one perhaps among them."
 )
 
 pc: Any = pyarrow.compute  # The stubs of Arrow's compute functions lag the library.
@@ -54,34 +62,35 @@ class HeldOut:
     looked_at: str
 
 
-def hold_out(artifacts: Artifacts, work: Path, console: Console) -> HeldOut:
-    """Holds out the last tenth of the events and carries the same model through the pipeline on the rest.
+def hold_out(artifacts: Artifacts, work: Path, policy: Path, console: Console) -> HeldOut:
+    """Holds out what came last and carries the same model through the pipeline on the rest.
 
     Args:
-        artifacts: of a demonstration; its run names model and settings.
+        artifacts: of a demonstration; its run names model and settings, without one they are the defaults.
         work: where what is made is kept; a second call with the same inputs computes nothing again.
+        policy: the policy under which the bundle's rows are ordered.
         console: where progress goes.
 
     Raises:
-        BenchmarkInputError: data or run are missing.
+        BenchmarkInputError: the data are missing.
         EmptyTestError: nobody did anything new in the last tenth.
         StageFailedError: a command of the pipeline failed.
     """
     _require_data(artifacts.data)
-    values = read_json(artifacts.run / "config.json")
+    values = _read_settings(artifacts)
     measured = Artifacts(work.resolve())
-    (known_until,) = find_instants(artifacts.data, KNOWN_SHARE)
-    relevant = hold_out_after(artifacts.data, measured.data, known_until=known_until, tested_from=known_until)
+    known_until, relevant, what = _hold_out_events(artifacts.data, measured.data)
     owned = collect_products(measured.data)
     cold_count = forget_products(measured.data, COLD_SHARE, seed=SEED)
     settings = measured.directory / "settings.json"
     given = {name: value for name, value in values.items() if name != "model"}
     settings.write_text(json.dumps(given, sort_keys=True) + "\n", encoding="utf-8")
-    run_stages(plan_model(measured, model=str(values["model"]), settings=settings), measured.records, console)
+    stages = plan_model(measured, model=str(values["model"]), policy=policy, settings=settings)
+    run_stages(stages, measured.records, console)
     looked_at = (
-        f"The last {1 - KNOWN_SHARE:.0%} of the events, from {known_until:%Y-%m-%d %H:%M} UTC, were held "
-        f"out, and all events of {cold_count} products drawn with seed {SEED}. The same model with the same "
-        f"settings was trained, exported and sealed on the rest. {_FOUND}"
+        f"{what}, and all events of {cold_count} products drawn with seed {SEED}. The model "
+        f"{values['model']} with {'the settings of its run' if len(values) > 1 else 'its default settings'} "
+        f"was trained, exported and sealed on the rest. {_FOUND}"
     )
     return HeldOut(measured, known_until, _read_clock(artifacts.data), relevant, owned, looked_at)
 
@@ -123,6 +132,23 @@ def forget_products(data: Path, share: float, *, seed: int) -> int:
     kept = pc.invert(pc.is_in(events["product_id"], pa.array(sorted(cold), pa.string())))
     pyarrow.parquet.write_table(events.filter(kept), path)
     return count
+
+
+def _read_settings(artifacts: Artifacts) -> dict[str, Any]:
+    path = artifacts.run / "config.json"
+    return dict(read_json(path)) if path.exists() else {"model": DEFAULT_MODEL}
+
+
+def _hold_out_events(data: Path, out: Path) -> tuple[datetime, Products, str]:
+    """Holds out what came last; returns the instant of the question, what is tested, and how, for people."""
+    if read_json(data / "source.json").get("dated") is False:
+        relevant = hold_out_last(data, out)
+        return _read_clock(data), relevant, "Events have no dates: each user's last product was held out"
+    (known_until,) = find_instants(data, KNOWN_SHARE)
+    relevant = hold_out_after(data, out, known_until=known_until, tested_from=known_until)
+    share = f"{1 - KNOWN_SHARE:.0%}"
+    what = f"The last {share} of the events, from {known_until:%Y-%m-%d %H:%M} UTC, were held out"
+    return known_until, relevant, what
 
 
 def _require_data(data: Path) -> None:

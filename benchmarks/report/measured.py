@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -19,7 +18,7 @@ from benchmarks.report.held_out import HeldOut
 from index.bundle import Bundle
 from index.features import Event
 from server.population import judge
-from suitability.policy import Policy, load_policy
+from suitability.policy import Policy
 
 Record = Mapping[str, Any]
 BoolArray = NDArray[np.bool_]
@@ -45,8 +44,8 @@ class Measured:
         item_vectors: the bundle's, without popularity, int16 [products, dim].
         scores: the bundle's integers, NO_CANDIDATE where the user has the product, float64 [users, products].
         relevant: products that are new to the user afterwards, bool [users, products].
-        suitable: products that may be shown to the user, bool [users, products].
-        policy: the rules.
+        suitable: products that may be shown to the user; all without rules, bool [users, products].
+        policy: the rules; None where none were asked.
         clock: when they were asked.
     """
 
@@ -60,7 +59,7 @@ class Measured:
     scores: FloatArray
     relevant: BoolArray
     suitable: BoolArray
-    policy: Policy
+    policy: Policy | None
     clock: datetime
 
     @property
@@ -69,21 +68,25 @@ class Measured:
         return np.not_equal(self.scores, NO_CANDIDATE)
 
     @property
+    def condition(self) -> str:
+        """Says under what lists are made, for people."""
+        return "without rules" if self.policy is None else "under the suitability rules"
+
+    @property
     def popularity(self) -> FloatArray:
         """Returns most-popular's scores on the same candidates, float64 [users, products]."""
         return np.where(self.candidates, self.owner_counts.astype(np.float64), NO_CANDIDATE)
 
 
-def measure(held_out: HeldOut, policy_path: Path, *, user_count: int) -> Measured:
+def measure(held_out: HeldOut, policy: Policy | None, *, user_count: int) -> Measured:
     """Scores and judges a sample of the tested users against the whole catalogue.
 
     Args:
         held_out: the bundle and what came later.
-        policy_path: the rules.
+        policy: the rules; None to ask none.
         user_count: the most users to test, drawn with seed 0.
     """
     dataset, bundle = read_dataset(held_out.artifacts.data), open_current(held_out.artifacts.bundles)
-    policy = load_policy(policy_path)
     relevant = sample_users(held_out.relevant, user_count, SEED)
     users, products = tuple(sorted(relevant)), tuple(sorted(bundle.product_ids))
     column_of = {product: column for column, product in enumerate(products)}
@@ -102,7 +105,11 @@ def measure(held_out: HeldOut, policy_path: Path, *, user_count: int) -> Measure
         item_vectors=_read_vectors(bundle, products),
         scores=scores,
         relevant=_mark(users, relevant, column_of),
-        suitable=_judge(dataset, users, catalogue, policy, held_out.clock),
+        suitable=(
+            np.ones(scores.shape, np.bool_)
+            if policy is None
+            else _judge(dataset, users, catalogue, policy, held_out.clock)
+        ),
         policy=policy,
         clock=held_out.clock,
     )

@@ -51,7 +51,7 @@ def measure_spread(lists: IntArray, owner_counts: IntArray) -> Spread:
 
 
 def make_popularity(measured: Measured) -> Section:
-    """Compares the model's lists with most-popular's, both under the rules, and with what people chose."""
+    """Compares the model's lists with most-popular's, and both with what people chose."""
     spreads = {
         "model": measure_spread(list_best(measured.scores, measured.suitable), measured.owner_counts),
         "most popular": measure_spread(
@@ -70,7 +70,7 @@ def make_popularity(measured: Measured) -> Section:
     columns = ("", "coverage", "Gini", *(f"exposure, {group.partition(':')[0]}" for group in GROUPS))
     columns += tuple(f"coverage, {group.partition(':')[0]}" for group in GROUPS)
     sentences = (
-        f"Lists of {K} for {len(measured.users):,} users under the suitability rules. Coverage is the share "
+        f"Lists of {K} for {len(measured.users):,} users {measured.condition}. Coverage is the share "
         f"of {len(measured.products):,} products in at least one list; {shown_to_some:.1%} suit at least "
         "one of these users. Exposure counts a rank by 1 / log2(rank + 1).",
         f"Products by number of owners: {', '.join(GROUPS)}.",

@@ -11,17 +11,15 @@ from benchmarks.report.drawing import draw_estimates, render
 from benchmarks.report.groups import (
     HISTORIES,
     LONGEST_HISTORY,
-    group_by_age,
     group_by_history,
-    group_by_horizon,
-    group_by_risk,
-    group_by_text,
+    group_profiles,
     list_groups,
 )
 from benchmarks.report.measured import K, Measured, measure_ranking
 from benchmarks.report.section import Section, Table, estimate_mean, show
 
 UNIT = f"nDCG@{K}"
+DRAWN_TRAITS = 2
 
 
 @dataclass(frozen=True)
@@ -78,31 +76,30 @@ def make_history_lengths(measured: Measured) -> Section:
 
 def make_segments(measured: Measured) -> Section:
     """Compares segments and risk levels, without rules and under them."""
-    values = {
-        "no rules": measure_ranking(measured.scores, measured.relevant, measured.candidates).ndcg,
-        "under the rules": measure_ranking(measured.scores, measured.relevant, measured.suitable).ndcg,
-    }
-    profiles = measured.profiles
-    kinds = {
-        "risk level": group_by_risk(profiles),
-        "age": group_by_age(profiles, measured.clock),
-        "horizon": group_by_horizon(profiles),
-        "place": group_by_text(profiles, "jurisdiction"),
-        "client type": group_by_text(profiles, "client_type"),
-    }
-    found = {kind: measure_groups(groups, list_groups(groups), values) for kind, groups in kinds.items()}
-    sentence = (
-        "What a user took later and may not be shown counts as missed under the rules: the difference is "
-        "what the rules cost that segment. Small segments have wide intervals."
-    )
-    shown = found["risk level"] + found["age"]
-    alt = "nDCG@10 by risk level and age, without rules and under the suitability rules."
+    name, title = "segments", "Quality by segment and risk level"
+    values = {"no rules": measure_ranking(measured.scores, measured.relevant, measured.candidates).ndcg}
+    sentence = "Traits that are the same for all tested users, or not known of any, are left out."
+    if measured.policy is not None:
+        values["under the rules"] = measure_ranking(
+            measured.scores, measured.relevant, measured.suitable
+        ).ndcg
+        sentence += (
+            " What a user took later and may not be shown counts as missed under the rules: the difference "
+            "is what the rules cost that segment. Small segments have wide intervals."
+        )
+    traits = group_profiles(measured.profiles, measured.clock)
+    if not traits:
+        return Section(name, title, ("The data state no trait that tells users apart: no segments.",), ())
+    found = {trait: measure_groups(groups, list_groups(groups), values) for trait, groups in traits.items()}
+    drawn = list(found)[:DRAWN_TRAITS]
+    shown = [one for trait in drawn for one in found[trait]]
+    alt = f"nDCG@10 by {' and '.join(drawn)}, {measured.condition} and without."
     return Section(
-        "segments",
-        "Quality by segment and risk level",
+        name,
+        title,
         (sentence,),
-        tuple(_make_table(f"Users by {kind}", mine, kind) for kind, mine in found.items()),
-        (render("segments", alt, lambda panels: _draw(panels[0], shown), height=5.2),),
+        tuple(_make_table(f"Users by {trait}", mine, trait) for trait, mine in found.items()),
+        (render(name, alt, lambda panels: _draw(panels[0], shown), height=5.2),),
     )
 
 

@@ -18,6 +18,7 @@ from benchmarks.report.section import Section, Table, estimate_mean, show
 from suitability.policy import Policy
 from suitability.ratings import applied_risk_score_limit, effective_risk_score, is_learning, is_rated
 
+NO_RULES = "none asked: the data state nothing that the rules read, so that every product would be denied"
 FILTERS = ("no filter", "two-sided by risk", "one-sided by risk", "all rules")
 
 
@@ -76,11 +77,11 @@ def mask_by_risk(
     return allowed
 
 
-def measure_costs(measured: Measured, columns: BoolArray) -> list[Cost]:
+def measure_costs(measured: Measured, policy: Policy, columns: BoolArray) -> list[Cost]:
     """Measures every filter over some columns of the catalogue, on users who later took one of them."""
     rows = (measured.relevant & columns).any(axis=1)
-    users = find_user_bands(measured.profiles, measured.policy)
-    products = find_product_bands(measured.catalogue, measured.policy)
+    users = find_user_bands(measured.profiles, policy)
+    products = find_product_bands(measured.catalogue, policy)
     allowed = (
         measured.candidates,
         mask_by_risk(users, products, two_sided=True),
@@ -110,16 +111,21 @@ def measure_costs(measured: Measured, columns: BoolArray) -> list[Cost]:
 
 def make_suitability_cost(measured: Measured) -> Section:
     """Shows the cost over the whole catalogue, and over financial and insurance products alone."""
+    name, title, policy = "suitability", "What suitability costs", measured.policy
+    if policy is None:
+        return Section(name, title, (f"Rules: {NO_RULES}. There is no cost to measure.",), ())
     financial = np.array([not is_learning(product) for product in measured.catalogue], np.bool_)
-    parts = {"all products": np.ones_like(financial), "financial and insurance products": financial}
+    parts = {"all products": np.ones_like(financial)}
+    if not financial.all():
+        parts["financial and insurance products"] = financial
     found = {
-        name: measure_costs(measured, columns)
-        for name, columns in parts.items()
+        part: measure_costs(measured, policy, columns)
+        for part, columns in parts.items()
         if (measured.relevant & columns).any()
     }
     tables = tuple(
         Table(
-            f"Filters over {name}",
+            f"Filters over {part}",
             ("filter", f"nDCG@{K}", f"recall@{K}", "of it kept", "suitable of those listed", "listed"),
             tuple(
                 (one.name, show(one.ndcg), show(one.recall), _show_kept(one, costs[0]),
@@ -127,7 +133,7 @@ def make_suitability_cost(measured: Measured) -> Section:
                 for one in costs
             ),
         )
-        for name, costs in found.items()
+        for part, costs in found.items()
     )  # fmt: skip
     sentences = (
         "Two-sided: the bands of product and user differ by at most 1, as in published work, a mask over "
@@ -139,8 +145,8 @@ def make_suitability_cost(measured: Measured) -> Section:
     )
     alt = "nDCG@10 without filter, two-sided, one-sided and under all rules."
     return Section(
-        "suitability",
-        "What suitability costs",
+        name,
+        title,
         sentences,
         tables,
         (render("suitability", alt, lambda panels: _draw(panels, found), panels=max(1, len(found))),),

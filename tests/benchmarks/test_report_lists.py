@@ -1,9 +1,11 @@
 """Fairness, variety and examples, against values worked out by hand."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
-from benchmarks.report.diversity import choose_lists, make_diversity, measure_lists, measure_variety
+from benchmarks.report.diversity import choose_lists, make_diversity, measure_variety, rank_lists
 from benchmarks.report.examples import describe_user, draw_users, list_withheld, make_examples
 from benchmarks.report.fairness import make_fairness, measure_conditional, measure_exposures
 from server.diversity import WHOLE
@@ -49,11 +51,11 @@ def test_exposures_are_those_of_lists_under_the_rules() -> None:
     measured = make_measured(
         [[3, 2, 1], [3, 2, 1], [3, 2, 1]], [[0], [0], [0]], suitable=[[1, 2], [1], []], catalogue=catalogue
     )
-    found = measure_exposures(measured.scores, measured.suitable, measured.catalogue, measured.policy)
-    share, count, risk = found.values()
+    popular, share, count, risk = measure_exposures(measured).values()
     worth = 1 / np.log2(3)
     assert share[:2].tolist() == pytest.approx([worth / (1 + worth), 0])
     assert np.isnan(share[2])
+    assert popular[:2].tolist() == [0, 0]  # The first product is the most popular tenth; it suits nobody.
     assert count.tolist() == [1, 0, 0]
     assert risk[0] == 3000
     assert np.isnan(risk[1:]).all()
@@ -63,10 +65,37 @@ def test_nobody_with_a_value_makes_no_group() -> None:
     assert measure_conditional(np.array([np.nan]), ["a"], ["x"]) == []
 
 
-def test_a_measure_that_nobody_has_is_left_out() -> None:
-    # Courses only: no financial product is listed, so nothing listed has a risk score.
-    captions = [table.caption for table in make_fairness(make_measured([[2, 1]], [[0]])).tables]
-    assert captions == ["financial share of exposure", "financial products listed, of 10"]
+@pytest.mark.parametrize(
+    ("catalogue", "expected"),
+    [
+        ([course("p0"), course("p1")], ["exposure of the most popular tenth"]),
+        (
+            [
+                course("p0"),
+                fund("p1", 9000),
+            ],  # The fund suits nobody, so that nothing listed has a risk score.
+            [
+                "exposure of the most popular tenth",
+                "financial share of exposure",
+                "financial products listed, of 10",
+            ],
+        ),
+        (
+            [fund("p0", 9000), fund("p1", 9000)],
+            [
+                "exposure of the most popular tenth",
+                "financial products listed, of 10",
+                "risk score of what is listed",
+            ],
+        ),
+    ],
+    ids=["courses", "both", "funds"],
+)
+def test_a_measure_that_says_nothing_is_left_out(
+    catalogue: list[dict[str, Any]], expected: list[str]
+) -> None:
+    measured = make_measured([[2, 1]], [[0]], suitable=[[0]], catalogue=catalogue)
+    assert [table.caption for table in make_fairness(measured).tables] == expected
 
 
 def test_fairness_has_a_table_for_every_measure() -> None:
@@ -77,7 +106,8 @@ def test_fairness_has_a_table_for_every_measure() -> None:
     section = make_fairness(measured)
     rows = {row[1]: row for row in section.tables[0].rows if row[0] == "place"}
     assert rows["CN"][2:] == ("3", rows["HK"][3], "0.0000 (0.000 to 0.000)")
-    assert [len(table.rows) for table in section.tables] == [5, 5, 5]
+    # Everybody's age, client type and vulnerability are unknown; history is 0 for all.
+    assert [[row[0] for row in table.rows] for table in section.tables] == [["place", "place", "history"]] * 4
 
 
 def test_mmr_chooses_only_what_is_allowed() -> None:
@@ -91,8 +121,8 @@ def test_mmr_chooses_only_what_is_allowed() -> None:
 
 def test_lists_are_measured_in_their_own_order() -> None:
     relevant = np.array([[False, True, False]])
-    assert measure_lists(np.array([[2, 1]]), relevant).tolist() == pytest.approx([1 / np.log2(3)])
-    assert measure_lists(np.array([[1, -1]]), relevant).tolist() == pytest.approx([1.0])
+    assert rank_lists(np.array([[2, 1]]), relevant).tolist() == pytest.approx([1 / np.log2(3)])
+    assert rank_lists(np.array([[1, -1]]), relevant).tolist() == pytest.approx([1.0])
 
 
 def test_variety_costs_what_falls_out_of_the_list() -> None:
@@ -141,3 +171,10 @@ def test_one_user_of_each_length_of_history_is_drawn() -> None:
 
 def test_nothing_is_withheld_where_everything_suits() -> None:
     assert list(list_withheld(make_measured([[1]], [[0]]), 0)) == []
+
+
+def test_without_rules_nothing_is_withheld_and_nothing_said_of_it() -> None:
+    measured = make_measured([[2, 1]], [[0]], suitable=[[1]], rules=False)
+    section = make_examples(measured)
+    assert "withheld" not in " ".join(section.sentences)
+    assert [len(table.rows) for table in section.tables] == [1]

@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from benchmarks.errors import BenchmarkInputError, EmptyTestError
-from benchmarks.pipeline import Artifacts
+from benchmarks.pipeline import DEFAULT_POLICY, Artifacts
 from benchmarks.report.__main__ import main
 from benchmarks.report.held_out import compare_with_newer, forget_products, hold_out
 from benchmarks.stages import Stage
@@ -90,7 +90,7 @@ def test_forgotten_products_leave_no_event(tmp_path: Path) -> None:
 
 def test_a_demonstration_without_data_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BenchmarkInputError, match="expected a data set"):
-        hold_out(Artifacts(tmp_path), tmp_path / "work", SILENT)
+        hold_out(Artifacts(tmp_path), tmp_path / "work", DEFAULT_POLICY, SILENT)
 
 
 def test_the_command_writes_page_text_and_charts(artifacts: Artifacts, newer: Path, tmp_path: Path) -> None:
@@ -107,6 +107,34 @@ def test_the_command_writes_page_text_and_charts(artifacts: Artifacts, newer: Pa
     assert all(f'id="{name}"' in page for name in [*names, "suitability", "examples"])
 
 
+def test_where_no_rule_is_asked_the_page_says_so(artifacts: Artifacts, newer: Path, tmp_path: Path) -> None:
+    options = ["--artifacts", str(artifacts.directory), "--data", str(newer), "--out", str(tmp_path)]
+    assert main([*options, "--no-rules"]) == 0
+    text = (tmp_path / "report.txt").read_text(encoding="utf-8")
+    assert "rules: none asked" in text
+    assert "There is no cost to measure." in text
+    assert "under the" not in text
+    assert "Withheld" not in text
+
+
+def test_without_dates_each_users_last_product_is_tested(
+    tmp_path: Path, catalogue_rows: Sequence[Mapping[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifacts = Artifacts(tmp_path)
+    write_days(artifacts.data, catalogue_rows, 4)
+    source = artifacts.data / "source.json"
+    source.write_text(json.dumps(json.loads(source.read_text()) | {"dated": False}), encoding="utf-8")
+    planned: list[Stage] = []
+    monkeypatch.setattr("benchmarks.report.held_out.run_stages", lambda stages, *_: planned.extend(stages))
+    held_out = hold_out(artifacts, tmp_path / "work", DEFAULT_POLICY, SILENT)
+    assert held_out.relevant["u000"] == {"c003"}
+    assert held_out.owned["u000"] == {"c000", "c001", "c002"}
+    # There is no run to take settings from.
+    assert "two_tower" in planned[0].arguments
+    assert (tmp_path / "work" / "settings.json").read_text() == "{}\n"
+    assert "Events have no dates" in held_out.looked_at
+
+
 def test_the_command_says_in_one_line_what_is_missing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -121,7 +149,7 @@ def test_what_is_held_out_is_unknown_to_the_model(
     planned: list[Stage] = []
     monkeypatch.setattr("benchmarks.report.held_out.run_stages", lambda stages, *_: planned.extend(stages))
     monkeypatch.setattr("benchmarks.report.held_out.COLD_SHARE", 0.2)
-    held_out = hold_out(artifacts, tmp_path / "work", SILENT)
+    held_out = hold_out(artifacts, tmp_path / "work", DEFAULT_POLICY, SILENT)
     known = pyarrow.parquet.read_table(held_out.artifacts.data / "interactions.parquet")
     assert max(known["event_time"].to_pylist()) < held_out.known_until
     # A fifth of the 16 products from before is cold, and what their owners have is still no candidate.

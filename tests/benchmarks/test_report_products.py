@@ -15,7 +15,10 @@ from benchmarks.report.suitability_cost import (
     mask_by_risk,
     measure_costs,
 )
+from suitability.policy import default_policy_path, load_policy
 from tests.tiny_report import course, fund, make_measured
+
+POLICY = load_policy(default_policy_path())
 
 
 def test_calibration_promises_on_even_users_and_observes_on_odd_ones() -> None:
@@ -102,12 +105,11 @@ def test_the_cold_table_shows_what_was_not_taken_as_a_dash() -> None:
 
 
 def test_bands_are_the_limits_of_the_policy() -> None:
-    measured = make_measured([[1]], [[0]])
     levels = [{"risk_level": level} for level in (0, 1, 2, 5)]
     # Levels 0 and 1 have one limit in the default policy.
-    assert find_user_bands([*levels, {}], measured.policy) == [0, 0, 1, 4, None]
+    assert find_user_bands([*levels, {}], POLICY) == [0, 0, 1, 4, None]
     products = [fund("a", 2000), fund("b", 2001), fund("c", 10_000), fund("d", None), course("e")]
-    assert find_product_bands(products, measured.policy) == [0, 1, 4, -1, None]
+    assert find_product_bands(products, POLICY) == [0, 1, 4, -1, None]
 
 
 def test_two_sides_keep_neighbours_and_one_side_keeps_what_is_below() -> None:
@@ -128,7 +130,7 @@ def test_each_filter_costs_what_it_takes_away() -> None:
     measured = make_measured(
         [[3, 2, 1]], [[1]], suitable=[[2]], catalogue=catalogue, profiles=[{"risk_level": 2}]
     )
-    costs = measure_costs(measured, np.ones(3, np.bool_))
+    costs = measure_costs(measured, POLICY, np.ones(3, np.bool_))
     assert [cost.ndcg.mean for cost in costs] == pytest.approx([1 / np.log2(3), 1, 0, 0])
     assert [cost.suitable_share for cost in costs] == pytest.approx([1 / 3, 1 / 2, 1, 1])
     assert [cost.listed_mean for cost in costs] == [3, 2, 1, 1]
@@ -140,3 +142,16 @@ def test_financial_products_have_a_table_of_their_own_where_some_were_taken() ->
     captions = [table.caption for table in make_suitability_cost(taken).tables]
     assert captions == ["Filters over all products", "Filters over financial and insurance products"]
     assert len(make_suitability_cost(make_measured([[2, 1]], [[1]])).tables) == 1
+
+
+def test_the_cost_is_shown_once_where_everything_is_financial() -> None:
+    measured = make_measured([[1]], [[0]], catalogue=[fund("p0", 1000)], profiles=[{"risk_level": 3}])
+    assert [table.caption for table in make_suitability_cost(measured).tables] == [
+        "Filters over all products"
+    ]
+
+
+def test_without_rules_there_is_no_cost_and_the_section_says_so() -> None:
+    section = make_suitability_cost(make_measured([[1]], [[0]], rules=False))
+    assert "none asked" in section.sentences[0]
+    assert (section.tables, section.pictures) == ((), ())

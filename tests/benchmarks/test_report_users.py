@@ -70,3 +70,17 @@ def test_segments_count_what_may_not_be_shown_as_missed() -> None:
     assert rows["risk level 2"][2].startswith("1.0000")
     assert rows["risk level 4"][1].startswith("1.0000")
     assert rows["risk level 4"][2].startswith("0.0000")
+
+
+def test_traits_that_tell_nobody_apart_make_no_segment() -> None:
+    profiles = [{"risk_level": 2, "jurisdiction": "CN"}, {"risk_level": 2, "jurisdiction": "HK"}]
+    section = make_segments(make_measured([[2, 1], [2, 1]], [[1], [0]], profiles=profiles))
+    assert [table.caption for table in section.tables] == ["Users by place"]
+    alike = make_segments(make_measured([[2, 1], [2, 1]], [[1], [0]], profiles=profiles[:1] * 2))
+    assert (alike.tables, alike.pictures) == ((), ())
+
+
+def test_segments_without_rules_compare_nothing_under_them() -> None:
+    profiles = [{"risk_level": 2}, {"risk_level": 4}]
+    [table] = make_segments(make_measured([[2, 1]] * 2, [[1]] * 2, profiles=profiles, rules=False)).tables
+    assert table.columns == ("risk level", "users", "nDCG@10, no rules")
