@@ -8,8 +8,10 @@ events is held out and the same model is made again on the rest, kept in OUT/wor
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -36,6 +38,7 @@ from suitability.policy import load_policy
 
 NICENESS = 5
 TEXT_WIDTH = 130
+CREDIT = "attribution and licence"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -86,10 +89,8 @@ def make_heading(measured: Measured, held_out: HeldOut) -> Heading:
     mark = "SIMULATED: every person, product and event is invented; figures say nothing about real people."
     facts = (
         ("data", name),
-        (
-            "attribution and licence",
-            " ".join(filter(None, (source.get("attribution"), source.get("licence")))),
-        ),
+        (CREDIT, ". ".join(filter(None, (source.get("attribution"), source.get("licence"))))),
+        *_describe_assumed(source),
         ("tested", f"{len(measured.users):,} users, {len(measured.products):,} products"),
         ("what was looked at", held_out.looked_at),
         *_describe_rules(measured),
@@ -97,6 +98,11 @@ def make_heading(measured: Measured, held_out: HeldOut) -> Heading:
         ("machine, commit, date", machine.line),
     )
     return Heading(f"Report on a model of {name}", mark if simulated else "", facts)
+
+
+def _describe_assumed(source: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    names = [f"{table}.{field}" for table, mine in source.get("assumed", {}).items() for field in mine]
+    return (("assumed, not stated by the source", ", ".join(sorted(names))),) if names else ()
 
 
 def _describe_rules(measured: Measured) -> tuple[tuple[str, str], ...]:
@@ -115,7 +121,8 @@ def write(out: Path, heading: Heading, sections: Sequence[Section]) -> None:
     figures.mkdir(parents=True, exist_ok=True)
     for picture in pictures:
         (figures / f"{picture.name}.png").write_bytes(picture.light)
-    title = "\n".join(filter(None, (heading.title, heading.mark)))
+    credit = textwrap.fill(dict(heading.facts)[CREDIT], TEXT_WIDTH)
+    title = "\n".join(filter(None, (heading.title, heading.mark, credit)))
     (out / "report.png").write_bytes(draw_overview(pictures, title))
     with (out / "report.txt").open("w", encoding="utf-8") as file:
         write_text(heading, sections, Console(file=file, width=TEXT_WIDTH))

@@ -74,16 +74,17 @@ def draw_bars(axes: Any, labels: Sequence[str], series: Mapping[str, Sequence[fl
 def draw_overview(pictures: Sequence[Picture], title: str) -> bytes:
     """Puts the light charts together as one PNG."""
     images = [plt.imread(io.BytesIO(picture.light), format="png") for picture in pictures]
-    row_count = -(-len(images) // _OVERVIEW_COLUMNS)
+    rows = [images[first : first + _OVERVIEW_COLUMNS] for first in range(0, len(images), _OVERVIEW_COLUMNS)]
+    heights = [max(image.shape[0] / image.shape[1] for image in row) for row in rows]
     figure, grid = plt.subplots(
-        row_count, _OVERVIEW_COLUMNS, figsize=(8.2 * _OVERVIEW_COLUMNS, 3.6 * row_count), squeeze=False,
-        layout="constrained",
+        len(rows), _OVERVIEW_COLUMNS, figsize=(8.2 * _OVERVIEW_COLUMNS, 8.4 * sum(heights)), squeeze=False,
+        layout="constrained", height_ratios=heights,
     )  # fmt: skip
     for axes in grid.flat:
         axes.axis("off")
     for axes, image in zip(grid.flat, images, strict=False):
         axes.imshow(image)
-    figure.suptitle(title, fontsize=15)
+    figure.suptitle(title, fontsize=14)
     return _save(figure, _OVERVIEW_DPI)
 
 
