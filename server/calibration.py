@@ -36,14 +36,14 @@ class Stopwatch:
     """Times searches until the time for all of them is used up."""
 
     def __init__(
-        self, queries: Queries, row_count: int, clock: Callable[[], float] = time.process_time
+        self, queries: Queries, row_count: int, clock: Callable[[], float] = time.thread_time
     ) -> None:
         """Keeps what searches are timed with.
 
         Args:
             queries: user vectors as requests have them, int16 [n >= 1, dim].
             row_count: rows of the catalogue.
-            clock: gives seconds; those of this process unless it waits for a device.
+            clock: gives seconds; those of this thread unless others work for it.
         """
         self._queries = queries
         self.row_count = row_count

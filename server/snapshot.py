@@ -95,7 +95,7 @@ def open_snapshot(
         bundle=bundle,
         policy=policy,
         encoder=Encoder(bundle.user_tower, device=device, thread_count=thread_count),
-        retriever=open_retriever(bundle, index, retriever, device, path),
+        retriever=open_retriever(bundle, index, retriever, device, thread_count=thread_count, kernel=path),
         index_kind=index.kind,
         kernel=path,
         scorer=Scorer(
