@@ -16,19 +16,19 @@ from prudence.v1 import recommendation_pb2 as pb
 from rich.console import Console
 
 from benchmarks.bench import cpu_profile
-from benchmarks.bench.catalogue import Catalogue, make_catalogue
+from benchmarks.bench.catalogue import Catalogue
 from benchmarks.bench.recall import ExactSearch, RecallResult, measure_recall, open_exact
 from benchmarks.bench.report import WIDTH, BenchReport, write_report
+from benchmarks.bench.scene import open_scene
 from benchmarks.bench.stage_times import measure_stages
-from benchmarks.dataset import DataSet, read_dataset
+from benchmarks.dataset import DataSet
 from benchmarks.demo.measure import make_pool
-from benchmarks.errors import BenchmarkError, BenchmarkInputError
+from benchmarks.errors import BenchmarkError
 from benchmarks.evaluate.bundle_scorer import open_current
 from benchmarks.load.driver import Check, run_load
 from benchmarks.load.plan import LoadPlan, LoadResult
 from benchmarks.machine import describe_machine
-from benchmarks.pipeline import DEFAULT_POLICY, FAR_TRANS_POLICY, Artifacts
-from benchmarks.serving import ServerPlan, Stub, open_stub, run_server
+from benchmarks.serving import Stub, open_stub, run_server
 from benchmarks.verify.dataset import make_check
 from suitability import load_policy
 
@@ -76,42 +76,24 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace, console: Console) -> None:
-    trained = Artifacts(options.artifacts.resolve())
-    if not trained.bundles.is_dir() or not trained.store.is_file():
-        raise BenchmarkInputError(f"no bundle and store under {options.artifacts}; run make demo first")
-    dataset = read_dataset(trained.data)
-    policy = FAR_TRANS_POLICY if dataset.source["name"] == "far-trans" else DEFAULT_POLICY
-    artifacts, name = trained, NAME
-    if options.products is not None:
-        name = f"{NAME}-{shorten_count(options.products)}"
-        directory = trained.directory.with_name(f"{trained.directory.name}-{options.products}")
-        with console.status(f"a catalogue of {options.products:,} products"):
-            artifacts = make_catalogue(trained, directory, options.products, policy)
-    plan = ServerPlan(
-        bundles=artifacts.bundles,
-        store=artifacts.store,
-        policy=policy,
-        clock=dataset.source["clock"],
-        device=options.device,
-        threads=options.threads,
-        allow_assumed=any(dataset.source["assumed"].values()),
-    )
-    log = trained.records / "bench-server.log"
-    with run_server(plan, log) as server, open_stub(server.target) as stub:
+    scene = open_scene(options.artifacts, options.products, console)
+    dataset, policy = scene.dataset, load_policy(scene.policy)
+    plan = scene.make_plan(device=options.device, threads=options.threads)
+    with run_server(plan, scene.log) as server, open_stub(server.target) as stub:
         console.print(f"server ready on {server.target} after {server.ready_s:.1f} s")
         info = stub.GetServingInfo(pb.GetServingInfoRequest(), timeout=10.0)
         load_plan = _make_plan(server.target, dataset, options, info)
         stages = measure_stages(stub, load_plan.requests, count=options.traces)
         loads = []
-        bundle = open_current(artifacts.bundles)
-        check = make_check(dataset, Catalogue(bundle), load_policy(policy).values)
+        bundle = open_current(scene.artifacts.bundles)
+        check = make_check(dataset, Catalogue(bundle), policy.values)
         for load in run_loads(load_plan, check):
             console.print(describe_load(load))
             loads.append(load)
-        exact = open_exact(bundle, artifacts.export, load_policy(policy))
+        exact = open_exact(bundle, scene.artifacts.export, policy)
         recalls = _measure_recalls(stub, exact, dataset, options.users, info)
     report = BenchReport(describe_machine(), describe_serving(info), loads, recalls, stages)
-    write_report(report, options.out, name, console)
+    write_report(report, options.out, NAME + scene.suffix, console)
 
 
 def run_loads(plan: LoadPlan, check: Check) -> Iterator[LoadResult]:
@@ -151,14 +133,6 @@ def _measure_recalls(
 
 def _widest_domain(info: pb.GetServingInfoResponse) -> str:
     return "both" if info.learning_product_count else "financial"
-
-
-def shorten_count(count: int) -> str:
-    """Returns a count as file names hold it: 1m, 100k, or all its digits where these would round."""
-    for size, letter in ((1_000_000, "m"), (1_000, "k")):
-        if count % size == 0:
-            return f"{count // size}{letter}"
-    return str(count)
 
 
 def describe_load(load: LoadResult) -> str:

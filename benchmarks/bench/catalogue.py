@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from benchmarks.dataset import read_json
 from benchmarks.errors import BenchmarkInputError
 from benchmarks.pipeline import Artifacts
+from benchmarks.stages import Stage, compute_key
 from index.build import build_bundle
 from index.bundle import Bundle
 from index.reference import INT16_LIMIT
@@ -36,6 +37,7 @@ COUNT_MAX: Final = 2_000_000
 NOISE: Final = 0.5
 """Length of a drawn product's offset from a trained one, as a share of the trained one's length."""
 
+_KEY = "made-from.sha256"
 _FAMILY, _LEVEL = "family", "level_issuer"
 
 
@@ -71,6 +73,8 @@ class Catalogue(Mapping[str, Mapping[str, Any]]):
 def make_catalogue(trained: Artifacts, out: Path, count: int, policy: Path) -> Artifacts:
     """Makes a bundle of many products and a store of the trained users, unless they are there.
 
+    They are made again if the demonstration was run again, or the code that builds a bundle has changed.
+
     Args:
         trained: what the demonstration made of simulated data.
         out: directory for the larger export and bundle.
@@ -81,7 +85,10 @@ def make_catalogue(trained: Artifacts, out: Path, count: int, policy: Path) -> A
         BenchmarkInputError: the count is too small to hold the trained products, or too large.
     """
     artifacts = Artifacts(out)
-    if (artifacts.bundles / "CURRENT").is_file():
+    inputs = (trained.export, trained.data, policy)
+    key = compute_key(Stage("catalogue", "", (str(count),), inputs, ("index",), out))
+    record = out / _KEY
+    if record.is_file() and record.read_text(encoding="utf-8") == key:
         return artifacts
     table = pq.read_table(trained.data / "products.parquet")
     if not table.num_rows < count <= COUNT_MAX:
@@ -96,6 +103,7 @@ def make_catalogue(trained: Artifacts, out: Path, count: int, policy: Path) -> A
     products = out / "products.parquet"
     pq.write_table(pa.concat_tables([table, drawn]), products)
     build_bundle(export=artifacts.export, products=products, policy=policy, bundles=artifacts.bundles)
+    record.write_text(key, encoding="utf-8")
     return artifacts
 
 

@@ -20,14 +20,13 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.bench.report import WIDTH
-from benchmarks.dataset import read_dataset
+from benchmarks.bench.scene import open_scene
 from benchmarks.demo.measure import make_pool
 from benchmarks.errors import BenchmarkError, BenchmarkInputError
 from benchmarks.load.driver import run_load
 from benchmarks.load.plan import LoadPlan
 from benchmarks.machine import describe_machine
-from benchmarks.pipeline import DEFAULT_POLICY, FAR_TRANS_POLICY, Artifacts
-from benchmarks.serving import ServerPlan, run_server
+from benchmarks.serving import run_server
 
 CALLER_COUNT: Final = 8
 SAMPLES_PER_S: Final = 200
@@ -74,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--artifacts", type=Path, default=Path("artifacts/simulated"), help="what the demonstration made"
     )
+    parser.add_argument("--products", type=int, help="products of a larger catalogue, as of the benchmark")
     parser.add_argument("--out", type=Path, default=Path("artifacts/bench"), help="directory for the result")
     parser.add_argument("--seconds", type=float, default=10.0, help="length of each of two load runs")
     parser.add_argument("--py-spy", default="py-spy", help="name or path of py-spy")
@@ -81,20 +81,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace, tool: str, console: Console) -> None:
-    artifacts = Artifacts(options.artifacts.resolve())
-    if not artifacts.bundles.is_dir() or not artifacts.store.is_file():
-        raise BenchmarkInputError(f"no bundle and store under {options.artifacts}; run make demo first")
-    dataset = read_dataset(artifacts.data)
-    server_plan = ServerPlan(
-        bundles=artifacts.bundles,
-        store=artifacts.store,
-        policy=FAR_TRANS_POLICY if dataset.source["name"] == "far-trans" else DEFAULT_POLICY,
-        clock=dataset.source["clock"],
-        threads=1,
-        allow_assumed=any(dataset.source["assumed"].values()),
-    )
-    requests = make_pool(dataset, k=K, domain="both", seed=1)
-    with run_server(server_plan, artifacts.records / "bench-profile.log") as server:
+    scene = open_scene(options.artifacts, options.products, console)
+    requests = make_pool(scene.dataset, k=K, domain="both", seed=1)
+    with run_server(scene.make_plan(), scene.log) as server:
         plan = LoadPlan(server.target, requests, "closed", concurrency=CALLER_COUNT, client_count=2, seed=1)
         run_load(replace(plan, duration_s=2.0))  # Warms up.
         before = read_thread_cpu(server.pid)
@@ -120,7 +109,7 @@ def _run(options: argparse.Namespace, tool: str, console: Console) -> None:
         _tabulate("The same, with all that it calls", _show(count_inclusive(stacks), stacks)),
     )
     options.out.mkdir(parents=True, exist_ok=True)
-    with (options.out / f"{NAME}.txt").open("w", encoding="utf-8") as file:
+    with (options.out / f"{NAME}{scene.suffix}.txt").open("w", encoding="utf-8") as file:
         for target in (console, Console(file=file, width=WIDTH, highlight=False)):
             for line in lines:
                 target.print(line, markup=False, soft_wrap=True)

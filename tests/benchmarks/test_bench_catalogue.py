@@ -5,10 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
 
-from benchmarks.bench.__main__ import shorten_count
+from benchmarks.bench import catalogue
 from benchmarks.bench.catalogue import _add_vectors, _choose_alike
+from benchmarks.bench.scene import shorten_count
+from benchmarks.pipeline import Artifacts
 from index.reference import INT16_LIMIT
+from suitability import default_policy_path
 
 
 def test_a_drawn_product_is_placed_by_one_of_its_family_and_level() -> None:
@@ -40,3 +45,25 @@ def test_a_drawn_product_is_as_popular_as_the_trained_one_and_keeps_to_the_scale
 
 def test_a_count_in_a_file_name_is_short_only_where_it_stays_exact() -> None:
     assert [shorten_count(count) for count in (2_000_000, 100_000, 2_601)] == ["2m", "100k", "2601"]
+
+
+def test_a_catalogue_is_made_again_only_if_what_it_is_made_of_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+    trained = Artifacts(tmp_path / "trained")
+    trained.export.mkdir(parents=True)
+    trained.data.mkdir()
+    (trained.export / "export.json").write_text("{}")
+    products = pa.table({"id": ["a"], "family": ["FUND"]})
+    pq.write_table(products, trained.data / "products.parquet")
+    for name in ("import_users", "_add_vectors"):
+        monkeypatch.setattr(catalogue, name, lambda *_, **__: None)
+    monkeypatch.setattr(catalogue, "_draw_products", lambda *_: products)
+    monkeypatch.setattr(catalogue, "build_bundle", lambda **_: made.append(1))
+    for _ in range(2):
+        catalogue.make_catalogue(trained, tmp_path / "larger", 2, default_policy_path())
+    assert len(made) == 1
+    (trained.export / "export.json").write_text('{"run": 2}')
+    catalogue.make_catalogue(trained, tmp_path / "larger", 2, default_policy_path())
+    assert len(made) == 2
