@@ -6,12 +6,13 @@ the rows that a yes or no lets through. A threshold holds for each row the least
 horizon, a risk level). Premiums and what is held at one issuer or at high risk are left to the gate, and so
 is the overlay: it only ever takes away.
 
-A product's missing value needs no rule here: such a row is in no bitmap, and nobody meets its threshold.
+What a product alone decides is taken from the gate's columns, so that it is compiled once. Another value that
+is missing needs no rule here: such a row is in no bitmap, and nobody meets its threshold.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache, partial
 from typing import Any, Final
 
@@ -23,11 +24,10 @@ from index.product_rows import ask
 from server.columns import (
     KNOWLEDGE_SLOTS,
     NEVER_US,
+    Columns,
     Products,
+    Records,
     read_field,
-    read_instants,
-    read_quota_codes,
-    read_status_codes,
     to_microseconds,
 )
 from server.row_bits import RowBits, count_words, pack, some_rows
@@ -36,9 +36,6 @@ from server.user_record import USER_DTYPE, UserArrays
 from suitability import records
 from suitability.policy import Policy
 from suitability.policy_schema import parse_instant
-from suitability.predicates.pair import Pair
-from suitability.predicates.product import check_offering
-from suitability.ratings import effective_level
 from suitability.records import PRODUCT_FIELDS, USER_FIELDS
 
 Product = Mapping[str, Any]
@@ -55,9 +52,7 @@ UNION_COUNT_MAX: Final = 32
 """How many unions of bitmaps each kind of set keeps."""
 
 _RECORD_NAMES: Final = USER_DTYPE.names or ()
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NO_LEVEL: Final = 99
-_LEVEL_FIELDS: Final = ("scale", "level_issuer", "level_distributor")
 
 
 class _Kind:
@@ -89,23 +84,22 @@ class Filter:
     Safe between threads: all it ever changes are kept values, each replaced as a whole.
     """
 
-    def __init__(self, products: Products, policy: Policy) -> None:
+    def __init__(self, products: Products, columns: Columns, policy: Policy) -> None:
         """Compiles the catalogue.
 
         Args:
             products: the bundle's products in row order, under suitability's field names.
+            columns: the same, compiled under the policy: what the gate decides by a product alone is there.
             policy: the policy in force.
         """
         self._policy = policy
         self._count = len(products)
-        families = read_field(products, records.text, "family")
-        self._learning = families.map(lambda family: family == records.LEARNING_FAMILY).array(np.bool_)
-        self._insurance = families.map(lambda family: family in records.INSURANCE_FAMILIES).array(np.bool_)
+        self._learning, self._insurance = ~columns.financial, columns.insurance
         self._learning_rows = pack(self._learning)
         self._on_sale: _OnSale | None = None
-        self._compile_sale(products)
+        self._compile_sale(products, columns.records)
         self._compile_sets(products)
-        self._compile_flags(products)
+        self._compile_flags(products, columns.records)
         self._least = {name: Ladder(least) for name, least in find_least(products, policy).items()}
         self._min_amount = Ladder(find_min_amount(products))
 
@@ -159,33 +153,25 @@ class Filter:
             if record[name]:
                 yield rows
 
-    def _compile_sale(self, products: Products) -> None:
+    def _compile_sale(self, products: Products, table: Records) -> None:
         channels = read_field(products, records.texts, "channels")
         self._channels = self._compile_kind(channels, np.ones(self._count, np.bool_))
-        self._sellable = pack(self._find_sellable(products))
-        start = read_instants(products, "sale_start", NEVER_US)
-        end, licence = (read_instants(products, name, -NEVER_US) for name in ("sale_end", "licence_until"))
-        self._start_us, self._end_us = start.array(np.int64), end.array(np.int64)
-        self._licence_until_us = np.where(self._learning, NEVER_US, licence.array(np.int64))
+        self._sellable = pack(self._find_sellable(table))
+        times = [table[name].copy() for name in ("sale_start_us", "sale_end_us", "licence_until_us")]
+        self._start_us, self._end_us, self._licence_until_us = times
         begin, stop = (self._policy.values[name] for name in ("effective_from", "effective_to"))
         self._policy_start_us = to_microseconds(parse_instant(begin))
         self._policy_stop_us = NEVER_US if stop is None else to_microseconds(parse_instant(stop))
-        ends = [self._policy_start_us, self._policy_stop_us, -NEVER_US, NEVER_US]
-        moments = [*start.values, *end.values, *licence.values, *ends]
-        self._boundaries = np.unique(np.array(moments, np.int64))
+        ends = np.array([self._policy_start_us, self._policy_stop_us, -NEVER_US, NEVER_US], np.int64)
+        self._boundaries = np.unique(np.concatenate([*map(np.unique, times), ends]))
 
-    def _find_sellable(self, products: Products) -> NDArray[np.bool_]:
+    def _find_sellable(self, table: Records) -> Marks:
         """Finds what somebody could be shown, at a time and through a channel that suit."""
         cap = self._policy.values["level_cap"]
-
-        def permits(product: Product) -> bool:
-            level = effective_level(product)
-            known = level is not None and (cap is None or level <= cap)
-            return known and check_offering(Pair(None, product, self._policy, _EPOCH, None)) is None
-
-        permitted: Marks = ask(products, permits, *_LEVEL_FIELDS, "offering").array(np.bool_)
-        permitted &= read_quota_codes(products) == 0
-        sold: Marks = read_status_codes(products, self._policy).array(np.uint8) == 0
+        permitted = (table["level"] >= 0) & (table["offering_code"] == 0) & (table["quota_code"] == 0)
+        if cap is not None:
+            permitted &= table["level"] <= cap
+        sold = (table["status_code"] == 0) & (table["window_code"] == 0) & (table["channel_code"] == 0)
         sellable: Marks = sold & (self._learning | permitted)
         return sellable
 
@@ -210,15 +196,13 @@ class Filter:
         self._dup_groups = self._compile_kind(read_one("dup_group"), self._insurance)
         self._knowledge = self._compile_kind(ask(products, _read_knowledge, "family", "min_knowledge"), sold)
 
-    def _compile_flags(self, products: Products) -> None:
+    def _compile_flags(self, products: Products, table: Records) -> None:
         rules = self._policy.values
         neutral = rules["target_market"]["client_type_neutral"] != "DENY"
         suits_retail = {"Y", "NEUTRAL"} if neutral else {"Y"}
         retail = read_field(products, records.text, "retail").map(lambda value: value in suits_retail)
-        us_persons = read_field(products, records.flag, "us_persons_ok").map(lambda value: value is True)
-        levels = ask(products, lambda product: effective_level(product) or _NO_LEVEL, *_LEVEL_FIELDS).array(
-            np.int64
-        )
+        # A level that is missing is above every other.
+        levels = np.where(table["level"] < 0, _NO_LEVEL, table["level"])
 
         def within(most: int, most_insurance: int) -> RowBits:
             return pack(self._learning | (levels <= np.where(self._insurance, most_insurance, most)))
@@ -227,7 +211,7 @@ class Filter:
         limited = rules["limited_capacity"]["max_level"]
         self._for_retail = pack(self._learning | retail.array(np.bool_))
         self._for_flag = {
-            "us_person": pack(self._learning | us_persons.array(np.bool_)),
+            "us_person": pack(self._learning | (table["us_persons_ok"] != 0)),
             "vulnerable": within(vulnerable["max_level"], vulnerable["max_insurance_level"]),
             "limited": within(limited, limited),
             "elder": within(elder["max_level"], elder["max_insurance_level"]),

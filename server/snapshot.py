@@ -106,7 +106,7 @@ def open_snapshot(
             item_scale=manifest.item_scale,
         ),
         gate=gate,
-        filter=Filter(bundle.products.rows, policy),
+        filter=Filter(bundle.products.rows, gate.columns, policy),
         row_of={product_id: row for row, product_id in enumerate(bundle.product_ids)},
         facts=Facts(bundle.products),
         assumed_data=assumed_data,
@@ -115,12 +115,9 @@ def open_snapshot(
 
 def under_policy(snapshot: Snapshot, policy: Policy) -> Snapshot:
     """Returns the same bundle and stages under another policy, which takes seconds for a large catalogue."""
-    return replace(
-        snapshot,
-        policy=policy,
-        gate=Gate(snapshot.bundle.products.rows, policy),
-        filter=Filter(snapshot.bundle.products.rows, policy),
-    )
+    rows = snapshot.bundle.products.rows
+    gate = Gate(rows, policy)
+    return replace(snapshot, policy=policy, gate=gate, filter=Filter(rows, gate.columns, policy))
 
 
 def load_fit_policy(path: Path | None) -> Policy:

@@ -94,6 +94,7 @@ def catalogue_snapshot(
     dim = snapshot.bundle.manifest.embedding_dim
     if vectors is None:
         vectors = np.random.default_rng(2).integers(-99, 100, (len(products), dim)).astype(np.int16)
+    gate = Gate(products, snapshot.policy)
     bundle: Any = SimpleNamespace(
         features=snapshot.bundle.features,
         vocabulary=snapshot.bundle.vocabulary,
@@ -110,8 +111,8 @@ def catalogue_snapshot(
             user_scale=100.0,
             item_scale=10.0,
         ),
-        gate=Gate(products, snapshot.policy),
-        filter=Filter(products, snapshot.policy),
+        gate=gate,
+        filter=Filter(products, gate.columns, snapshot.policy),
     )
 
 

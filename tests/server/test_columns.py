@@ -90,7 +90,10 @@ def test_a_catalogue_by_columns_is_compiled_as_its_products_are(
     rows = make_rows(draw_products(np.random.default_rng(size), size), WIDE if wrong_types else {})
     plain = [dict(row) for row in rows]
     assert_same(compile_columns(rows, policy), compile_columns(plain, policy))
-    gate, by_columns, one_by_one = Gate(plain, policy), Filter(rows, policy), Filter(plain, policy)
+    gate = Gate(plain, policy)
+    by_columns, one_by_one = (
+        Filter(products, compile_columns(products, policy), policy) for products in (rows, plain)
+    )
     for user in draw_users(np.random.default_rng(3), 5):
         arrays = gate.admit(user, NOW, CHANNEL, None).arrays
         allowed = [unpack(kept.allow(user, arrays, NOW, CHANNEL), size) for kept in (by_columns, one_by_one)]

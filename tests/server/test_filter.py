@@ -4,12 +4,14 @@ import gc
 import weakref
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
 import pytest
 
+from server.columns import compile_columns
 from server.filter import Filter
 from server.gate import Gate
 from server.row_bits import unpack
@@ -44,6 +46,10 @@ CUT_MIN = 0.97
 """Share of what is not eligible that the filter takes away at least."""
 
 
+def make_filter(products: Sequence[Any], policy: Policy = POLICY) -> Filter:
+    return Filter(products, compile_columns(products, policy), policy)
+
+
 def allow(
     products: Sequence[Any],
     user: dict[str, Any],
@@ -53,7 +59,7 @@ def allow(
     policy: Policy = POLICY,
 ) -> np.ndarray:
     """Returns which products a filter lets through, bool [product_count]."""
-    return allow_by(Filter(products, policy), len(products), user, now, channel, limit, policy)
+    return allow_by(make_filter(products, policy), len(products), user, now, channel, limit, policy)
 
 
 def allow_by(
@@ -102,8 +108,8 @@ def test_a_catalogue_is_filtered_as_its_products_are(name: str) -> None:
     policy, random = VARIANTS[name], np.random.default_rng(5)
     products = draw_products(random, PRODUCT_COUNT)
     users = draw_users(random, USER_COUNT)
-    kept = Filter(products, policy)
-    singles = [Filter([product], policy) for product in products]
+    kept = make_filter(products, policy)
+    singles = [make_filter([product], policy) for product in products]
     for number, user in enumerate(users):
         circumstances = (NOW + timedelta(seconds=number), CHANNEL, (None, 3000, 0, -1)[number % 4])
         allowed = allow_by(kept, PRODUCT_COUNT, user, *circumstances, policy).tolist()
@@ -138,12 +144,24 @@ def test_windows_licences_and_channels_are_read_for_the_moment_asked() -> None:
         eligible_product("lasts"),
         eligible_product("elsewhere") | {"channels": ["branch"]},
     ]
-    kept = Filter(products, POLICY)
+    kept = make_filter(products)
     user = eligible_user()
     for now in (NOW, soon, later, soon - timedelta(microseconds=1), NOW, later):
         for channel in ("app", "branch", "fax"):
             expected = [not evaluate(user, product, POLICY, now, channel) for product in products]
             assert allow_by(kept, len(products), user, now, channel, None).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    "code", ["status_code", "window_code", "channel_code", "quota_code", "offering_code"]
+)
+def test_what_the_gate_denies_by_the_product_alone_is_not_looked_at(code: str) -> None:
+    products = [eligible_product(f"p{number}") for number in range(3)]
+    columns = compile_columns(products, POLICY)
+    table = columns.records.copy()
+    table[code][1] = 1
+    kept = Filter(products, replace(columns, records=table), POLICY)
+    assert allow_by(kept, 3, eligible_user(), NOW, CHANNEL, None).tolist() == [True, False, True]
 
 
 def test_a_set_with_too_many_values_lets_more_through(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,7 +205,7 @@ def test_a_ladder_of_too_many_steps_is_wider_but_never_lets_the_highest_through(
 
 def test_a_filter_that_nobody_uses_is_freed_at_once() -> None:
     # A server freezes what it started with, so that cycles among it would stay for good.
-    kept = Filter([eligible_product("p")], POLICY)
+    kept = make_filter([eligible_product("p")])
     allow_by(kept, 1, eligible_user(), NOW, CHANNEL, None)
     gone = weakref.ref(kept._currencies)
     gc.disable()
