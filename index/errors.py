@@ -5,6 +5,7 @@ IndexPackageError
 |-- FeatureError                 feature transforms (index.features)
 |   |-- FeatureSchemaError       a spec or vocabulary with unknown, missing or wrong keys
 |   `-- FeatureValueError        a value that cannot be encoded
+|-- RiskFieldError               a value of a borrower's record that a risk model cannot read; `.field`
 |-- BuildInputError              an input of `index build` is missing or wrong
 |-- AnnError                     the nearest-neighbour index
 |   |-- AnnDeviceError           the device asked for is not there
@@ -43,6 +44,15 @@ class FeatureSchemaError(FeatureError):
 
 class FeatureValueError(FeatureError):
     """A value cannot be encoded; the message names the field."""
+
+
+class RiskFieldError(IndexPackageError):
+    """A value of a borrower's record cannot be read; the message names the field and never the value."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field}: {problem}")
+        self.field = field
+        self.problem = problem
 
 
 class BuildInputError(IndexPackageError):

@@ -16,16 +16,16 @@ NUMPY_ONLY = (
     "index/features.py",
     "index/fields.py",
     "index/reference.py",
+    "index/risk_bins.py",
+    "index/risk_json.py",
+    "index/risk_model.py",
     "index/texts.py",
     "index/unique_keys.py",
 )
 NUMPY_ONLY_ALLOWED = {
-    "numpy",
-    "index.errors",
-    "index.fields",
-    "index.texts",
-    "index.unique_keys",
-    "suitability",
+    *("numpy", "suitability", "index.errors", "index.fields", "index.texts", "index.unique_keys"),
+    # What parses a bundle's JSON needs the standard library only.
+    *("index.manifest", "index.risk_bins", "index.risk_model"),
 }
 # A heavy library's doors: the only modules of ours that import it.
 DOORS = {
@@ -45,12 +45,14 @@ INSTALLED_AS = {
     "grpc_status": "grpcio-status",
     "prometheus_client": "prometheus-client",
     "pydantic_settings": "pydantic-settings",
+    "sklearn": "scikit-learn",
 }
 OWNERS = {
     "torch": {"training", "export"},
     "onnx": {"export"},
     "onnxruntime": {"export", "server"},
     "grpc": {"server"},
+    "sklearn": {"training"},
 }
 # What a process that imports every module of the package must not have loaded.
 NEVER_LOADED = {
@@ -66,8 +68,8 @@ NEVER_LOADED = {
     ),
     "training": ("faiss", "onnxruntime", "grpc", "prudence"),
     "export": ("faiss", "grpc", "prudence"),
-    "index": ("torch", "onnx", "onnxruntime", "grpc", "prudence"),
-    "server": ("torch", "onnx", "onnxscript", "training", "export"),
+    "index": ("torch", "onnx", "onnxruntime", "sklearn", "grpc", "prudence"),
+    "server": ("torch", "onnx", "onnxscript", "sklearn", "training", "export"),
     "prudence": ("numpy", "torch", "onnx", "onnxruntime", "faiss", "pyarrow", "pydantic"),
 }
 IMPORT_ALL = """

@@ -17,7 +17,7 @@ def main(argv: Sequence[str]) -> int:
     """
     if argv and argv[0] in data_commands.COMMANDS:
         return data_commands.main(argv)
-    command = argv[0] if argv and argv[0] in ("tune", "update") else "train"
+    command = argv[0] if argv and argv[0] in ("tune", "update", "risk") else "train"
     arguments = _parser().parse_args(argv) if command == "train" else None
     # The data commands must not wait for torch.
     from training.config import make_config, read_settings
@@ -25,6 +25,11 @@ def main(argv: Sequence[str]) -> int:
     from training.run import train
 
     try:
+        if command == "risk":
+            from training.risk import commands
+
+            commands.main(argv[1:])
+            return 0
         if arguments is None:
             from training import tune, update
 
@@ -51,7 +56,7 @@ def main(argv: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m training",
-        description="Trains a model. Commands: simulate, import, check, tune, update; each has its --help.",
+        description="Trains a model. Commands: simulate, import, check, tune, update, risk; each has --help.",
     )
     parser.add_argument("--model", required=True, help="two_tower, mf, svd or ials")
     parser.add_argument("--data", required=True, type=Path, help="a directory made by a data command")

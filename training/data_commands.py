@@ -19,8 +19,10 @@ from training.importers.imported import ImportedData
 from training.importers.mooccubex import import_mooccubex
 from training.importers.movielens import import_movielens
 from training.importers.pairs import import_pairs
+from training.importers.uci_credit import RISK_IMPORTERS
 from training.needed import Gap, find_gaps
 from training.quality import CheckedData, check_data, refuse_problems
+from training.risk.table import write_table
 from training.schema import INTERACTIONS, PRODUCTS, PROFILES
 from training.simulate.platform import describe_simulation, simulate
 from training.simulate.settings import SimulationSettings
@@ -105,6 +107,12 @@ def _add_import(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         plain.add_argument("out", type=Path, metavar="OUT")
         plain.add_argument("--force", action="store_true", help="replace OUT")
         plain.set_defaults(run=_run_plain, name=name)
+    for name, (_, text) in RISK_IMPORTERS.items():
+        borrowers = names.add_parser(name, help=text)
+        borrowers.add_argument("directory", type=Path, metavar="DIR")
+        borrowers.add_argument("out", type=Path, metavar="OUT")
+        borrowers.add_argument("--force", action="store_true", help="replace OUT")
+        borrowers.set_defaults(run=_run_borrowers, name=name)
     pairs = names.add_parser("pairs", help="user-item lists (LightGCN) or ratings (NCF)")
     pairs.add_argument("directory", type=Path, metavar="DIR")
     pairs.add_argument("out", type=Path, metavar="OUT")
@@ -128,6 +136,21 @@ def _run_plain(arguments: argparse.Namespace, console: Console) -> None:
     with show_step(console, "reading"):
         imported = _PLAIN_IMPORTERS[arguments.name][0](arguments.directory)
     _write_import(imported, arguments, console)
+
+
+def _run_borrowers(arguments: argparse.Namespace, console: Console) -> None:
+    check_target(arguments.out, force=arguments.force)
+    imported = RISK_IMPORTERS[arguments.name][0](arguments.directory)
+    write_table(imported.table, imported.quality, arguments.out, force=arguments.force)
+    quality, table = imported.quality, imported.table
+    aside = ", ".join(f"{reason} {len(rows):,}" for reason, rows in quality.set_aside.items())
+    console.print(
+        f"{table.source.name}: {quality.rows_read:,} rows read, {quality.rows_kept:,} kept, set aside: "
+        f"{aside or 'none'}; {int(table.defaulted.sum()):,} defaulted",
+        highlight=False,
+        soft_wrap=True,
+    )
+    console.print(f"written to {arguments.out}", highlight=False, soft_wrap=True)
 
 
 def _run_pairs(arguments: argparse.Namespace, console: Console) -> None:

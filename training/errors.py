@@ -14,7 +14,8 @@ TrainingError
 ├── OutputError                  the target exists, or cannot be written
 ├── CheckpointError              a checkpoint is missing, damaged or belongs to other settings
 ├── RankError                    of several processes, another one ended or did not answer in time
-└── DivergenceError              training produced a number that is not finite
+├── DivergenceError              training produced a number that is not finite
+└── ReadingError                 a library's model was not read out as it answers
 """
 
 
@@ -76,3 +77,7 @@ class RankError(TrainingError):
 
 class DivergenceError(TrainingError):
     """Training produced a number that is not finite."""
+
+
+class ReadingError(TrainingError):
+    """A model that another library trained was not read out as the library itself answers."""

@@ -1,0 +1,1 @@
+"""Models of a borrower's risk: the probability that a payment is missed, as basis points and a band."""

@@ -1,0 +1,93 @@
+"""Calibrates scores: from what held-out borrowers did, the probability of a default by score, as data."""
+
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.isotonic import IsotonicRegression
+from sklearn.linear_model import LogisticRegression
+
+from index.risk_model import BASIS_POINTS_MAX, BASIS_POINTS_MIN, Calibration
+
+Scores = NDArray[np.int64]
+Outcomes = NDArray[np.bool_]
+
+_WHOLE: Final = 10_000
+_PLATT_POINT_COUNT: Final = 201
+_NO_PENALTY: Final = 1e6
+
+
+def calibrate(scores: Scores, defaulted: Outcomes, *, seed: int) -> tuple[Calibration, dict[str, float]]:
+    """Fits both curves and takes the one that tells the other half of the borrowers better.
+
+    Args:
+        scores: of borrowers whom the scoring models had not seen, int64 [borrowers].
+        defaulted: bool [borrowers].
+        seed: of the halves.
+
+    Returns:
+        The curve, fitted to all, and the log-loss of each of the two across the halves.
+    """
+    half = np.random.default_rng(seed).permutation(len(scores)) % 2 == 0
+    losses = {}
+    for method, fit in _METHODS.items():
+        given = np.empty(len(scores), np.int64)
+        for part in (half, ~half):
+            given[part] = apply(fit(scores[~part], defaulted[~part]), scores[part])
+        probability = given / _WHOLE
+        losses[method] = float(-np.log(np.where(defaulted, probability, 1 - probability)).mean())
+    best = min(losses, key=losses.__getitem__)
+    return _METHODS[best](scores, defaulted), losses
+
+
+def apply(calibration: Calibration, scores: Scores) -> NDArray[np.int64]:
+    """Returns the basis points of scores, int64 [scores]."""
+    distinct, place = np.unique(scores, return_inverse=True)
+    return np.array([calibration.find(int(score)) for score in distinct], np.int64)[place]
+
+
+def fit_isotonic(scores: Scores, defaulted: Outcomes) -> Calibration:
+    """Fits the nearest curve that never falls: steps, and straight lines from one step to the next.
+
+    A step's rate is taken with half a borrower of each outcome more, so that a step of few borrowers claims
+    neither that nobody defaults nor that everybody does. Source: Jeffreys's prior.
+    """
+    fitted = IsotonicRegression().fit_transform(scores.astype(np.float64), defaulted)
+    points: dict[int, float] = {}
+    for level in np.unique(fitted):
+        step = fitted == level
+        rate = (defaulted[step].sum() + 0.5) / (step.sum() + 1)
+        points |= {int(scores[step].min()): rate, int(scores[step].max()): rate}
+    return _to_curve("isotonic", np.array(list(points)), np.array(list(points.values())))
+
+
+def fit_platt(scores: Scores, defaulted: Outcomes) -> Calibration:
+    """Fits a logistic curve and keeps points of it, half a range beyond the scores to either side.
+
+    Source: Platt 1999.
+    """
+    centre, unit = float(scores.mean()), float(scores.std()) or 1.0
+    model = LogisticRegression(C=_NO_PENALTY).fit(((scores - centre) / unit)[:, None], defaulted)
+    low, high = int(scores.min()), int(scores.max())
+    reach = (high - low) // 2 + 1
+    points = np.unique(np.rint(np.linspace(low - reach, high + reach, _PLATT_POINT_COUNT)))
+    slope = max(float(model.coef_[0, 0]), 0.0)  # A score that tells nothing must not lower the risk.
+    return _to_curve(
+        "platt", points, 1 / (1 + np.exp(-(slope * (points - centre) / unit + model.intercept_[0])))
+    )
+
+
+def _to_curve(method: str, scores: NDArray[np.float64], probabilities: NDArray[np.float64]) -> Calibration:
+    found = np.clip(np.rint(_WHOLE * probabilities), BASIS_POINTS_MIN, BASIS_POINTS_MAX)
+    return Calibration(
+        method,
+        tuple(int(score) for score in scores),
+        tuple(int(one) for one in np.maximum.accumulate(found)),
+    )
+
+
+_METHODS: Final[dict[str, Callable[[Scores, Outcomes], Calibration]]] = {
+    "isotonic": fit_isotonic,
+    "platt": fit_platt,
+}
