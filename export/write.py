@@ -23,7 +23,7 @@ from export.quality_gate import QualityLimits, check_quality
 from export.quantisation import QuantisationCost, in_float32, in_int8, in_int16, measure_cost
 from index.features import encode_items
 from index.reference import item_scale_for, user_scale_for
-from training.config import TwoTowerConfig
+from training.config import Config, TwoTowerConfig
 from training.dataset import put_in_place
 from training.examples import LearningData, read_learning_data
 from training.trained import TrainedRun, open_run
@@ -81,7 +81,7 @@ def export_run(
     if not any(product["id"] in trained.vocabulary.tokens for product in learning_data.products):
         raise ExportInputError(f"{data}: expected the data of {run}, found none of its products")
     towers = _write_towers(trained, learning_data, tower)
-    scales = _choose_scales(trained, towers)
+    scales = choose_scales(trained.config, towers.calibration["user_vector"], towers.item_vectors)
     costs = _judge(trained, learning_data, towers, scales, tower, limits)
     description = {
         "format_version": _FORMAT_VERSION,
@@ -149,13 +149,13 @@ def embed_all(tower: nn.Module, inputs: Inputs) -> NDArray[np.float32]:
     return np.concatenate(parts)
 
 
-def _choose_scales(trained: TrainedRun, towers: _Towers) -> dict[str, float]:
-    config = trained.config
+def choose_scales(config: Config, users: NDArray[np.float32], items: NDArray[np.float32]) -> dict[str, float]:
+    """Chooses how many integer steps a unit of a model's user vectors and of its item vectors has."""
     unit_length = isinstance(config, TwoTowerConfig) and config.similarity == "cosine"
     return {
-        "user_scale": user_scale_for(towers.calibration["user_vector"], unit_length=unit_length),
+        "user_scale": user_scale_for(users, unit_length=unit_length),
         # The bias has 32 bits of its own, so it does not set the scale.
-        "item_scale": item_scale_for(towers.item_vectors[:, :-1]),
+        "item_scale": item_scale_for(items[:, :-1]),
     }
 
 

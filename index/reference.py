@@ -10,6 +10,7 @@ A scan finds candidates: it scores int8 vectors and breaks ties by row, which th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -192,13 +193,22 @@ def item_scale_for(vectors: Float32Array) -> float:
 
 
 def user_scale_for(vectors: Float32Array, *, unit_length: bool) -> float:
-    """Returns the user scale: 32767 for unit-length vectors, else a quarter of the calibration's full range.
+    """Returns the user scale: what every vector fits for unit-length ones, else a quarter of the full range.
 
-    A user seen later may have larger values than any calibration user; four times the largest still fits.
+    Where all unit-length vectors have the same last component, popularity's, no other can be larger than what
+    it leaves of the length. With the two equal, as in the two towers, the last one is a whole number of
+    steps: a rounded one would move all products by their popularity, and swap near ties.
+
+    Of other vectors a user seen later may have larger values than any calibration user; four times the
+    largest still fits.
     """
-    if unit_length:
+    if not unit_length:
+        return _full_range_scale(vectors, headroom=4.0)
+    last = np.unique(vectors[:, -1])
+    if len(last) != 1:
         return float(INT16_LIMIT)
-    return _full_range_scale(vectors, headroom=4.0)
+    share = min(1.0, float(last[0]) ** 2)
+    return INT16_LIMIT / math.sqrt(max(share, 1.0 - share))
 
 
 def _full_range_scale(vectors: Float32Array, *, headroom: float) -> float:

@@ -25,11 +25,9 @@ from export.quantisation import (
     in_int16,
     measure_cost,
 )
-from export.write import embed_all
+from export.write import choose_scales, embed_all
 from index.features import encode_items
-from index.reference import item_scale_for, user_scale_for
 from server import native
-from training.config import TwoTowerConfig
 from training.examples import read_learning_data
 from training.metrics import RECALL_K
 from training.trained import open_run
@@ -100,11 +98,7 @@ def measure(run: Path, data: Path, limits: QualityLimits, *, pass_count: int) ->
         session = open_session(tower)
         cost = measure_cost(exact, in_float32(embed_rows(session, judges.inputs), items), judges)
         subjects.append(_Subject("user tower", name, len(tower), _make_tower(session, judges.inputs), cost))
-    unit_length = isinstance(trained.config, TwoTowerConfig)
-    scales = {
-        "user_scale": user_scale_for(users, unit_length=unit_length),
-        "item_scale": item_scale_for(items[:, :-1]),
-    }
+    scales = choose_scales(trained.config, users, items)
     int16, int8 = in_int16(users, items, **scales), in_int8(users, items, **scales)
     searches = list_searches(users, items, int16, int8)
     costs = {

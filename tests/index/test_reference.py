@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -63,7 +65,24 @@ def test_item_scale_uses_the_whole_range() -> None:
 def test_user_scale_leaves_headroom_unless_vectors_have_unit_length() -> None:
     vectors = np.array([[2.0, 0.0]], np.float32)
     assert reference.user_scale_for(vectors, unit_length=False) == 32767 / 8
-    assert reference.user_scale_for(vectors, unit_length=True) == 32767.0
+    several = np.array([[0.6, 0.8], [0.8, 0.6]], np.float32)
+    assert reference.user_scale_for(several, unit_length=True) == 32767.0
+
+
+def test_user_scale_makes_a_constant_last_component_a_whole_number() -> None:
+    half = math.sqrt(0.5)
+    vectors = np.array([[half, 0.0, half], [0.5, 0.5, half], [0.0, -half, half]], np.float32)
+    scale = reference.user_scale_for(vectors, unit_length=True)
+    # float32 of the root of one half, which the scale takes as it is.
+    assert scale * float(vectors[0, -1]) == pytest.approx(32767, abs=0.002)
+    assert reference.count_saturated(vectors, scale) == 0
+    assert reference.quantise(vectors, scale).tolist() == [
+        [32767, 0, 32767],
+        [23170, 23170, 32767],
+        [0, -32767, 32767],
+    ]
+    small = np.array([[0.8, 0.6]], np.float32)
+    assert reference.user_scale_for(small, unit_length=True) == pytest.approx(32767 / 0.8)
 
 
 def test_narrow_uses_the_whole_range_of_each_query() -> None:
