@@ -80,8 +80,6 @@ class TwoTowerConfig(RunConfig):
     weight_decay: float = Field(1e-4, ge=0, le=1)
     # What trains the tables of products and terms; rowwise_adagrad for those too large for AdamW's moments.
     optimizer: Optimizer = "adamw"
-    # The tables' rate under rowwise_adagrad, as a multiple of learning_rate: its steps shrink by themselves.
-    table_rate_factor: float = Field(5.0, gt=0, le=1000)
 
     @field_validator("event_weights", "heads")
     @classmethod

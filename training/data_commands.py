@@ -1,4 +1,4 @@
-"""Commands that make a data set: simulate, import, check."""
+"""Commands that make a data set: simulate, import, check, shard."""
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
@@ -24,11 +24,12 @@ from training.needed import Gap, find_gaps
 from training.quality import CheckedData, check_data, refuse_problems
 from training.risk.table import write_table
 from training.schema import INTERACTIONS, PRODUCTS, PROFILES
+from training.sharding import SHARD_EVENT_COUNT, write_shards
 from training.simulate.platform import describe_simulation, simulate
 from training.simulate.settings import SimulationSettings
 from training.tables import read_table
 
-COMMANDS = ("simulate", "import", "check")
+COMMANDS = ("simulate", "import", "check", "shard")
 SHOWN_PROBLEM_COUNT = 5
 # Importers that take a directory and nothing else.
 _PLAIN_IMPORTERS: Final[Mapping[str, tuple[Callable[[Path], ImportedData], str]]] = MappingProxyType(
@@ -62,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_simulate(commands)
     _add_import(commands)
     _add_check(commands)
+    _add_shard(commands)
     return parser
 
 
@@ -90,6 +92,14 @@ def _add_check(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument("--strict", action="store_true", help="refuse the data if any row would be set aside")
     parser.add_argument("--force", action="store_true", help="replace OUT")
     parser.set_defaults(run=_run_check)
+
+
+def _add_shard(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser("shard", help="part a data set into shards, for one larger than memory")
+    parser.add_argument("data", type=Path, metavar="DATA")
+    parser.add_argument("--events", type=int, default=SHARD_EVENT_COUNT, help="of a shard, on average")
+    parser.add_argument("--force", action="store_true", help="replace the shards of DATA")
+    parser.set_defaults(run=_run_shard)
 
 
 def _add_import(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -219,6 +229,13 @@ def _run_check(arguments: argparse.Namespace, console: Console) -> None:
     write_dataset(checked, source, arguments.out, force=arguments.force)
     show_quality(console, checked, source, arguments.out)
     show_gaps(console, find_gaps(checked.products.table, checked.profiles.table))
+
+
+def _run_shard(arguments: argparse.Namespace, console: Console) -> None:
+    with show_step(console, "dealing events into shards"):
+        made = write_shards(arguments.data, event_count=arguments.events, force=arguments.force)
+    text = f"{made.event_count:,} events of {made.user_count:,} users in {made.shard_count:,} shards"
+    console.print(f"{text}; training reads them one at a time", highlight=False, soft_wrap=True)
 
 
 def show_gaps(console: Console, gaps: list[Gap]) -> None:

@@ -1,21 +1,18 @@
 """Learning data: read from a data directory, and encoded for a model."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from index.errors import FeatureError
 from index.features import (
-    EVENT_TYPES,
     FIRST_TOKEN,
     FeatureSpec,
     Vocabulary,
@@ -26,7 +23,8 @@ from index.features import (
 from index.fields import Record
 from training.blocks import Blocks, cut_block_histories
 from training.config import read_settings
-from training.errors import DataError, EmptyDataError, SchemaError
+from training.errors import DataError, EmptyDataError
+from training.event_rows import EventRanges, locate_events
 from training.histories import (
     Histories,
     IntArray,
@@ -35,9 +33,9 @@ from training.histories import (
     cut_histories,
     find_targets,
     make_row_tokens,
-    sort_interactions,
 )
 from training.schema import INTERACTIONS, PRODUCTS, PROFILES
+from training.shards import Shards, open_shards
 from training.tables import read_table
 
 pc: Any = pyarrow.compute  # The stubs of Arrow's compute functions lag the library.
@@ -45,17 +43,41 @@ pc: Any = pyarrow.compute  # The stubs of Arrow's compute functions lag the libr
 
 @dataclass(frozen=True)
 class LearningData:
-    """Holds one data set in memory; user and item rows are positions in these sequences."""
+    """Holds one data set in memory; user and item rows are positions in these sequences.
+
+    Of a data set in shards it holds the first shard, a random sample of users, and where the others are.
+    """
 
     user_ids: tuple[str, ...]  # ascending; the users that have events
     profiles: tuple[Record | None, ...]  # [users]
     products: tuple[Record, ...]  # in catalogue order
     interactions: Interactions
+    shards: Shards | None = None
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Says what else there is to learn from than the first shard of a data set.
+
+    Attributes:
+        shards: where it is.
+        until: later events are left out, seconds since 1970-01-01 UTC.
+        now: the time that profiles are encoded at.
+        target_count: how many targets all shards have.
+    """
+
+    shards: Shards
+    until: float
+    now: datetime
+    target_count: int
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Holds encoded learning data: everything a model sees while it learns from some interactions."""
+    """Holds encoded learning data: everything a model sees while it learns from some interactions.
+
+    With a stream, users, interactions and targets are those of the first shard; `draw_parts` gives all.
+    """
 
     spec: FeatureSpec
     vocabulary: Vocabulary
@@ -66,6 +88,33 @@ class Examples:
     user_categorical: Tensor  # int64 [users, features]
     user_numeric: Tensor  # float32 [users, 2 * features]
     token_share: Tensor  # float32 [token_count], each token's share of the targets
+    latest: float  # the latest event, seconds since 1970-01-01 UTC
+    stream: Stream | None = None
+
+    @property
+    def target_count(self) -> int:
+        """Counts the targets, those of all shards."""
+        return len(self.targets.user_row) if self.stream is None else self.stream.target_count
+
+    def draw_parts(self, rng: np.random.Generator) -> Iterator["Examples"]:
+        """Yields the examples in parts that fit into memory, in random order; without a stream, as one."""
+        if self.stream is None:
+            yield self
+            return
+        for index in rng.permutation(self.stream.shards.manifest.shard_count):
+            yield self if index == 0 else self._read_part(self.stream, int(index))
+
+    def _read_part(self, stream: Stream, index: int) -> "Examples":
+        shard = stream.shards.read(index)
+        interactions = shard.interactions.take(shard.interactions.event_time <= stream.until)
+        categorical, numeric = encode_profiles(self.spec, shard.profiles, stream.now)
+        return replace(
+            self,
+            interactions=interactions,
+            targets=find_targets(interactions),
+            user_categorical=torch.from_numpy(categorical),
+            user_numeric=torch.from_numpy(numeric),
+        )
 
     def encode_targets(
         self, targets: Targets, rows: IntArray
@@ -90,7 +139,7 @@ class Examples:
 
 
 def read_learning_data(data: Path) -> LearningData:
-    """Reads a data directory.
+    """Reads a data directory; of one in shards, the first.
 
     Args:
         data: the directory that `training simulate`, `import` or `check` wrote.
@@ -99,99 +148,79 @@ def read_learning_data(data: Path) -> LearningData:
         MissingFileError: a table or source.json is missing.
         SettingError: source.json is no JSON object.
         SchemaError: a table is not of the documented schema.
+        SourceError: the shards are not those of the tables.
         EmptyDataError: there is no product, or no event.
     """
     products = read_table(data / "products.parquet", PRODUCTS).table.to_pylist()
-    events = read_table(data / "interactions.parquet", INTERACTIONS).table
     if not products:
         raise EmptyDataError(f"{data / 'products.parquet'}: expected at least one product, got none")
+    shards = open_shards(data, len(products))
+    if shards is not None:
+        first = shards.read(0)
+        return LearningData(first.user_ids, first.profiles, tuple(products), first.interactions, shards)
+    events = read_table(data / "interactions.parquet", INTERACTIONS).table
     if not len(events):
         raise EmptyDataError(f"{data / 'interactions.parquet'}: expected at least one event, got none")
     user_ids = sorted(pc.unique(events["user_id"]).to_pylist())
     profiles = read_table(data / "profiles.parquet", PROFILES).table.to_pylist()
     dated = read_settings(data / "source.json").get("dated", True)
     by_id = {profile["user_id"]: profile for profile in profiles}
+    ranges = EventRanges(dated=dated).widen(events)
     return LearningData(
         user_ids=tuple(user_ids),
         profiles=tuple(by_id.get(user_id) for user_id in user_ids),
         products=tuple(products),
-        interactions=_read_interactions(
-            events, user_ids, [product["id"] for product in products], dated=dated
-        ),
+        interactions=locate_events(events, user_ids, [product["id"] for product in products], ranges),
     )
 
 
-def encode_examples(data: LearningData, interactions: Interactions) -> Examples:
+def encode_examples(data: LearningData, interactions: Interactions, until: float = np.inf) -> Examples:
     """Fits the features and encodes the learning data; only products with an event get a token.
+
+    Args:
+        data: the learning data; features are fitted on the users that it holds.
+        interactions: those of these users that are learned from.
+        until: later events of other shards are not learned from.
 
     Raises:
         DataError: a feature cannot be used, for example because it is not finite.
     """
-    now = datetime.fromtimestamp(float(interactions.event_time.max()), UTC)
-    seen_rows = interactions.list_seen_rows()
+    targets = find_targets(interactions)
+    count, latest = _count_products(data, interactions, targets, until)  # [products]
+    now = datetime.fromtimestamp(latest, UTC)
+    seen_rows = np.flatnonzero(count)
     try:
         spec = fit_features([profile or {} for profile in data.profiles], data.products, now)
     except FeatureError as error:
         raise DataError(str(error)) from error
     vocabulary = Vocabulary(tuple(data.products[row]["id"] for row in seen_rows))
-    row_tokens = make_row_tokens(len(data.products), seen_rows)
-    targets = find_targets(interactions)
     items = encode_items(spec, vocabulary, data.products)
     categorical, numeric = encode_profiles(spec, data.profiles, now)
-    count = np.bincount(row_tokens[targets.item_row], minlength=len(seen_rows) + FIRST_TOKEN)
+    token_count = np.concatenate([np.zeros(FIRST_TOKEN, np.int64), count[seen_rows]])
     return Examples(
         spec=spec,
         vocabulary=vocabulary,
         interactions=interactions,
         targets=targets,
-        row_tokens=row_tokens,
+        row_tokens=make_row_tokens(len(data.products), seen_rows),
         item_inputs=tuple(torch.from_numpy(value) for value in items.feed().values()),
         user_categorical=torch.from_numpy(categorical),
         user_numeric=torch.from_numpy(numeric),
-        token_share=torch.from_numpy((count / count.sum()).astype(np.float32)),
+        token_share=torch.from_numpy((token_count / token_count.sum()).astype(np.float32)),
+        latest=latest,
+        stream=None if data.shards is None else Stream(data.shards, until, now, int(count.sum())),
     )
 
 
-def _read_interactions(
-    events: pa.Table, user_ids: Sequence[str], product_ids: Sequence[str], *, dated: bool
-) -> Interactions:
-    rows = {
-        name: _locate(events[name], values, name)
-        for name, values in (("user_id", user_ids), ("product_id", product_ids), ("event_type", EVENT_TYPES))
-    }
-    microseconds = events["event_time"].cast(pa.int64()).to_numpy()
-    if not dated:
-        microseconds = np.full(len(microseconds), microseconds.max())
-    weight = pc.fill_null(events["weight"], 1.0).to_numpy()
-    return sort_interactions(
-        rows["user_id"],
-        rows["product_id"],
-        rows["event_type"] + 1,
-        microseconds / 1e6,
-        liking=_read_liking(rows["event_type"] == EVENT_TYPES.index("rating"), weight),
-        user_count=len(user_ids),
-        item_count=len(product_ids),
-    )
-
-
-def _read_liking(rated: NDArray[np.bool_], weight: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Reads how far events show liking: a rating by its place between the lowest and the highest one.
-
-    Every other event counts in full, and so does a rating where all are equal.
-    """
-    liking = np.ones(len(weight), np.float32)
-    if rated.any():
-        low, high = weight[rated].min(), weight[rated].max()
-        if high > low:
-            liking[rated] = (weight[rated] - low) / (high - low)
-    return liking
-
-
-def _locate(column: Any, values: Sequence[str], name: str) -> IntArray:
-    """Replaces each value of a column by its position among the known values."""
-    position = pc.index_in(column, value_set=pa.array(values, pa.string()))
-    if position.null_count:
-        unknown = column.filter(pc.is_null(position))[0].as_py()
-        raise SchemaError(f"interactions.parquet: {name} {unknown!r} is unknown; expected a known one")
-    located: IntArray = position.to_numpy().astype(np.int64)
-    return located
+def _count_products(
+    data: LearningData, interactions: Interactions, targets: Targets, until: float
+) -> tuple[IntArray, float]:
+    """Counts the targets of each product in all shards, int64 [products]; finds the latest event."""
+    count = np.bincount(targets.item_row, minlength=len(data.products))
+    latest = float(interactions.event_time.max())
+    others = () if data.shards is None else data.shards.read_others()
+    for shard in others:
+        events = shard.take(shard.event_time <= until)
+        count += np.bincount(find_targets(events).item_row, minlength=len(data.products))
+        latest = max(latest, float(events.event_time.max(initial=-np.inf)))
+    return count, latest

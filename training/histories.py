@@ -133,6 +133,7 @@ def weigh_targets(
     event_weights: Mapping[str, float],
     *,
     half_life_days: float,
+    latest: float,
 ) -> NDArray[np.float32]:
     """Weighs targets, float32 [targets]: the pair's most valuable event type, its least liking, and its age.
 
@@ -141,6 +142,7 @@ def weigh_targets(
         targets: the targets.
         event_weights: what an event of each type is worth; 1 where a type is not named.
         half_life_days: a target this much older than the latest event counts half.
+        latest: the latest event of all users, seconds since 1970-01-01 UTC.
     """
     worth = np.array([event_weights.get(name, 1.0) for name in EVENT_TYPES], np.float32)
     place = _find_target_of_event(interactions, targets)
@@ -148,7 +150,7 @@ def weigh_targets(
     liking = np.ones(len(targets.user_row), np.float32)
     np.maximum.at(value, place, worth[interactions.event_code - 1])
     np.minimum.at(liking, place, interactions.liking)
-    age = interactions.event_time.max(initial=-np.inf) - targets.event_time
+    age = latest - targets.event_time
     fresh = np.exp2(-age / (half_life_days * SECONDS_PER_DAY))
     weight: NDArray[np.float32] = (value * liking * fresh).astype(np.float32)
     return weight

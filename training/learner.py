@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -50,16 +51,12 @@ class TwoTowerLearner(nn.Module):
         self._config = config
         self._device = find_device(config.device, ranks.rank)
         # In the order of the tokens: the n-th has token FIRST_TOKEN + n.
-        self._seen_row = torch.from_numpy(examples.interactions.list_seen_rows())
+        self._seen_row = torch.from_numpy(np.flatnonzero(examples.row_tokens))
         self._token = torch.from_numpy(examples.row_tokens)
-        targets = examples.targets
-        happened = examples.interactions
-        weight = weigh_targets(happened, targets, config.event_weights, half_life_days=config.half_life_days)
-        parts = divide_targets(list_target_kinds(happened, targets), config.heads) * weight[:, None]
-        self._weight = torch.from_numpy(parts)  # float32 [targets, heads]
-        token = examples.row_tokens[targets.item_row]
-        worth = [np.bincount(token, part, len(examples.token_share)) for part in parts.T]
-        share = torch.from_numpy(np.column_stack([part / max(part.sum(), 1e-12) for part in worth])).float()
+        self._part: Examples | None = None
+        rng = np.random.default_rng(config.seed)
+        worth = np.sum([self._sum_weights(part) for part in examples.draw_parts(rng)], axis=0)
+        share = torch.from_numpy((worth / worth.sum(axis=1, keepdims=True).clip(min=1e-12)).T).float()
         self.towers = TwoTower(examples.spec, share, config)
         for table in self._list_tables():
             table.sparse = config.optimizer == "rowwise_adagrad"
@@ -78,10 +75,10 @@ class TwoTowerLearner(nn.Module):
             if not any(entry is table for table in tables):
                 (plain if any(part in name for part in plain_names) else decayed).append(entry)
         groups: list[dict[str, Any]] = [{"params": decayed}, {"params": plain, "weight_decay": 0.0}]
-        options = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
+        options: dict[str, Any] = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
         if not by_rows:
             return torch.optim.AdamW(groups, **options)
-        groups.append({"params": tables, ROWWISE: True, "rate_factor": config.table_rate_factor})
+        groups.append({"params": tables, ROWWISE: True})
         return RowwiseAdagrad(groups, **options)
 
     def _list_tables(self) -> tuple[nn.Embedding, ...]:
@@ -90,15 +87,46 @@ class TwoTowerLearner(nn.Module):
         return user_tower.token, item_tower.token, item_tower.term
 
     def draw_batches(self, rng: np.random.Generator) -> Iterator[Blocks]:
-        """Deals one epoch's targets into batches."""
-        return draw_blocks(self._examples.targets, rng).split(self._config.batch_size, rng)
+        """Deals one epoch's targets into batches; those of a part of the examples follow each other."""
+        for part in self._examples.draw_parts(rng):
+            self._turn_to(part)
+            yield from draw_blocks(part.targets, rng).split(self._config.batch_size, rng)
+
+    @property
+    def part(self) -> Examples:
+        """The part of the examples that batches are of."""
+        assert self._part is not None, "the constructor turned to a part"
+        return self._part
+
+    def _turn_to(self, part: Examples) -> None:
+        """Lets the next batches be of a part of the examples."""
+        if part is self._part:
+            return
+        config = self._config
+        weight = weigh_targets(
+            part.interactions,
+            part.targets,
+            config.event_weights,
+            half_life_days=config.half_life_days,
+            latest=part.latest,
+        )
+        kinds = list_target_kinds(part.interactions, part.targets)
+        weights = divide_targets(kinds, config.heads) * weight[:, None]
+        self._part, self._weight = part, torch.from_numpy(weights)  # float32 [targets, heads]
+
+    def _sum_weights(self, part: Examples) -> NDArray[np.float64]:
+        """Turns to a part and sums the weights of each product's targets, float64 [heads, tokens]."""
+        self._turn_to(part)
+        token = part.row_tokens[part.targets.item_row]
+        size = len(part.token_share)
+        return np.stack([np.bincount(token, weight, size) for weight in self._weight.numpy().T])
 
     def forward(self, batch: Blocks) -> Tensor:
         """Computes the loss of a batch: each target against the products that its user never touched.
 
         Of several ranks each computes what its share of the blocks adds; the sum is the batch's loss.
         """
-        examples, ranks = self._examples, self._ranks
+        examples, ranks = self.part, self._ranks
         target_item = torch.from_numpy(examples.targets.item_row[batch.target_row])
         own, place = batch.take(np.arange(ranks.rank, len(batch.offset) - 1, ranks.count))
         token, event, age, categorical, numeric = examples.encode_blocks(own)
@@ -179,11 +207,16 @@ class TwoTowerLearner(nn.Module):
         return categorical.masked_fill(hidden, 0), torch.where(hidden, missing, numeric)
 
     def _start_from(self, direction: Tensor) -> None:
-        """Lets both product tables start from given directions, float32 [token_count, dim]."""
+        """Lets both product tables start from given directions, float32 [token_count, dim].
+
+        A product without one keeps its random start: the first shard has no event of it.
+        """
+        given = direction.any(dim=1, keepdim=True)[FIRST_TOKEN:]
         with torch.no_grad():
             for table in (self.towers.user_tower.token, self.towers.item_tower.token):
                 noise = torch.randn(direction.shape) * _NOISE_STD
-                table.weight[FIRST_TOKEN:] = (direction * _SPECTRAL_LENGTH + noise)[FIRST_TOKEN:]
+                start = (direction * _SPECTRAL_LENGTH + noise)[FIRST_TOKEN:]
+                table.weight[FIRST_TOKEN:] = torch.where(given, start, table.weight[FIRST_TOKEN:])
 
 
 def softmax_loss(logit: Tensor, barred: Tensor, block: Tensor, column: Tensor, weight: Tensor) -> Tensor:

@@ -82,10 +82,13 @@ def make_trainer(
     """Makes a fresh learner; its weights depend on the seed and the examples alone.
 
     Raises:
-        SettingError: there are several ranks and the model learns in one process only.
+        SettingError: there are several ranks, or shards, and the model wants all examples in one place.
     """
-    if ranks.count > 1 and not isinstance(config, TwoTowerConfig):
-        raise SettingError(f"model: expected two_tower with {ranks.count} processes, got {config.model}")
+    if not isinstance(config, TwoTowerConfig):
+        if ranks.count > 1:
+            raise SettingError(f"model: expected two_tower with {ranks.count} processes, got {config.model}")
+        if examples.stream is not None:
+            raise SettingError(f"model: expected two_tower with data in shards, got {config.model}")
     torch.manual_seed(config.seed)
     learner = _make_learner(examples, config, ranks)
     optimizer, scaler = learner.make_optimizer(), make_scaler(config)
@@ -116,7 +119,7 @@ def run_epoch(trainer: Trainer, stage: Stage, *, epoch_count: int) -> Stage:
     config, examples = trainer.config, trainer.examples
     started = time.perf_counter()
     loss = _learn(trainer, stage, epoch_count)
-    count = len(examples.targets.user_row)
+    count = examples.target_count
     seconds = time.perf_counter() - started
     quality = None if trainer.validation is None else _validate(trainer, trainer.validation)
     stage = replace(stage, epochs=(*stage.epochs, Epoch(loss, seconds, count / seconds, quality)))
@@ -153,7 +156,7 @@ def _learn(trainer: Trainer, stage: Stage, epoch_count: int) -> float:
     config, learner, scaler = trainer.config, trainer.learner, trainer.scaler
     seeds = np.random.SeedSequence([config.seed, STAGES.index(stage.name), len(stage.epochs)])
     torch.manual_seed(int(seeds.generate_state(1)[0]))
-    count = len(trainer.examples.targets.user_row)
+    count = trainer.examples.target_count
     learner.train()
     total, done = 0.0, 0
     for batch in learner.draw_batches(np.random.default_rng(seeds)):
@@ -178,7 +181,7 @@ def _learn(trainer: Trainer, stage: Stage, epoch_count: int) -> float:
 
 def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     for group in optimizer.param_groups:
-        group["lr"] = rate * group.get("rate_factor", 1.0)
+        group["lr"] = rate
 
 
 def _check_finite(loss: torch.Tensor, stage: Stage) -> None:

@@ -62,7 +62,7 @@ class Ranks:
         """
         if self.count == 1:
             return loss
-        dense = [loss.detach()[None]]
+        dense: list[Tensor] = [loss.detach()[None]]
         with _named(self.rank):
             for entry in parameters:
                 if entry.grad is not None and entry.grad.is_sparse:
@@ -73,8 +73,8 @@ class Ranks:
             message = torch.cat([entry.reshape(-1) for entry in dense])
             dist.all_reduce(message)
         totals = torch.split(message, [entry.numel() for entry in dense])
-        for entry, total in zip(dense, totals, strict=True):
-            entry.copy_(total.view_as(entry))
+        for place, total in zip(dense, totals, strict=True):
+            place.copy_(total.view_as(place))
         return dense[0][0]
 
     def _sum_rows(self, gradient: Tensor) -> Tensor:

@@ -66,5 +66,7 @@ def clip_gradients(parameters: Iterable[nn.Parameter], norm_max: float) -> None:
     """Shortens all gradients together to a norm, as `clip_grad_norm_`, which knows no sparse ones."""
     gradients = [entry.grad for entry in parameters if entry.grad is not None]
     values = [entry.values() if entry.is_sparse else entry for entry in gradients]
+    if not values:
+        return  # A model that is found in one step has none.
     norm = torch.nn.utils.get_total_norm(values)
     torch._foreach_mul_(values, torch.clamp(norm_max / (norm + 1e-6), max=1.0))

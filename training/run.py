@@ -70,7 +70,7 @@ class _Session:
         self, stage: Stage, examples: Examples, validation: Validation | None, epoch_count: int
     ) -> Trainer:
         """Runs a stage to its end, from the checkpoint where it has one."""
-        total = epoch_count * len(examples.targets.user_row)
+        total = epoch_count * examples.target_count
         with show_progress(self.console, text=f"training ({stage.name})", total=total) as advance:
             trainer = make_trainer(examples, validation, self.config, advance, self.ranks)
             if self.resumed is not None and self.resumed.stages[-1].name == stage.name:
@@ -191,7 +191,7 @@ def _train_into(
 
 def _search(session: _Session, data: LearningData, split: Split) -> tuple[RankingQuality, int]:
     """Finds the number of epochs; returns popularity's quality on the same users beside it."""
-    examples = encode_examples(data, split.train)
+    examples = encode_examples(data, split.train, split.boundary)
     share = examples.token_share.numpy()[examples.row_tokens]
     popularity = measure_popularity(share, split.validation)
     if session.resumed is not None and session.resumed.stages[0].finished:
@@ -224,13 +224,16 @@ def _collect_metrics(
         "epoch_count": search.best_epoch_count,
         "seconds": seconds,
         "examples_per_second": examples / learning_seconds,
-        "counts": {
-            "users": len(data.user_ids),
-            "products": len(data.products),
-            "events": len(data.interactions.user_row),
-        },
+        "counts": _count(data),
         "stages": [asdict(stage) for stage in session.done],
     }
+
+
+def _count(data: LearningData) -> dict[str, int]:
+    users, events = len(data.user_ids), len(data.interactions.user_row)
+    if data.shards is not None:
+        users, events = data.shards.manifest.user_count, data.shards.manifest.event_count
+    return {"users": users, "products": len(data.products), "events": events}
 
 
 def _write_run(work: Path, trainer: Trainer, metrics: dict[str, Any]) -> None:
@@ -260,6 +263,8 @@ def identify_data(data: LearningData) -> str:
     for array in (events.user_row, events.item_row, events.event_code, events.event_time, events.liking):
         digest.update(array.tobytes())
     digest.update(repr((data.user_ids, data.profiles, data.products)).encode())
+    if data.shards is not None:
+        digest.update(data.shards.manifest.digest.encode())
     return digest.hexdigest()
 
 

@@ -25,6 +25,7 @@ class Split:
 
     train: Interactions
     validation: Validation
+    boundary: float  # no event of `train` is later, seconds since 1970-01-01 UTC; inf where none is held out
 
 
 def split_by_time(interactions: Interactions, *, fraction: float, user_limit: int, seed: int) -> Split:
@@ -42,7 +43,8 @@ def split_by_time(interactions: Interactions, *, fraction: float, user_limit: in
     pair = interactions.user_row * interactions.item_count + interactions.item_row
     held_pair = targets.user_row[held] * interactions.item_count + targets.item_row[held]
     train = interactions.take((interactions.event_time <= boundary) & ~np.isin(pair, held_pair))
-    return Split(train, _make_validation(train, targets, held, user_limit=user_limit, seed=seed))
+    validation = _make_validation(train, targets, held, user_limit=user_limit, seed=seed)
+    return Split(train, validation, float(boundary))
 
 
 def _make_validation(

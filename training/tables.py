@@ -140,7 +140,7 @@ def _header(path: Path) -> list[str]:
 def _read_csv(path: Path, spec: TableSpec) -> RawTable:
     required = [field.name for field in spec.fields if field.required]
     raw, malformed, total = read_csv_text(path, required)
-    _refuse_unknown_columns(path, spec, raw.column_names)
+    _refuse_unknown_columns(path.name, spec, raw.column_names)
     bad_numbers = np.array([number for number, _ in malformed], dtype=np.int64)
     row_numbers = np.setdiff1d(np.arange(1, total + 1, dtype=np.int64), bad_numbers)
     arrays: list[Any] = []
@@ -162,28 +162,37 @@ def _read_parquet(path: Path, spec: TableSpec) -> RawTable:
         raw = pyarrow.parquet.read_table(path, use_threads=False)
     except (pa.ArrowInvalid, OSError) as error:
         raise SchemaError(f"{path.name}: expected a Parquet file: {error}") from error
-    _refuse_unknown_columns(path, spec, raw.column_names)
-    arrays = []
-    for field in spec.fields:
-        if field.name in raw.column_names:
-            arrays.append(_cast(raw.column(field.name).combine_chunks(), field, path.name))
-        elif field.required:
-            raise SchemaError(f"{path.name}: column {field.name!r} is missing; found {raw.column_names}")
-        else:
-            arrays.append(pa.nulls(raw.num_rows, ARROW_TYPES[field.kind]))
-    table = pa.Table.from_arrays(arrays, schema=spec.arrow)
+    table = conform(raw, spec, path.name)
     return RawTable(spec, table, raw, np.arange(1, raw.num_rows + 1, dtype=np.int64))
 
 
-def _refuse_unknown_columns(path: Path, spec: TableSpec, names: Sequence[str]) -> None:
+def conform(raw: pa.Table, spec: TableSpec, file_name: str) -> pa.Table:
+    """Gives the rows of a Parquet file the spec's Arrow schema.
+
+    Raises:
+        SchemaError: a column is missing, unknown or of the wrong type.
+    """
+    _refuse_unknown_columns(file_name, spec, raw.column_names)
+    arrays = []
+    for field in spec.fields:
+        if field.name in raw.column_names:
+            arrays.append(_cast(raw.column(field.name).combine_chunks(), field, file_name))
+        elif field.required:
+            raise SchemaError(f"{file_name}: column {field.name!r} is missing; found {raw.column_names}")
+        else:
+            arrays.append(pa.nulls(raw.num_rows, ARROW_TYPES[field.kind]))
+    return pa.Table.from_arrays(arrays, schema=spec.arrow)
+
+
+def _refuse_unknown_columns(file_name: str, spec: TableSpec, names: Sequence[str]) -> None:
     known = [field.name for field in spec.fields]
     unknown = [name for name in names if name not in known]
     if unknown:
         nearest = get_close_matches(unknown[0], known, n=1)
         meant = f"did you mean {nearest[0]!r}?" if nearest else f"expected columns of {known}"
-        raise SchemaError(f"{path.name}: column {unknown[0]!r} is unknown; {meant}")
+        raise SchemaError(f"{file_name}: column {unknown[0]!r} is unknown; {meant}")
     if len(set(names)) != len(names):
-        raise SchemaError(f"{path.name}: a column name is repeated in {list(names)}")
+        raise SchemaError(f"{file_name}: a column name is repeated in {list(names)}")
 
 
 def _cast(array: Any, field: Field, file_name: str) -> Any:

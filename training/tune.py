@@ -96,7 +96,7 @@ def _hold_out(data: LearningData, config: Config) -> tuple[Examples, Validation]
     )
     if not len(split.validation.pair_user):
         raise EmptyDataError("tune: expected pairs to validate on, got none; see validation_fraction")
-    return encode_examples(data, split.train), split.validation
+    return encode_examples(data, split.train, split.boundary), split.validation
 
 
 def _name_study(data: LearningData, config: Config) -> str:

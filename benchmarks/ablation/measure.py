@@ -94,7 +94,7 @@ def _train(
     """Trains as the search of a training run does, and encodes users and products after its best epoch."""
     config = make_config("two_tower", {**settings, **variant.settings})
     users = hide_history(split.validation.users, variant.without)
-    examples = hide_inputs(encode_examples(data, split.train), variant.without)
+    examples = hide_inputs(encode_examples(data, split.train, split.boundary), variant.without)
     trainer = make_trainer(examples, replace(split.validation, users=users), config, lambda _: None)
     stage = run_epoch(trainer, Stage("search"), epoch_count=config.epochs)
     best = encode_vectors(trainer.learner.towers, examples, users)

@@ -107,7 +107,8 @@ def test_a_target_is_worth_its_best_event_and_its_least_liking() -> None:
         user_count=2, item_count=2, liking=np.array([1.0, 0.25, 1.0, 1.0], np.float32),
     )  # fmt: skip
     targets = find_targets(interactions)
-    worth = weigh_targets(interactions, targets, {"rating": 2.0, "purchase": 4.0}, half_life_days=1e6)
+    weights = {"rating": 2.0, "purchase": 4.0}
+    worth = weigh_targets(interactions, targets, weights, half_life_days=1e6, latest=3.0)
     assert targets.item_row.tolist() == [0, 1, 0]
     # Three seconds take 2e-11 from a target.
     assert worth.tolist() == pytest.approx([0.5, 1.0, 4.0], rel=1e-6)
@@ -117,6 +118,7 @@ def test_an_old_target_counts_less() -> None:
     interactions = make_long(11, times=90)
     targets = find_targets(interactions)
     age = (interactions.event_time.max() - targets.event_time) / DAY
-    worth = weigh_targets(interactions, targets, {}, half_life_days=30.0)
+    latest = float(interactions.event_time.max())
+    worth = weigh_targets(interactions, targets, {}, half_life_days=30.0, latest=latest)
     # float32 of a power.
     np.testing.assert_allclose(worth, 0.5 ** (age / 30.0), rtol=1e-6)
