@@ -1,7 +1,7 @@
 """Exports a trained run as ONNX towers and item vectors: `python -m export RUN DATA OUT`.
 
 Every graph is compared with the trained tower, and what is stored in fewer bits is compared with float32
-search. OUT is written whole or, when a check fails, not at all.
+search. OUT is written whole or, when a check fails, not at all. `python -m export risk` exports risk models.
 """
 
 import argparse
@@ -12,6 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
+from export import risk
 from export.errors import ExportError
 from export.precision import PRECISIONS
 from export.quality_gate import QualityLimits
@@ -31,6 +32,8 @@ def main(argv: Sequence[str]) -> int:
 
     Returns: the exit code; 0 when the export was written, 1 with a message on stderr otherwise.
     """
+    if argv and argv[0] == "risk":
+        return _export_risk(argv[1:])
     arguments = _parser().parse_args(argv)
     console = Console(highlight=False)
     limits = QualityLimits(arguments.recall_min, arguments.ndcg_loss_max, arguments.score_error_max)
@@ -45,11 +48,24 @@ def main(argv: Sequence[str]) -> int:
                 limits=limits,
             )
     except (ExportError, TrainingError) as problem:
-        text = f"{type(problem).__name__}: {problem}"
-        Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
+        _tell(problem)
         return 1
     _show(description, arguments.out, console)
     return 0
+
+
+def _export_risk(argv: Sequence[str]) -> int:
+    try:
+        risk.main(argv)
+    except (ExportError, TrainingError) as problem:
+        _tell(problem)
+        return 1
+    return 0
+
+
+def _tell(problem: Exception) -> None:
+    text = f"{type(problem).__name__}: {problem}"
+    Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _show(description: Mapping[str, Any], out: Path, console: Console) -> None:
