@@ -33,11 +33,17 @@ def measure_risk(probability: Floats, defaulted: Outcomes) -> RiskQuality:
     """Measures probabilities of borrowers, each [borrowers]."""
     good, bad = measure_roc(probability, defaulted)
     return RiskQuality(
-        auc=float(np.trapezoid(bad, good)),
+        auc=measure_auc(probability, defaulted),
         ks=float((bad - good).max()),
         brier=float(np.mean((probability - defaulted) ** 2)),
         ece=measure_ece(probability, defaulted),
     )
+
+
+def measure_auc(score: Floats, defaulted: Outcomes) -> float:
+    """Measures scores of any scale."""
+    good, bad = measure_roc(score, defaulted)
+    return float(np.trapezoid(bad, good))
 
 
 def measure_roc(score: Floats, defaulted: Outcomes) -> tuple[Floats, Floats]:
