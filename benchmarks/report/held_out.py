@@ -7,6 +7,7 @@ their content can place them.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +29,7 @@ from benchmarks.evaluate.holding import (
     hold_out_last,
 )
 from benchmarks.pipeline import Artifacts, plan_model, run_stages
+from training.config import make_config
 
 KNOWN_SHARE: Final = 0.9
 COLD_SHARE: Final = 0.02
@@ -89,8 +91,8 @@ def hold_out(artifacts: Artifacts, work: Path, policy: Path, console: Console) -
     run_stages(stages, measured.records, console)
     looked_at = (
         f"{what}, and all events of {cold_count} products drawn with seed {SEED}. The model "
-        f"{values['model']} with {'the settings of its run' if len(values) > 1 else 'its default settings'} "
-        f"was trained, exported and sealed on the rest. {_FOUND}"
+        f"{values['model']} with {_describe_settings(str(values['model']), given)} was trained, exported and "
+        f"sealed on the rest. {_FOUND}"
     )
     return HeldOut(measured, known_until, _read_clock(artifacts.data), relevant, owned, looked_at)
 
@@ -137,6 +139,17 @@ def forget_products(data: Path, share: float, *, seed: int) -> int:
 def _read_settings(artifacts: Artifacts) -> dict[str, Any]:
     path = artifacts.run / "config.json"
     return dict(read_json(path)) if path.exists() else {"model": DEFAULT_MODEL}
+
+
+def _describe_settings(model: str, given: Mapping[str, Any]) -> str:
+    """Names the settings that are not the defaults."""
+    defaults = make_config(model, {}).model_dump()
+    changed = [
+        f"{name} {value}"
+        for name, value in make_config(model, given).model_dump().items()
+        if value != defaults[name]
+    ]
+    return f"default settings but for {', '.join(changed)}" if changed else "its default settings"
 
 
 def _hold_out_events(data: Path, out: Path) -> tuple[datetime, Products, str]:

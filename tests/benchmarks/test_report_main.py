@@ -133,6 +133,7 @@ def test_without_dates_each_users_last_product_is_tested(
     assert "two_tower" in planned[0].arguments
     assert (tmp_path / "work" / "settings.json").read_text() == "{}\n"
     assert "Events have no dates" in held_out.looked_at
+    assert "its default settings" in held_out.looked_at
 
 
 def test_the_command_says_in_one_line_what_is_missing(
@@ -160,5 +161,6 @@ def test_what_is_held_out_is_unknown_to_the_model(
     assert "mf" in train.arguments
     settings = Path(train.arguments[train.arguments.index("--config") + 1])
     assert json.loads(settings.read_text(encoding="utf-8")) == {"seed": 7}
+    assert "The model mf with default settings but for seed 7 was trained" in held_out.looked_at
     # Profiles are true at the data's own clock, and not when the model stopped learning.
     assert held_out.clock.isoformat() == "2026-03-02T00:00:00+00:00"
