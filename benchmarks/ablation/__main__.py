@@ -19,8 +19,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.ablation.measure import K, Measured, measure_variants
-from benchmarks.ablation.variants import VARIANTS
+from benchmarks.ablation.variants import choose_variants
 from benchmarks.dataset import read_json
+from benchmarks.errors import BenchmarkError
 from benchmarks.evaluate.intervals import Estimate
 from benchmarks.machine import describe_machine
 from training.config import read_settings
@@ -44,9 +45,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         data = read_learning_data(options.data)
         source = str(read_json(options.data / "source.json")["name"])
         results = measure_variants(
-            data, VARIANTS, settings, lambda result: console.print(_describe(result), markup=False)
+            data,
+            choose_variants(options.only),
+            settings,
+            lambda result: console.print(_describe(result), markup=False),
         )
-    except TrainingError as error:
+    except (BenchmarkError, TrainingError) as error:
         Console(stderr=True, highlight=False).print(f"{type(error).__name__}: {error}", markup=False)
         return 1
     _report(options.out, source, results, settings, console)
@@ -60,6 +64,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--data", type=Path, required=True, help="a directory made by a data command")
     parser.add_argument("--config", type=Path, help="a JSON object of settings that all variants have")
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="NAME", help="a variant to measure; without it all"
+    )
     parser.add_argument("--out", type=Path, required=True, help="directory for table, JSON and picture")
     return parser
 

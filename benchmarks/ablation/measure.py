@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.ablation.variants import Variant, hide_history, hide_inputs
+from benchmarks.ablation.variants import Variant, add_user_ids, hide_history, hide_inputs
 from benchmarks.evaluate.intervals import Estimate, estimate
 from benchmarks.evaluate.metrics import NO_CANDIDATE, FloatArray, Ranked, rank
 from training.config import make_config
@@ -95,6 +95,8 @@ def _train(
     config = make_config("two_tower", {**settings, **variant.settings})
     users = hide_history(split.validation.users, variant.without)
     examples = hide_inputs(encode_examples(data, split.train, split.boundary), variant.without)
+    if variant.user_ids:
+        examples = add_user_ids(examples)
     trainer = make_trainer(examples, replace(split.validation, users=users), config, lambda _: None)
     stage = run_epoch(trainer, Stage("search"), epoch_count=config.epochs)
     best = encode_vectors(trainer.learner.towers, examples, users)

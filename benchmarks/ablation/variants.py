@@ -1,12 +1,13 @@
 """The variants of the two towers: each takes one part away, or puts another in its place."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 import numpy as np
 import torch
 
+from benchmarks.errors import BenchmarkInputError
 from training.examples import Examples
 from training.histories import Targets
 
@@ -21,6 +22,7 @@ class Variant:
         name: for people.
         settings: settings other than the default's.
         without: what neither training nor measuring sees.
+        user_ids: whether users have an embedding of their own beside what is known of them.
         against: the variant that it is compared with.
     """
 
@@ -28,6 +30,7 @@ class Variant:
     settings: Mapping[str, Any] = field(default_factory=dict)
     without: Part | None = None
     against: str = "default"
+    user_ids: bool = False
 
 
 VARIANTS: Final = (
@@ -36,6 +39,7 @@ VARIANTS: Final = (
     Variant("no history", {"history_dropout": 0.999}, "history"),
     Variant("no profiles", {}, "profiles"),
     Variant("no content", {}, "content"),
+    Variant("user ids among the features", user_ids=True),
     Variant("attention over the history", {"encoder": "attention"}),
     Variant("transformer over the history", {"encoder": "transformer"}),
     Variant("dot product", {"similarity": "dot"}),
@@ -60,6 +64,32 @@ def hide_inputs(examples: Examples, part: Part | None) -> Examples:
         inputs = (token, torch.zeros_like(categorical), _make_missing(numeric), torch.zeros_like(term))
         return replace(examples, item_inputs=inputs)
     return examples
+
+
+def add_user_ids(examples: Examples) -> Examples:
+    """Returns examples in which each user's row is one more categorical feature; no server knows it."""
+    count = len(examples.user_categorical)
+    names = {**examples.spec.user_categorical, "user_id": tuple(str(row) for row in range(count))}
+    own = torch.arange(1, count + 1)[:, None]
+    return replace(
+        examples,
+        spec=replace(examples.spec, user_categorical=names),
+        user_categorical=torch.cat([examples.user_categorical, own], dim=1),
+    )
+
+
+def choose_variants(names: Sequence[str]) -> tuple[Variant, ...]:
+    """Chooses variants by name, and those that they are compared with; all of them without a name.
+
+    Raises:
+        BenchmarkInputError: there is no variant of a name.
+    """
+    by_name = {variant.name: variant for variant in VARIANTS}
+    for name in names:
+        if name not in by_name:
+            raise BenchmarkInputError(f"--only: expected one of {sorted(by_name)}, got {name!r}")
+    wanted = {*names, *(by_name[name].against for name in names)}
+    return tuple(variant for variant in VARIANTS if not names or variant.name in wanted)
 
 
 def hide_history(users: Targets, part: Part | None) -> Targets:

@@ -9,7 +9,15 @@ import torch
 
 from benchmarks.ablation import __main__ as command
 from benchmarks.ablation.measure import Measured, measure_variants, rank_validation
-from benchmarks.ablation.variants import VARIANTS, Variant, hide_history, hide_inputs
+from benchmarks.ablation.variants import (
+    VARIANTS,
+    Variant,
+    add_user_ids,
+    choose_variants,
+    hide_history,
+    hide_inputs,
+)
+from benchmarks.errors import BenchmarkInputError
 from tests.tiny_data import TINY_SETTINGS, make_events, write_data
 from training.config import make_config
 from training.examples import encode_examples, read_learning_data
@@ -68,6 +76,31 @@ def test_what_a_variant_is_without_is_nowhere_to_be_seen(data: Path) -> None:
     assert not cut_histories(interactions, hidden, rows, examples.row_tokens).token.any()
 
 
+def test_a_user_id_is_one_more_feature_that_tells_users_apart(data: Path) -> None:
+    learning_data = read_learning_data(data)
+    split = split_by_time(learning_data.interactions, fraction=0.2, user_limit=1000, seed=1)
+    examples = encode_examples(learning_data, split.train)
+    known = add_user_ids(examples)
+    assert len(known.user_categorical[:, -1].unique()) == len(known.user_categorical)
+    assert torch.equal(known.user_categorical[:, :-1], examples.user_categorical)
+    variants = [Variant("default"), Variant("ids", user_ids=True)]
+    default, other = measure_variants(learning_data, variants, TINY_SETTINGS, lambda _: None)
+    assert other.recall != default.recall
+
+
+def test_variants_are_chosen_with_those_they_are_compared_with() -> None:
+    chosen = choose_variants(["in-batch negatives, logQ", "dot product"])
+    assert [variant.name for variant in chosen] == [
+        "default",
+        "dot product",
+        "in-batch negatives, no logQ",
+        "in-batch negatives, logQ",
+    ]
+    assert choose_variants([]) == VARIANTS
+    with pytest.raises(BenchmarkInputError, match=r"--only: expected one of .* got 'nothing'"):
+        choose_variants(["nothing"])
+
+
 def test_every_variant_has_settings_that_a_run_takes() -> None:
     names = [variant.name for variant in VARIANTS]
     assert len(set(names)) == len(names)
@@ -79,16 +112,16 @@ def test_every_variant_has_settings_that_a_run_takes() -> None:
 def test_the_command_writes_table_json_and_picture(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(
-        command, "VARIANTS", (Variant("default"), Variant("random start", {"spectral_start": False}))
-    )
     monkeypatch.setattr(command, "NICENESS", 0)
     config = tmp_path / "config.json"
     config.write_text(json.dumps(TINY_SETTINGS | {"epochs": 1}))
-    assert command.main(["--data", str(data), "--config", str(config), "--out", str(tmp_path / "out")]) == 0
+    options = ["--config", str(config), "--out", str(tmp_path / "out"), "--only", "random start"]
+    assert command.main(["--data", str(data), *options]) == 0
     assert "random start: recall@10" in capsys.readouterr().out
     body = json.loads((tmp_path / "out" / "ablation-tiny.json").read_text())
     assert [variant["name"] for variant in body["variants"]] == ["default", "random start"]
     assert (tmp_path / "out" / "ablation-tiny.png").stat().st_size > 0
     assert command.main(["--data", str(tmp_path), "--out", str(tmp_path / "none")]) == 1
     assert "MissingFileError" in capsys.readouterr().err
+    assert command.main(["--data", str(data), *options, "--only", "luck"]) == 1
+    assert "BenchmarkInputError: --only: expected one of" in capsys.readouterr().err
