@@ -38,6 +38,16 @@ class RunConfig(BaseModel):
     validation_user_limit: int = Field(4000, ge=1, le=1_000_000)
     # The work per operation is small: two threads gained 8 % of time for six times the CPU.
     thread_count: int = Field(1, ge=1, le=256)
+    # What a target is worth by the most valuable type of its events; 1 where a type is not named.
+    event_weights: dict[str, Annotated[float, Field(ge=0, le=1000)]] = {}
+
+    @field_validator("event_weights", "heads", check_fields=False)
+    @classmethod
+    def _check_event_types(cls, weights: dict[str, float]) -> dict[str, float]:
+        unknown = sorted(set(weights) - set(EVENT_TYPES))
+        if unknown:
+            raise ValueError(f"expected event types of {list(EVENT_TYPES)}, got {unknown[0]!r}")
+        return weights
 
 
 class TwoTowerConfig(RunConfig):
@@ -65,8 +75,6 @@ class TwoTowerConfig(RunConfig):
     negative_count: int = Field(4096, ge=0, le=1_000_000)
     logq: bool = True
     spectral_start: bool = True
-    # What a target is worth by the most valuable type of its events; 1 where a type is not named.
-    event_weights: dict[str, Annotated[float, Field(ge=0, le=1000)]] = {}
     # What each named type is worth to a task head of its own; see training/task_heads.py.
     heads: dict[str, Annotated[float, Field(gt=0, le=1000)]] = {}
     # A target this much older than the latest event counts half, because popularity drifts.
@@ -80,14 +88,6 @@ class TwoTowerConfig(RunConfig):
     weight_decay: float = Field(1e-4, ge=0, le=1)
     # What trains the tables of products and terms; rowwise_adagrad for those too large for AdamW's moments.
     optimizer: Optimizer = "adamw"
-
-    @field_validator("event_weights", "heads")
-    @classmethod
-    def _check_event_types(cls, weights: dict[str, float]) -> dict[str, float]:
-        unknown = sorted(set(weights) - set(EVENT_TYPES))
-        if unknown:
-            raise ValueError(f"expected event types of {list(EVENT_TYPES)}, got {unknown[0]!r}")
-        return weights
 
 
 class MfConfig(RunConfig):
@@ -108,21 +108,30 @@ class MfConfig(RunConfig):
 
 
 class SvdConfig(RunConfig):
-    """Settings of truncated SVD, which has no epochs: its factors are found in one step."""
+    """Settings of truncated SVD; an epoch tries the next of training/svd.py's candidates, none is skipped."""
 
     model: Literal["svd"] = "svd"
-    embedding_dim: int = Field(17, ge=4, le=512)
-    epochs: int = Field(1, ge=1, le=1)
+    embedding_dim: int = Field(65, ge=4, le=512)
+    epochs: int = Field(15, ge=15, le=15)
+    patience: int = Field(15, ge=15, le=15)
+    # A product's popularity counts a pair this much older than the latest event half.
+    half_life_days: float = Field(90.0, gt=0, le=1e6)
 
 
 class IalsConfig(RunConfig):
-    """Settings of iALS: alpha is what an observed pair weighs beyond the 1 of every pair."""
+    """Settings of iALS, chosen as those of the two towers.
+
+    An observed pair weighs alpha beyond the 1 of every pair; a user and a product have an L2 of the ridge
+    times what all their pairs weigh together. The ridge grows from epoch to epoch, up to the setting.
+    """
 
     model: Literal["ials"] = "ials"
-    embedding_dim: int = Field(33, ge=4, le=512)
+    embedding_dim: int = Field(65, ge=4, le=512)
     epochs: int = Field(15, ge=1, le=1000)
-    alpha: float = Field(40.0, gt=0, le=1e6)
-    l2: float = Field(100.0, gt=0, le=1e9)
+    patience: int = Field(4, ge=1, le=1000)
+    alpha: float = Field(10.0, gt=0, le=1e6)
+    ridge: float = Field(0.3, gt=0, le=1e6)
+    half_life_days: float = Field(90.0, gt=0, le=1e6)
 
 
 Config = TwoTowerConfig | MfConfig | SvdConfig | IalsConfig

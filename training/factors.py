@@ -1,19 +1,22 @@
 """Towers of classic models: a factor per product, and a user's factors folded in from a history.
 
-The last component of a product's vector is its popularity, and a user's is a small constant: it decides for
-whoever has no history, and between products about which a history says nothing.
+The last component of a product's vector is its popularity, and a user's is what popularity counts beside the
+history; it decides for whoever has none. A user's vector has unit length, which leaves the order of products
+and keeps the factors of somebody who did little apart when vectors are rounded.
 """
 
-from typing import Final, Self
+import math
+from typing import Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
+from training.config import RunConfig
 from training.examples import Examples
-
-# Small for users, because a vector is rounded by its largest component: a 1 would drown the small factors of
-# somebody who has only what few have. The products' popularity reaches as far as their factors.
-_USER_CONSTANT: Final = 0.01
+from training.folding import list_worths, weigh_distinct
+from training.histories import weigh_targets
 
 
 class Folding(nn.Module):
@@ -23,18 +26,18 @@ class Folding(nn.Module):
         """Prepares for the products' factors, float64 [token_count, dim]."""
         raise NotImplementedError
 
-    def forward(self, token: Tensor) -> Tensor:
-        """Folds in histories, int64 [batch, length]; returns factors, float64 [batch, dim]."""
+    def forward(self, token: Tensor, weight: Tensor) -> Tensor:
+        """Folds in histories, int64 [batch, length], by weights of `weigh_distinct`; float64 [batch, dim]."""
         raise NotImplementedError
 
 
 class FactorModel(nn.Module):
     """Holds both towers; they share the products' factors."""
 
-    def __init__(self, token_count: int, factor_dim: int, folding: Folding) -> None:
+    def __init__(self, token_count: int, config: RunConfig, folding: Folding) -> None:
         super().__init__()
-        self.item_tower = FactorItemTower(token_count, factor_dim)
-        self.user_tower = FactorUserTower(self.item_tower, folding)
+        self.item_tower = FactorItemTower(token_count, config.embedding_dim - 1)
+        self.user_tower = FactorUserTower(self.item_tower, folding, config)
 
 
 class FactorItemTower(nn.Module):
@@ -55,13 +58,18 @@ class FactorItemTower(nn.Module):
 
 
 class FactorUserTower(nn.Module):
-    """Folds a history into user factors; event types, ages and the profile are not used."""
+    """Folds a history into user factors, by what its events are worth; ages and the profile are not used."""
 
-    def __init__(self, item_tower: FactorItemTower, folding: Folding) -> None:
+    popularity_weight: Tensor  # float64 [1, 1], what the products' popularity is multiplied with
+    worth: Tensor  # float64 [event types + 1]
+
+    def __init__(self, item_tower: FactorItemTower, folding: Folding, config: RunConfig) -> None:
         super().__init__()
         # In a tuple, so that the item tower's weights are not registered and saved twice.
         self._item_tower = (item_tower,)
         self.folding = folding
+        self.register_buffer("popularity_weight", torch.ones(1, 1, dtype=torch.float64))
+        self.register_buffer("worth", list_worths(config.event_weights), persistent=False)
 
     def train(self, mode: bool = True) -> Self:
         """Enters training or evaluation mode; evaluation takes over the products' current factors."""
@@ -77,23 +85,40 @@ class FactorUserTower(nn.Module):
         user_categorical: Tensor,
         user_numeric: Tensor,
     ) -> Tensor:
-        """Returns user vectors, float32 [batch, embedding_dim]: factors, then the constant."""
-        del history_event, history_age, user_categorical, user_numeric
-        factor = self.folding(history_token)
-        return torch.cat([factor, torch.full_like(factor[:, :1], _USER_CONSTANT)], dim=1).float()
+        """Returns user vectors, float32 [batch, embedding_dim]: factors, then popularity's weight."""
+        del history_age, user_categorical, user_numeric
+        weight = weigh_distinct(history_token, self.worth[history_event])
+        factor = self.folding(history_token, weight)
+        popularity = torch.ones_like(factor[:, :1]) * self.popularity_weight
+        vector = torch.cat([factor, popularity], dim=1)
+        return functional.normalize(vector, dim=1, eps=1e-30).float()
 
 
-def take_popularity(towers: FactorModel, examples: Examples) -> None:
-    """Fills in every product's popularity, the largest as large as the largest factor."""
-    share = examples.token_share
-    towers.item_tower.popularity.copy_(share / share.max() * towers.item_tower.factor.abs().max())
+def take_popularity(towers: FactorModel, examples: Examples, *, half_life_days: float, weight: float) -> None:
+    """Fills in every product's popularity among the targets, recent ones counting more.
+
+    The largest is as large as the largest factor, because all components are rounded alike; so the user's
+    component is `weight` divided by it: the most popular product gains `weight` over one that nobody has.
+    """
+    targets = examples.targets
+    worth = weigh_targets(examples.interactions, targets, {}, half_life_days=half_life_days)
+    share = np.bincount(examples.row_tokens[targets.item_row], worth, len(examples.token_share))
+    largest = towers.item_tower.factor.abs().max().clamp(min=1e-6)
+    towers.item_tower.popularity.copy_(torch.from_numpy(share / share.max()) * largest)
+    towers.user_tower.popularity_weight.copy_(weight / largest)
 
 
-def make_matrix(examples: Examples) -> Tensor:
-    """Makes the matrix of observed pairs, sparse float32 [users, token_count], 1 where there is a pair."""
-    user = torch.from_numpy(examples.targets.user_row)
-    token = torch.from_numpy(examples.row_tokens[examples.targets.item_row])
+def make_matrix(examples: Examples, config: RunConfig) -> Tensor:
+    """Makes the matrix of observed pairs, sparse float32 [users, token_count].
+
+    A pair has what it is worth: by its most valuable event, and by how far it shows liking.
+    """
+    targets = examples.targets
+    worth = weigh_targets(examples.interactions, targets, config.event_weights, half_life_days=math.inf)
+    user = torch.from_numpy(targets.user_row)
+    token = torch.from_numpy(examples.row_tokens[targets.item_row])
     shape = (examples.interactions.user_count, len(examples.token_share))
-    place = torch.stack([user, token])
-    matrix = torch.sparse_coo_tensor(place, torch.ones(len(user)), shape, check_invariants=True)
+    kept = torch.from_numpy(worth) > 0
+    place = torch.stack([user, token])[:, kept]
+    matrix = torch.sparse_coo_tensor(place, torch.from_numpy(worth)[kept], shape, check_invariants=True)
     return matrix.coalesce()

@@ -11,7 +11,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from index.features import FIRST_TOKEN
+from index.features import EVENT_TYPES, FIRST_TOKEN
 from training.config import MfConfig
 
 # Conjugate gradients end after as many steps as the history has distinct products, and much earlier in
@@ -29,8 +29,9 @@ _FLOOR: Final = 1e-30
 class SquareFolding(nn.Module):
     """Minimises squared errors.
 
-    Per observed pair of a user with n of them, the factors p minimise
-    mean over observed (1 - b - p.q)^2 + negative_weight * mean over all products (b + p.q)^2 + l2 |p|^2.
+    Per observed pair of a user, the factors p minimise
+    mean over observed (1 - b - p.q)^2 + negative_weight * mean over all products (b + p.q)^2 + l2 |p|^2;
+    the first mean is by what the pairs are worth.
     """
 
     factor: Tensor  # float64 [token_count, dim], the products' factors in the common coordinates
@@ -59,9 +60,9 @@ class SquareFolding(nn.Module):
         self.pull.copy_((bias[None, FIRST_TOKEN:] @ known * share) @ back.T)
         self.back.copy_(back)
 
-    def forward(self, token: Tensor) -> Tensor:
-        """Folds in histories, int64 [batch, length]; returns factors, float64 [batch, dim]."""
-        weight = weigh_distinct(token)[..., None]  # [batch, length, 1], sums to 1 or 0
+    def forward(self, token: Tensor, weight: Tensor) -> Tensor:
+        """Folds in histories, int64 [batch, length], by weights of `weigh_distinct`; float64 [batch, dim]."""
+        weight = _share_out(weight)[..., None]  # [batch, length, 1], sums to 1 or 0
         observed = self.factor[token]  # [batch, length, dim]
         weighted = observed * weight
         missing = 1.0 - self.bias[token]  # [batch, length, 1]
@@ -130,9 +131,9 @@ class LogFolding(nn.Module):
         self.shrink.copy_(back @ back.T * ridge)
         self.back.copy_(back)
 
-    def forward(self, token: Tensor) -> Tensor:
-        """Folds in histories, int64 [batch, length]; returns factors, float64 [batch, dim]."""
-        weight = weigh_distinct(token)  # [batch, length], sums to 1 or 0
+    def forward(self, token: Tensor, weight: Tensor) -> Tensor:
+        """Folds in histories, int64 [batch, length], by weights of `weigh_distinct`; float64 [batch, dim]."""
+        weight = _share_out(weight)  # [batch, length], sums to 1 or 0
         # Without a history there is nothing to weigh the products against: the factors stay 0.
         other_weight = weight.sum(dim=1, keepdim=True) * self.share  # [batch, 1]
         observed = self.factor[token]  # [batch, length, dim]
@@ -177,13 +178,32 @@ def _dot(left: Tensor, right: Tensor) -> Tensor:
     return (left * right).sum(dim=1, keepdim=True)
 
 
-def weigh_distinct(token: Tensor) -> Tensor:
-    """Weighs each distinct product of a history equally, float64 [batch, length]; rows sum to 1 or 0."""
+def list_worths(event_weights: Mapping[str, float]) -> Tensor:
+    """Lists what an event is worth by its code, float64 [event types + 1]; 1 where its type is not known."""
+    return torch.tensor([1.0, *(event_weights.get(name, 1.0) for name in EVENT_TYPES)], dtype=torch.float64)
+
+
+def weigh_distinct(token: Tensor, worth: Tensor) -> Tensor:
+    """Weighs each distinct product of a history by its most valuable event, once.
+
+    Args:
+        token: int64 [batch, length].
+        worth: what each event is worth, float64 [batch, length].
+
+    Returns:
+        float64 [batch, length]; 0 where a product was met before, and where there is none.
+    """
     length = token.shape[1]
+    same = token[:, :, None] == token[:, None, :]  # [batch, length, length]
     earlier = torch.ones(length, length, dtype=torch.bool).tril(-1)  # [length, length]
-    repeated = ((token[:, :, None] == token[:, None, :]) & earlier).any(dim=2)
-    counted = ((token >= FIRST_TOKEN) & ~repeated).double()
-    return counted / counted.sum(dim=1, keepdim=True).clamp(min=1.0)
+    best = torch.where(same, worth[:, None, :], 0.0).amax(dim=2)
+    counted = (token >= FIRST_TOKEN) & ~(same & earlier).any(dim=2)
+    return torch.where(counted, best, 0.0)
+
+
+def _share_out(weight: Tensor) -> Tensor:
+    """Divides weights, [batch, length], by their sum; rows sum to 1 or 0."""
+    return weight / weight.sum(dim=1, keepdim=True).clamp(min=_FLOOR)
 
 
 def _find_coordinates(common: Tensor, ridge: float) -> Tensor:

@@ -1,14 +1,19 @@
 """iALS as a served model: weighted least squares over all pairs, users folded in by the same equations.
 
 With products' factors q fixed, a user's factors p minimise
-sum over observed (1 + alpha) (1 - p.q)^2 + sum over all other products (p.q)^2 + l2 |p|^2, and the other way
-round. An epoch solves for all users and then for all products.
+sum over observed (1 + alpha w) (1 - p.q)^2 + sum over all other products (p.q)^2 + ridge W |p|^2, where w is
+what a pair is worth and W the weight of all pairs of the user, observed or not; and the other way round. An
+epoch solves for all users and then for all products. An L2 that grows with W keeps who did much, and what
+many have, from being learned by heart. How strong it must be differs between data by more than ten times, so
+the ridge grows from epoch to epoch and validation says where to stop.
 
-Source: Hu, Koren and Volinsky 2008, Collaborative Filtering for Implicit Feedback Datasets.
+Sources: Hu, Koren and Volinsky 2008, Collaborative Filtering for Implicit Feedback Datasets; Rendle et al.
+    2022, Revisiting the Performance of iALS on Item Recommendation Benchmarks, for the L2.
 """
 
 from collections.abc import Iterator
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, Self
 
 import numpy as np
 import torch
@@ -18,13 +23,15 @@ from index.features import FIRST_TOKEN
 from training.config import IalsConfig
 from training.examples import Examples
 from training.factors import FactorModel, Folding, make_matrix, take_popularity
-from training.folding import weigh_distinct
 from training.histories import IntArray
 
 _INITIAL_STD: Final = 0.05
-# Rows solved at once, and pairs whose outer products are held at once: 64 MB each at 64 dimensions.
-_ROW_COUNT: Final = 2048
-_PAIR_COUNT: Final = 4096
+# Pairs held at once, each with its factors: 34 MB at 64 dimensions.
+_PAIR_COUNT: Final = 65_536
+# How many times the last epoch's ridge is the first one's.
+_RIDGE_GROWTH: Final = 100.0
+# What popularity counts: it decides for whoever has no history, and hardly else.
+_POPULARITY_WEIGHT: Final = 0.001
 # Conjugate gradients end after as many steps as the history has distinct products; these leave less than
 # float32 sees on histories of 50 (tested).
 _STEP_COUNT: Final = 32
@@ -34,15 +41,18 @@ _FLOOR: Final = 1e-30
 class IalsFolding(Folding):
     """Solves a user's equations by conjugate gradients, the part common to all being the identity."""
 
+    ridge: Tensor  # float64 [], of the last epoch
     factor: Tensor  # float64 [token_count, dim], the products' factors in those coordinates
     back: Tensor  # float64 [dim, dim], from those coordinates to user factors
+    shrink: Tensor  # float64 [dim, dim], L2 of a unit of observed weight in those coordinates
     alpha: Tensor  # float64 [1, 1, 1]
 
     def __init__(self, token_count: int, config: IalsConfig) -> None:
         super().__init__()
-        self._l2 = config.l2
+        self._alpha = config.alpha
+        self.register_buffer("ridge", torch.zeros((), dtype=torch.float64))
         dim = config.embedding_dim - 1
-        shapes = {"factor": (token_count, dim), "back": (dim, dim)}
+        shapes = {"factor": (token_count, dim), "back": (dim, dim), "shrink": (dim, dim)}
         for name, shape in shapes.items():
             self.register_buffer(name, torch.zeros(shape, dtype=torch.float64), persistent=False)
         # The exporter writes Python's floats as float32; a buffer keeps them whole.
@@ -51,22 +61,26 @@ class IalsFolding(Folding):
 
     def take_over(self, factor: Tensor) -> None:
         """Prepares for the products' factors, float64 [token_count, dim]."""
-        ridge = torch.eye(factor.shape[1], dtype=torch.float64) * self._l2
-        back = torch.linalg.inv(torch.linalg.cholesky(factor.T @ factor + ridge))
+        one = torch.eye(factor.shape[1], dtype=torch.float64)
+        common = factor.T @ factor + one * (self.ridge * (len(factor) - FIRST_TOKEN))
+        back = torch.linalg.inv(torch.linalg.cholesky(common))
         self.factor.copy_(factor @ back.T)
         self.back.copy_(back)
+        self.shrink.copy_(back @ back.T * (self.ridge * self._alpha))
 
-    def forward(self, token: Tensor) -> Tensor:
-        """Folds in histories, int64 [batch, length]; returns factors, float64 [batch, dim]."""
-        distinct = (weigh_distinct(token) > 0.0).double()[..., None]  # [batch, length, 1]
+    def forward(self, token: Tensor, weight: Tensor) -> Tensor:
+        """Folds in histories, int64 [batch, length], by weights of `weigh_distinct`; float64 [batch, dim]."""
         observed = self.factor[token]  # [batch, length, dim]
-        weighted = observed * (distinct * self.alpha)
-        residual = (observed * (distinct * (1.0 + self.alpha))).sum(dim=1)  # [batch, dim]
+        scaled = weight[..., None] * self.alpha  # [batch, length, 1]
+        weighted, met = observed * scaled, (weight > 0.0).double()[..., None]
+        total = weight.sum(dim=1, keepdim=True)  # [batch, 1]
+        residual = (observed * (met + scaled)).sum(dim=1)  # [batch, dim]
         solution, direction = torch.zeros_like(residual), residual
         norm = (residual * residual).sum(dim=1, keepdim=True)
         for _ in range(_STEP_COUNT):
             projected = torch.matmul(observed, direction[..., None])  # [batch, length, 1]
             image = direction + torch.matmul(weighted.transpose(1, 2), projected)[..., 0]
+            image = image + (direction @ self.shrink) * total
             # The floors only matter once the residual has vanished.
             step = norm / (direction * image).sum(dim=1, keepdim=True).clamp(min=_FLOOR)
             solution = solution + step * direction
@@ -79,18 +93,25 @@ class IalsFolding(Folding):
 
 def make_ials(token_count: int, config: IalsConfig) -> FactorModel:
     """Makes empty towers."""
-    return FactorModel(token_count, config.embedding_dim - 1, IalsFolding(token_count, config))
+    return FactorModel(token_count, config, IalsFolding(token_count, config))
 
 
 class IalsLearner(nn.Module):
     """Solves for users and products in turns, once an epoch; nothing follows a gradient."""
 
+    epoch: Tensor  # int64 [], how many are done; kept in checkpoints
+
     def __init__(self, examples: Examples, config: IalsConfig) -> None:
         super().__init__()
         self._config = config
         self._examples = examples
-        self._pairs = make_matrix(examples)
-        self.towers = make_ials(self._pairs.shape[1], config)
+        self.register_buffer("epoch", torch.zeros((), dtype=torch.int64))
+        pairs = make_matrix(examples, config)
+        user, token = pairs.indices()
+        users, products = pairs.shape[0], pairs.shape[1] - FIRST_TOKEN
+        self._by_user = Pairs.sort(user, token, pairs.values(), row_count=users, column_count=products)
+        self._by_token = Pairs.sort(token, user, pairs.values(), row_count=pairs.shape[1], column_count=users)
+        self.towers = make_ials(pairs.shape[1], config)
         factor = self.towers.item_tower.factor
         factor[FIRST_TOKEN:] = torch.randn(factor[FIRST_TOKEN:].shape) * _INITIAL_STD
 
@@ -101,54 +122,104 @@ class IalsLearner(nn.Module):
     def draw_batches(self, rng: np.random.Generator) -> Iterator[IntArray]:
         """Deals all targets into one batch."""
         del rng
-        yield np.arange(self._pairs.values().numel())
+        yield np.arange(len(self._examples.targets.user_row))
 
     def forward(self, rows: IntArray) -> Tensor:
         """Solves for users, then for products; returns the mean squared error of the observed pairs."""
         del rows
-        user, token = self._pairs.indices()
-        factor = self.towers.item_tower.factor
-        users = solve_rows(user, token, factor, self._pairs.shape[0], self._config)
-        factor.copy_(solve_rows(token, user, users, len(factor), self._config))
-        take_popularity(self.towers, self._examples)
-        total = torch.zeros(())
-        for start in range(0, len(user), _PAIR_COUNT):
-            place = slice(start, start + _PAIR_COUNT)
-            scores = (users[user[place]] * factor[token[place]]).sum(dim=1)
-            total += (1.0 - scores).square().sum()
-        return (total / max(1, len(user))).requires_grad_()
+        config, factor = self._config, self.towers.item_tower.factor
+        ridge = find_ridge(int(self.epoch), config)
+        self.epoch += 1
+        users = solve_rows(self._by_user, factor, alpha=config.alpha, ridge=ridge)
+        factor.copy_(solve_rows(self._by_token, users, alpha=config.alpha, ridge=ridge))
+        self.towers.user_tower.folding.ridge.fill_(ridge)
+        take_popularity(
+            self.towers, self._examples, half_life_days=config.half_life_days, weight=_POPULARITY_WEIGHT
+        )
+        return _measure_error(self._by_user, users, factor).requires_grad_()
 
 
-def solve_rows(row: Tensor, column: Tensor, factor: Tensor, row_count: int, config: IalsConfig) -> Tensor:
+@dataclass(frozen=True)
+class Pairs:
+    """Observed pairs by row.
+
+    Attributes:
+        column: column of each pair, rows one after another, int64 [pairs].
+        worth: what each is worth, above 0, float64 [pairs].
+        offset: the pairs of row r are offset[r]:offset[r + 1], int64 [rows + 1].
+        column_count: how many columns there are, observed or not.
+    """
+
+    column: Tensor
+    worth: Tensor
+    offset: Tensor
+    column_count: int
+
+    @classmethod
+    def sort(cls, row: Tensor, column: Tensor, worth: Tensor, *, row_count: int, column_count: int) -> Self:
+        """Sorts pairs, each [pairs], by row."""
+        order = torch.argsort(row, stable=True)
+        count = torch.bincount(row, minlength=row_count)
+        offset = torch.cat([torch.zeros(1, dtype=torch.int64), count.cumsum(0)])
+        return cls(column[order], worth[order].double(), offset, column_count)
+
+    def deal(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Deals rows of similar length into blocks of at most _PAIR_COUNT places, or of one row.
+
+        Yields:
+            rows, int64 [block]; the place of each of their pairs, int64 [block, length]; whether it is one.
+        """
+        count = self.offset[1:] - self.offset[:-1]
+        order = torch.argsort(count, descending=True, stable=True)
+        start = 0
+        while start < len(order):
+            length = max(1, int(count[order[start]]))
+            rows = order[start : start + max(1, _PAIR_COUNT // length)]
+            place = self.offset[rows, None] + torch.arange(length)
+            present = torch.arange(length) < count[rows, None]
+            yield rows, torch.where(present, place, 0), present
+            start += len(rows)
+
+
+def find_ridge(epoch: int, config: IalsConfig) -> float:
+    """Finds the ridge of an epoch, counted from 0; the setting is that of the last one."""
+    return config.ridge * _RIDGE_GROWTH ** -(1.0 - (epoch + 1) / config.epochs)
+
+
+def solve_rows(pairs: Pairs, factor: Tensor, *, alpha: float, ridge: float) -> Tensor:
     """Solves for the factors of rows with those of columns fixed.
 
     Args:
-        row: row of each observed pair, int64 [pairs].
-        column: column of each, int64 [pairs].
+        pairs: the observed pairs; a row without one becomes 0.
         factor: float32 [columns, dim].
-        row_count: number of rows; one without a pair becomes 0.
-        config: alpha and l2.
+        alpha: what an observed pair of worth 1 weighs beyond the 1 of every pair.
+        ridge: L2 of a unit of weight.
 
     Returns:
         float32 [rows, dim].
     """
-    dim = factor.shape[1]
-    order = torch.argsort(row, stable=True)
-    row, column = row[order], column[order]
     wide = factor.double()
-    common = wide.T @ wide + torch.eye(dim, dtype=torch.float64) * config.l2
-    solved = torch.zeros(row_count, dim)
-    for start in range(0, row_count, _ROW_COUNT):
-        stop = min(start + _ROW_COUNT, row_count)
-        first, last = torch.searchsorted(row, torch.tensor([start, stop])).tolist()
-        left = common.expand(stop - start, dim, dim).clone()  # [rows, dim, dim]
-        right = torch.zeros(stop - start, dim, dtype=torch.float64)
-        for begin in range(first, last, _PAIR_COUNT):
-            place = slice(begin, min(begin + _PAIR_COUNT, last))
-            local, mine = row[place] - start, wide[column[place]]  # [pairs], [pairs, dim]
-            left.index_add_(0, local, mine[:, :, None] * mine[:, None, :], alpha=config.alpha)
-            right.index_add_(0, local, mine, alpha=1.0 + config.alpha)
-        solved[start:stop] = torch.cholesky_solve(right[..., None], torch.linalg.cholesky(left))[
-            ..., 0
-        ].float()
+    common, one = wide.T @ wide, torch.eye(factor.shape[1], dtype=torch.float64)
+    solved = torch.zeros(len(pairs.offset) - 1, factor.shape[1])
+    if not len(pairs.column):
+        return solved
+    for rows, place, present in pairs.deal():
+        weight = torch.where(present, pairs.worth[place], 0.0) * alpha  # [block, length]
+        held = wide[pairs.column[place]]  # [block, length, dim]
+        size = ridge * (weight.sum(dim=1) + pairs.column_count)  # [block]
+        left = torch.bmm((held * weight[..., None]).transpose(1, 2), held) + common
+        left = left + size[:, None, None] * one
+        right = torch.bmm((weight + present)[:, None], held)[:, 0]  # [block, dim]
+        found = torch.cholesky_solve(right[..., None], torch.linalg.cholesky(left))
+        solved[rows] = found[..., 0].float()
     return solved
+
+
+def _measure_error(pairs: Pairs, rows: Tensor, columns: Tensor) -> Tensor:
+    """Measures the mean squared error of the observed pairs' scores."""
+    total = torch.zeros(())
+    for mine, place, present in pairs.deal():
+        held = columns[pairs.column[place]]
+        scores = torch.bmm(held, rows[mine][..., None])[..., 0]  # [block, length]
+        total = total + torch.where(present, 1.0 - scores, 0.0).square().sum()
+    return total / max(1, len(pairs.column))

@@ -4,6 +4,7 @@ Training fits a factor per user and per product to observed pairs (1) and sample
 or log-losses. Serving has no table of users: the user tower solves the same problem for one user's history.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Final, Self
 
@@ -15,8 +16,8 @@ from torch.nn import functional
 from index.features import FIRST_TOKEN
 from training.config import Loss, MfConfig
 from training.examples import Examples
-from training.folding import LogFolding, SquareFolding
-from training.histories import IntArray
+from training.folding import LogFolding, SquareFolding, list_worths, weigh_distinct
+from training.histories import IntArray, weigh_targets
 
 _INITIAL_STD: Final = 0.05
 # Each loss has its own way to fold in a user.
@@ -54,13 +55,16 @@ class MfItemTower(nn.Module):
 
 
 class MfUserTower(nn.Module):
-    """Folds a history into user factors; event types, ages and the profile are not used."""
+    """Folds a history into user factors, by what its events are worth; ages and the profile are not used."""
+
+    worth: Tensor  # float64 [event types + 1]
 
     def __init__(self, item_tower: MfItemTower, config: MfConfig) -> None:
         super().__init__()
         # In a tuple, so that the item tower's weights are not registered and saved twice.
         self._item_tower = (item_tower,)
         self.folding = _FOLDINGS[config.loss](len(item_tower.factor), config)
+        self.register_buffer("worth", list_worths(config.event_weights), persistent=False)
 
     def train(self, mode: bool = True) -> Self:
         """Enters training or evaluation mode; evaluation takes over the products' current factors."""
@@ -78,10 +82,15 @@ class MfUserTower(nn.Module):
         user_categorical: Tensor,
         user_numeric: Tensor,
     ) -> Tensor:
-        """Returns user vectors, float32 [batch, embedding_dim]: factors, then 1 for the product's bias."""
-        del history_event, history_age, user_categorical, user_numeric
-        factor = self.folding(history_token)
-        return torch.cat([factor, torch.ones_like(factor[:, :1])], dim=1).float()
+        """Returns unit vectors, float32 [batch, embedding_dim], along factors and 1 for the product's bias.
+
+        The length leaves the order of products, and no user's factors are drowned when vectors are rounded.
+        """
+        del history_age, user_categorical, user_numeric
+        weight = weigh_distinct(history_token, self.worth[history_event])
+        factor = self.folding(history_token, weight)
+        vector = torch.cat([factor, torch.ones_like(factor[:, :1])], dim=1)
+        return functional.normalize(vector, dim=1).float()
 
 
 class MfLearner(nn.Module):
@@ -93,6 +102,10 @@ class MfLearner(nn.Module):
         self._user_row = torch.from_numpy(examples.targets.user_row)
         self._token = torch.from_numpy(examples.row_tokens[examples.targets.item_row])
         self._token_count = len(examples.token_share)
+        worth = weigh_targets(
+            examples.interactions, examples.targets, config.event_weights, half_life_days=math.inf
+        )
+        self._worth = torch.from_numpy(worth)  # float32 [targets]
         self.towers = MatrixFactorisation(self._token_count, config)
         user_count = examples.interactions.user_count
         # Needed for learning only: a served user is folded in, so this table is not part of the towers.
@@ -126,4 +139,5 @@ class MfLearner(nn.Module):
             error, other_error = functional.softplus(-observed), functional.softplus(missing)
         error = error + config.negative_weight * other_error.mean(dim=1)
         size = user.square().sum(dim=1) + item.square().sum(dim=1) + bias.square()
-        return (error + config.l2 * size).mean()
+        worth = self._worth[index]  # [batch]
+        return (worth * (error + config.l2 * size)).mean() / worth.mean().clamp(min=1e-6)

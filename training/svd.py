@@ -1,7 +1,8 @@
 """Truncated SVD (PureSVD) as a served model: a user's row, projected onto the leading singular vectors.
 
 Each singular value is shared evenly between products and users, so that no component is drowned when vectors
-are rounded to int8: a product has v sqrt(s), a user the sum of v / sqrt(s) over the history.
+are rounded to int8: a product has v sqrt(s), a user the sum of v / sqrt(s) over the history. How many vectors
+lead, and what popularity counts beside them, is chosen on validation: each epoch tries a candidate.
 
 Source: Cremonesi, Koren and Turrin 2010, PureSVD.
 """
@@ -17,16 +18,18 @@ from index.features import FIRST_TOKEN
 from training.config import SvdConfig
 from training.examples import Examples
 from training.factors import FactorModel, Folding, make_matrix, take_popularity
-from training.folding import weigh_distinct
 from training.histories import IntArray
 
 # Of the randomised iteration: enough that the leading vectors no longer move (tested against the full SVD).
 _ITERATION_COUNT: Final = 12
 _SPARE_DIM: Final = 16
+# Numbers of vectors, each with every weight of popularity, in the order of the epochs. Without validation the
+# last one is taken.
+_CANDIDATES: Final = tuple((dim, weight) for weight in (0.03, 0.3, 0.1) for dim in (4, 8, 64, 32, 16))
 
 
 class SvdFolding(Folding):
-    """Sums over the history's distinct products."""
+    """Sums over the history's distinct products, by their weights."""
 
     factor: Tensor  # float64 [token_count, dim], v / sqrt(s) of each
 
@@ -41,27 +44,28 @@ class SvdFolding(Folding):
         value = factor.square().sum(dim=0, keepdim=True)  # [1, dim]
         self.factor.copy_(torch.where(value > 0, factor / value, 0.0))
 
-    def forward(self, token: Tensor) -> Tensor:
-        """Folds in histories, int64 [batch, length]; returns factors, float64 [batch, dim]."""
-        distinct = (weigh_distinct(token) > 0.0).double()  # [batch, length]
-        return torch.matmul(distinct[:, None], self.factor[token])[:, 0]
+    def forward(self, token: Tensor, weight: Tensor) -> Tensor:
+        """Folds in histories, int64 [batch, length], by weights of `weigh_distinct`; float64 [batch, dim]."""
+        return torch.matmul(weight[:, None], self.factor[token])[:, 0]
 
 
 def make_svd(token_count: int, config: SvdConfig) -> FactorModel:
     """Makes empty towers."""
-    dim = config.embedding_dim - 1
-    return FactorModel(token_count, dim, SvdFolding(token_count, dim))
+    return FactorModel(token_count, config, SvdFolding(token_count, config.embedding_dim - 1))
 
 
 class SvdLearner(nn.Module):
-    """Finds the factors in its one step; nothing follows a gradient."""
+    """Finds the factors in one step and tries a candidate an epoch; nothing follows a gradient."""
+
+    tried: Tensor  # int64 [], how many candidates were tried; kept in checkpoints
 
     def __init__(self, examples: Examples, config: SvdConfig) -> None:
         super().__init__()
         self._config = config
         self._examples = examples
-        self._matrix = make_matrix(examples)
-        self.towers = make_svd(self._matrix.shape[1], config)
+        self.towers = make_svd(len(examples.token_share), config)
+        self.register_buffer("tried", torch.zeros((), dtype=torch.int64))
+        self._squares, self._factor = _decompose(make_matrix(examples, config), config.embedding_dim - 1)
 
     def make_optimizer(self) -> torch.optim.Optimizer:
         """Makes an optimizer that has nothing to do; the loop wants one."""
@@ -70,21 +74,32 @@ class SvdLearner(nn.Module):
     def draw_batches(self, rng: np.random.Generator) -> Iterator[IntArray]:
         """Deals all targets into one batch."""
         del rng
-        yield np.arange(self._matrix.values().numel())
+        yield np.arange(len(self._examples.targets.user_row))
 
     def forward(self, rows: IntArray) -> Tensor:
-        """Finds the factors; returns the share of the pairs' sum of squares that they leave unexplained."""
+        """Takes the next candidate; returns the share of the pairs' squares that it leaves unexplained."""
         del rows
-        wanted = self._config.embedding_dim - 1
-        room = min(self._matrix.shape)
-        _, value, right = torch.svd_lowrank(
-            self._matrix, q=min(wanted + _SPARE_DIM, room), niter=_ITERATION_COUNT
-        )
-        kept = min(wanted, room)
+        dim, weight = _CANDIDATES[int(self.tried)]
+        self.tried += 1
         factor = self.towers.item_tower.factor
         factor.zero_()
-        # The iteration leaves noise where no pair is: a new product must have a vector of nothing.
-        factor[FIRST_TOKEN:, :kept] = right[FIRST_TOKEN:, :kept] * value[:kept].sqrt()
-        take_popularity(self.towers, self._examples)
-        left = 1.0 - value[:kept].square().sum() / self._matrix.values().square().sum()
-        return left.detach().requires_grad_()
+        factor[FIRST_TOKEN:, :dim] = self._factor[FIRST_TOKEN:, :dim]
+        half_life_days = self._config.half_life_days
+        take_popularity(self.towers, self._examples, half_life_days=half_life_days, weight=weight)
+        explained = self._factor[:, :dim].square().sum(dim=0).square().sum()
+        return (1.0 - explained / self._squares).detach().requires_grad_()
+
+
+def _decompose(matrix: Tensor, wanted: int) -> tuple[Tensor, Tensor]:
+    """Finds the leading right singular vectors, times the roots of their values.
+
+    Returns:
+        The sum of the matrix's squares, and float32 [token_count, wanted]; zeros past the matrix's rank.
+    """
+    room = min(matrix.shape)
+    _, value, right = torch.svd_lowrank(matrix, q=min(wanted + _SPARE_DIM, room), niter=_ITERATION_COUNT)
+    kept = min(wanted, room)
+    factor = torch.zeros(matrix.shape[1], wanted)
+    # The iteration leaves noise where no pair is: a new product must have a vector of nothing.
+    factor[FIRST_TOKEN:, :kept] = right[FIRST_TOKEN:, :kept] * value[:kept].sqrt()
+    return matrix.values().square().sum(), factor

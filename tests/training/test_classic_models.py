@@ -9,19 +9,22 @@ import torch
 from rich.console import Console
 
 from export.write import export_run
-from index.features import FIRST_TOKEN, HISTORY_LENGTH
+from index.features import EVENT_TYPES, FIRST_TOKEN, HISTORY_LENGTH
 from tests.tiny_data import make_events, write_data
+from training import ials
 from training.config import IalsConfig, SvdConfig, make_config
 from training.errors import SettingError
 from training.examples import encode_examples, read_learning_data
 from training.factors import make_matrix
-from training.ials import IalsFolding, IalsLearner, solve_rows
+from training.folding import weigh_distinct
+from training.ials import IalsFolding, IalsLearner, Pairs, find_ridge, solve_rows
 from training.run import train
 from training.svd import SvdFolding, SvdLearner
 from training.trained import open_run
 
 SILENT = Console(file=io.StringIO())
 SETTINGS = {"embedding_dim": 9, "validation_fraction": 0.2}
+IALS = IalsConfig(embedding_dim=9, alpha=5.0, ridge=0.02, epochs=5)
 
 
 @pytest.fixture(scope="module")
@@ -54,13 +57,18 @@ def trained(request, train_and_export):
     return train_and_export(request.cls.model)
 
 
-def inputs(*histories):
+def inputs(*histories, event=0):
     """Encodes histories of tokens, most recent first, as the user towers take them."""
     token = torch.zeros(len(histories), HISTORY_LENGTH, dtype=torch.int64)
     for row, history in enumerate(histories):
         token[row, : len(history)] = torch.tensor(history)
     nothing = torch.zeros_like(token)
-    return token, nothing, nothing.float(), nothing[:, :1], nothing[:, :1].float()
+    return token, torch.full_like(token, event), nothing.float(), nothing[:, :1], nothing[:, :1].float()
+
+
+def count_once(token):
+    """Weighs every distinct product by 1."""
+    return weigh_distinct(token, torch.ones(token.shape, dtype=torch.float64))
 
 
 class ClassicModelContract:
@@ -81,13 +89,43 @@ class ClassicModelContract:
         towers = trained[0].towers
         with torch.no_grad():
             user = towers.user_tower(*inputs([]))
-        assert user[0].numpy() == pytest.approx([0.0] * 8 + [0.01])
+        assert user[0].numpy() == pytest.approx([0.0] * 8 + [1.0])
         popularity = towers.item_tower.popularity
         assert popularity[FIRST_TOKEN:].min() > 0
         assert popularity.max() == pytest.approx(towers.item_tower.factor.abs().max())
 
     def test_a_new_product_has_a_vector_of_nothing(self, trained):
         assert trained[0].towers.item_tower.factor[:FIRST_TOKEN].abs().max() == 0.0
+
+    def test_user_vectors_have_unit_length(self, trained):
+        with torch.no_grad():
+            users = trained[0].towers.user_tower(*inputs([], [5], [5, 9, 7]))
+        assert users.norm(dim=1).numpy() == pytest.approx(1.0)
+
+    def test_a_product_whose_events_are_worth_nothing_is_not_learned_from(self, examples):
+        config = make_config(self.model, {**SETTINGS, "event_weights": {"view": 0.0}})
+        views = EVENT_TYPES.index("view") + 1
+        events = examples.interactions
+        only_viewed = {
+            (user, item)
+            for user, item in set(zip(events.user_row, events.item_row, strict=True))
+            if (events.event_code[(events.user_row == user) & (events.item_row == item)] == views).all()
+        }
+        matrix = make_matrix(examples, config)
+        assert only_viewed
+        assert matrix.values().numel() == len(examples.targets.user_row) - len(only_viewed)
+
+    def test_an_event_that_is_worth_nothing_says_nothing_of_a_user(self, trained):
+        tower = trained[0].towers.user_tower
+        views = EVENT_TYPES.index("view") + 1
+        before = tower.worth.clone()
+        try:
+            tower.worth[views] = 0.0
+            with torch.no_grad():
+                seen, empty = tower(*inputs([5, 9], event=views)), tower(*inputs([]))
+        finally:
+            tower.worth.copy_(before)
+        assert seen.tolist() == empty.tolist()
 
     def test_repeated_events_and_their_order_change_nothing(self, trained):
         with torch.no_grad():
@@ -110,52 +148,68 @@ class TestSvd(ClassicModelContract):
     model = "svd"
 
     def test_factors_project_as_the_leading_singular_vectors_do(self, examples):
-        learner = SvdLearner(examples, SvdConfig(embedding_dim=6))
+        config = SvdConfig(embedding_dim=6)
         torch.manual_seed(1)
-        learner(np.arange(1))
-        matrix = make_matrix(examples).to_dense().double().numpy()
-        right = np.linalg.svd(matrix)[2][:5]
-        factor = learner.towers.item_tower.factor.double().numpy()
-        # The iteration is in float32.
-        lengths = np.square(factor).sum(axis=0)
-        assert factor / lengths @ factor.T == pytest.approx(right.T @ right, abs=1e-4)
+        learner = SvdLearner(examples, config)
+        matrix = make_matrix(examples, config).to_dense().double().numpy()
+        right = np.linalg.svd(matrix)[2]
+        for kept in (4, 5):  # The first two candidates want 4 and 8 vectors, of the 5 that there are.
+            learner(np.arange(1))
+            factor = learner.towers.item_tower.factor.double().numpy()[:, :kept]
+            # The iteration is in float32.
+            lengths = np.square(factor).sum(axis=0)
+            assert factor / lengths @ factor.T == pytest.approx(right[:kept].T @ right[:kept], abs=1e-4)
 
     def test_a_history_is_folded_in_as_its_row_is_projected(self):
         folding = SvdFolding(5, 2)
         factor = torch.tensor([[0, 0], [0, 0], [1, 2], [0, 4], [1, 4]], dtype=torch.float64)
         folding.take_over(factor)
         # The columns' squared lengths are 2 and 36.
-        assert folding(torch.tensor([[2, 4, 2, 0]])).tolist() == [[1.0, 6 / 36]]
+        token = torch.tensor([[2, 4, 2, 0]])
+        assert folding(token, count_once(token)).tolist() == [[1.0, 6 / 36]]
 
     def test_more_dimensions_than_products_leave_the_rest_at_zero(self, tmp_path):
         few = read_learning_data(write_data(tmp_path / "few", make_events(user_count=5, item_count=3)))
         examples = encode_examples(few, few.interactions)
         learner = SvdLearner(examples, SvdConfig(embedding_dim=16))
-        loss = learner(np.arange(1))
-        # A matrix of that few columns is explained to the last bit.
+        loss = [learner(np.arange(1)) for _ in range(2)][-1]
+        # A matrix of that few columns is explained to the last bit by the second candidate's 8 vectors.
         assert loss.item() == pytest.approx(0.0, abs=1e-5)
         assert learner.towers.item_tower.factor[:, 5:].abs().max() == 0.0
 
-    def test_it_has_no_second_epoch(self):
+    def test_it_tries_every_candidate(self, trained):
+        stages = {stage["name"]: stage["epochs"] for stage in trained[0].metrics["stages"]}
+        assert len(stages["search"]) == 15
+        assert len(stages["final"]) == trained[0].metrics["epoch_count"]
+
+    def test_the_candidates_cannot_be_cut_short(self):
         with pytest.raises(SettingError, match="epochs"):
             make_config("svd", {"epochs": 2})
+
+    def test_popularity_counts_what_the_candidate_says(self, examples):
+        learner = SvdLearner(examples, SvdConfig(embedding_dim=6))
+        learner(np.arange(1))
+        largest = learner.towers.item_tower.popularity.max()
+        assert float(learner.towers.user_tower.popularity_weight * largest) == pytest.approx(0.03)
 
 
 class TestIals(ClassicModelContract):
     model = "ials"
 
-    def test_rows_are_solved_as_their_equations_say(self):
+    def test_rows_are_solved_as_their_equations_say(self, monkeypatch):
+        monkeypatch.setattr(ials, "_PAIR_COUNT", 3)  # Two blocks.
         rng = np.random.default_rng(1)
         factor = rng.normal(size=(7, 3))
-        config = IalsConfig(embedding_dim=4, alpha=5.0, l2=0.5)
-        row, column = torch.tensor([0, 0, 2, 2, 2]), torch.tensor([1, 4, 0, 3, 6])
-        solved = solve_rows(row, column, torch.tensor(factor).float(), 3, config)
-        for user, mine in ((0, [1, 4]), (1, []), (2, [0, 3, 6])):
-            weight = np.ones(7)
-            weight[mine] += 5.0
-            wanted = np.zeros(7)
-            wanted[mine] = 1.0
-            left = factor.T * weight @ factor + 0.5 * np.eye(3)
+        row, column = torch.tensor([2, 0, 2, 0, 2]), torch.tensor([6, 1, 0, 4, 3])
+        worth = torch.tensor([0.5, 1.0, 2.0, 0.25, 1.0])
+        pairs = Pairs.sort(row, column, worth, row_count=3, column_count=7)
+        solved = solve_rows(pairs, torch.tensor(factor).float(), alpha=5.0, ridge=0.1)
+        for user, mine in ((0, {1: 1.0, 4: 0.25}), (1, {}), (2, {6: 0.5, 0: 2.0, 3: 1.0})):
+            weight, wanted = np.ones(7), np.zeros(7)
+            for product, value in mine.items():
+                weight[product] += 5.0 * value
+                wanted[product] = 1.0
+            left = factor.T * weight @ factor + 0.1 * weight.sum() * np.eye(3)
             expected = np.linalg.solve(left, factor.T @ (weight * wanted))
             assert solved[user].numpy() == pytest.approx(expected, abs=1e-5)
 
@@ -164,29 +218,48 @@ class TestIals(ClassicModelContract):
         rng = np.random.default_rng(count)
         factor = torch.tensor(rng.normal(size=(102, 32)) * 0.3)
         factor[:FIRST_TOKEN] = 0.0
-        config = IalsConfig(embedding_dim=33, alpha=40.0, l2=1.0)
-        folding = IalsFolding(102, config)
+        folding = IalsFolding(102, IalsConfig(embedding_dim=33, alpha=40.0))
+        folding.ridge.fill_(0.01)
         folding.take_over(factor)
         history = rng.permutation(100)[:count] + FIRST_TOKEN
         token = torch.zeros(1, HISTORY_LENGTH, dtype=torch.int64)
         token[0, :count] = torch.tensor(history)
-        row = torch.zeros(count, dtype=torch.int64)
-        expected = solve_rows(row, torch.tensor(history), factor.float(), 1, config)[0].numpy()
+        weight = torch.zeros(1, HISTORY_LENGTH, dtype=torch.float64)
+        weight[0, :count] = torch.tensor(rng.uniform(0.1, 2.0, count))
+        pairs = Pairs.sort(
+            torch.zeros(count, dtype=torch.int64), torch.tensor(history), weight[0, :count],
+            row_count=1, column_count=100,
+        )  # fmt: skip
+        expected = solve_rows(pairs, factor.float(), alpha=40.0, ridge=0.01)[0].numpy()
         # solve_rows gives float32, of values up to about 1.
-        assert folding(token)[0].numpy() == pytest.approx(expected, abs=1e-5)
+        assert folding(token, weight)[0].numpy() == pytest.approx(expected, abs=1e-5)
 
-    def test_every_epoch_lowers_the_objective(self, examples):
-        config = IalsConfig(embedding_dim=9, alpha=5.0, l2=0.5)
+    def test_the_ridge_grows_to_the_setting(self):
+        ridges = [find_ridge(epoch, IALS) for epoch in range(5)]
+        assert ridges == sorted(ridges)
+        assert ridges[-1] == pytest.approx(0.02)
+
+    def test_an_epoch_lowers_the_objective_of_its_ridge(self, examples):
         torch.manual_seed(1)
-        learner = IalsLearner(examples, config)
-        matrix = make_matrix(examples).to_dense().double()
-        values = []
-        for _ in range(5):
-            learner(np.arange(1))
-            q = learner.towers.item_tower.factor.double()
-            user, token = make_matrix(examples).indices()
-            p = solve_rows(user, token, q.float(), len(matrix), config).double()
-            errors = (1 + 5.0 * matrix) * (matrix - p @ q.T) ** 2
-            values.append(float(errors.sum() + 0.5 * (p.square().sum() + q.square().sum())))
-        assert values == sorted(values, reverse=True)
-        assert values[-1] < values[0]
+        learner = IalsLearner(examples, IALS)
+        matrix = make_matrix(examples, IALS)
+        dense = matrix.to_dense().double()
+        weight = 1 + 5.0 * dense
+        weight[:, :FIRST_TOKEN] = 0.0  # No products.
+        user, token = matrix.indices()
+        pairs = Pairs.sort(
+            user, token, matrix.values(), row_count=len(dense), column_count=dense.shape[1] - FIRST_TOKEN
+        )
+        for epoch in range(5):
+            ridge = find_ridge(epoch, IALS)
+            factor = learner.towers.item_tower.factor
+            values = []
+            for _ in range(2):
+                q = factor.double().clone()
+                p = solve_rows(pairs, factor, alpha=5.0, ridge=ridge).double()
+                errors = (weight * (dense - p @ q.T) ** 2).sum()
+                l2 = (weight.sum(dim=1) @ p.square().sum(dim=1)) + (weight.sum(dim=0) @ q.square().sum(dim=1))
+                values.append(float(errors + ridge * l2))
+                if len(values) == 1:
+                    learner(np.arange(1))
+            assert values[1] < values[0]

@@ -6,7 +6,7 @@ import torch
 
 from index.features import HISTORY_LENGTH
 from training.config import MfConfig
-from training.folding import LogFolding, SquareFolding
+from training.folding import LogFolding, SquareFolding, weigh_distinct
 
 DIM = 16
 # 32 steps leave a relative error below this on the problems here, which are as hard as trained ones with the
@@ -33,7 +33,7 @@ def fold(folding: LogFolding | SquareFolding, *histories: list[int]) -> np.ndarr
     token = torch.zeros(len(histories), HISTORY_LENGTH, dtype=torch.int64)
     for row, tokens in enumerate(histories):
         token[row, : len(tokens)] = torch.tensor(tokens, dtype=torch.int64)
-    return folding(token).numpy()
+    return folding(token, weigh_distinct(token, torch.ones_like(token).double())).numpy()
 
 
 def minimise(
