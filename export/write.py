@@ -151,7 +151,7 @@ def embed_all(tower: nn.Module, inputs: Inputs) -> NDArray[np.float32]:
 
 def choose_scales(config: Config, users: NDArray[np.float32], items: NDArray[np.float32]) -> dict[str, float]:
     """Chooses how many integer steps a unit of a model's user vectors and of its item vectors has."""
-    unit_length = isinstance(config, TwoTowerConfig) and config.similarity == "cosine"
+    unit_length = not isinstance(config, TwoTowerConfig) or config.similarity == "cosine"
     return {
         "user_scale": user_scale_for(users, unit_length=unit_length),
         # The bias has 32 bits of its own, so it does not set the scale.

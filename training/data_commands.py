@@ -74,6 +74,12 @@ def _add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     parser.add_argument("--users", type=int, default=20_000)
     parser.add_argument("--courses", type=int, default=2_000)
     parser.add_argument("--products", type=int, default=600, help="financial and insurance products")
+    parser.add_argument(
+        "--taste-correlation",
+        type=float,
+        default=0.7,
+        help="of a user's tastes for courses and financial products",
+    )
     parser.add_argument("--clock", help="the platform's present, RFC 3339 (default: today, 00:00 UTC)")
     parser.add_argument("--force", action="store_true", help="replace OUT")
     parser.set_defaults(run=_run_simulate)
@@ -190,6 +196,7 @@ def _run_simulate(arguments: argparse.Namespace, console: Console) -> None:
         users=arguments.users,
         courses=arguments.courses,
         products=arguments.products,
+        taste_correlation=arguments.taste_correlation,
     )
     check_target(arguments.out, force=arguments.force)
     with show_progress(console, text="simulating users", total=settings.users) as advance:

@@ -11,6 +11,7 @@ Sources: Hu, Koren and Volinsky 2008, Collaborative Filtering for Implicit Feedb
     2022, Revisiting the Performance of iALS on Item Recommendation Benchmarks, for the L2.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Self
@@ -111,7 +112,8 @@ class IalsLearner(nn.Module):
         users, products = pairs.shape[0], pairs.shape[1] - FIRST_TOKEN
         self._by_user = Pairs.sort(user, token, pairs.values(), row_count=users, column_count=products)
         self._by_token = Pairs.sort(token, user, pairs.values(), row_count=pairs.shape[1], column_count=users)
-        self.towers = make_ials(pairs.shape[1], config)
+        self._folding = IalsFolding(pairs.shape[1], config)
+        self.towers = FactorModel(pairs.shape[1], config, self._folding)
         factor = self.towers.item_tower.factor
         factor[FIRST_TOKEN:] = torch.randn(factor[FIRST_TOKEN:].shape) * _INITIAL_STD
 
@@ -132,7 +134,7 @@ class IalsLearner(nn.Module):
         self.epoch += 1
         users = solve_rows(self._by_user, factor, alpha=config.alpha, ridge=ridge)
         factor.copy_(solve_rows(self._by_token, users, alpha=config.alpha, ridge=ridge))
-        self.towers.user_tower.folding.ridge.fill_(ridge)
+        self._folding.ridge.fill_(ridge)
         take_popularity(
             self.towers, self._examples, half_life_days=config.half_life_days, weight=_POPULARITY_WEIGHT
         )
@@ -183,7 +185,8 @@ class Pairs:
 
 def find_ridge(epoch: int, config: IalsConfig) -> float:
     """Finds the ridge of an epoch, counted from 0; the setting is that of the last one."""
-    return config.ridge * _RIDGE_GROWTH ** -(1.0 - (epoch + 1) / config.epochs)
+    left = 1.0 - (epoch + 1) / config.epochs
+    return config.ridge / math.pow(_RIDGE_GROWTH, left)
 
 
 def solve_rows(pairs: Pairs, factor: Tensor, *, alpha: float, ridge: float) -> Tensor:

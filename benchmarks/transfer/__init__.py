@@ -1,0 +1,1 @@
+"""Measures what two domains learn from each other."""
