@@ -146,13 +146,16 @@ def rescore(
         raise _not_arrays(user=user, items=items, rows=rows, item_bias=item_bias) from error
 
 
-def select(scores: NDArray[np.int64], id_rank: NDArray[np.int64], *, k: int) -> NDArray[np.int64]:
+def select(
+    scores: NDArray[np.int64], id_rank: NDArray[np.int64], *, k: int, rows: NDArray[np.int64] | None = None
+) -> NDArray[np.int64]:
     """Selects the positions of the best k: score descending, id_rank ascending. Releases the GIL.
 
     Args:
         scores: int64 [n].
-        id_rank: int64 [n], distinct: the rank of each product_id.
+        id_rank: int64 [n], distinct: the rank of each product_id; of every product where rows are given.
         k: 0 to K_MAX.
+        rows: the row that each score is of, int64 [n], distinct: ranks are read only where scores are equal.
 
     Returns:
         positions, int64 [<= k], best first.
@@ -161,9 +164,9 @@ def select(scores: NDArray[np.int64], id_rank: NDArray[np.int64], *, k: int) -> 
         KernelInputError: an array has the wrong dtype, shape or layout, or k is out of range.
     """
     try:
-        return _kernel.select(scores, id_rank, k)
+        return _kernel.select(scores, id_rank, k, rows)
     except TypeError as error:
-        raise _not_arrays(scores=scores, id_rank=id_rank, k=k) from error
+        raise _not_arrays(scores=scores, id_rank=id_rank, k=k, rows=rows) from error
 
 
 def gate(

@@ -108,15 +108,13 @@ class ScanSearch:
         """Scans once for all requests, in the host's memory; see `RowSearch`."""
         del on_device
         extents = [request.extent for request in wanted]
-        counts = [request.candidate_count for request in wanted]
-        found = self._items.scan(
+        return self._items.scan(
             queries,
             [extent.row_start for extent in extents],
             [extent.row_stop for extent in extents],
             [extent.bitmap for extent in extents],
-            counts,
+            [request.candidate_count for request in wanted],
         )
-        return [_trim(rows[:count]) for rows, count in zip(found, counts, strict=True)]
 
     def count_compared(self, extent: Extent) -> int:
         """See `RowSearch`."""
@@ -177,8 +175,3 @@ class IndexSearch:
     def plan(self, extent: Extent) -> Iterator[Probe]:
         """Yields what a search of an extent asks of each part that it needs."""
         return probe(self.parts, extent.row_start, extent.row_stop, extent.row_count)
-
-
-def _trim(rows: Rows) -> Rows:
-    """Returns the rows without the -1 at the end that stand for none."""
-    return rows if len(rows) == 0 or rows[-1] >= 0 else rows[rows >= 0]

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index import reference
-from server import native
+from server import large_pages, native
 
 Rows = NDArray[np.int64]
 Vector = NDArray[np.int16]
@@ -22,7 +22,7 @@ class Scorer:
         user_scale: float,
         item_scale: float,
     ) -> None:
-        """Keeps the bundle's matrix.
+        """Copies the bundle's matrix to where rows are read fast, each from another place.
 
         Args:
             item_vectors: int16 [product_count, dim], zero in the last column.
@@ -31,8 +31,8 @@ class Scorer:
             user_scale: integer steps per unit of a user vector.
             item_scale: integer steps per unit of an item vector.
         """
-        self._item_vectors = np.ascontiguousarray(item_vectors)
-        self._item_bias = np.ascontiguousarray(item_bias)
+        self._item_vectors = large_pages.copy(item_vectors)
+        self._item_bias = large_pages.copy(item_bias)
         self._id_rank = np.ascontiguousarray(id_rank, dtype=np.int64)
         self._user_scale = user_scale
         self._item_scale = item_scale
@@ -56,4 +56,4 @@ class Scorer:
 
     def order(self, rows: Rows, scores: NDArray[np.int64], k: int) -> NDArray[np.int64]:
         """Returns the positions of the best k, best first: score descending, then product_id ascending."""
-        return native.select(scores, self._id_rank[rows], k=k)
+        return native.select(scores, self._id_rank, k=k, rows=rows)

@@ -23,6 +23,7 @@ from index.reference import (
     user_scale_for,
     widen,
 )
+from server.scoring import Scorer
 
 DIM: Final = 64
 SHARES: Final = (0.01, 0.1, 0.5)
@@ -89,6 +90,11 @@ class Catalogue:
     def whole(self) -> NDArray[np.int32]:
         """Returns the item vectors in whole numbers, int32 [items, dim]: what an index is built over."""
         return widen(self.int16, self.bias)
+
+    @cached_property
+    def scorer(self) -> Scorer:
+        """What a server scores candidates with; a row stands for the rank of its product's id."""
+        return Scorer(self.int16, self.bias, np.arange(self.count), user_scale=1.0, item_scale=1.0)
 
 
 @dataclass(frozen=True)

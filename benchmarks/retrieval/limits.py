@@ -10,7 +10,6 @@ import numpy as np
 
 from benchmarks.retrieval.catalogue import Catalogue
 from benchmarks.retrieval.truth import BATCH, K
-from server.scoring import Scorer
 
 RESCORE_COUNT: Final = 200
 """Candidates of each request whose scoring is timed."""
@@ -57,9 +56,7 @@ class MachineLimits:
 
 def measure_rescore(catalogue: Catalogue, pass_count: int) -> RescoreTime:
     """Times what a server does to score and select scattered candidates, the calls from Python included."""
-    # A row stands for the rank of its product's id.
-    ranks = np.arange(catalogue.count)
-    scorer = Scorer(catalogue.int16, catalogue.bias, ranks, user_scale=1.0, item_scale=1.0)
+    scorer = catalogue.scorer
     random = np.random.default_rng(0)
     chunks = catalogue.users.chunks(min(BATCH, len(catalogue.users)))
     candidate_count = min(RESCORE_COUNT, catalogue.count)

@@ -106,14 +106,12 @@ def list_strategies(
     return strategies
 
 
-def rank(catalogue: Catalogue, users: Users, candidates: Sequence[Rows] | Rows, k: int) -> Rows:
+def rank(catalogue: Catalogue, users: Users, candidates: Sequence[Rows], k: int) -> Rows:
     """Scores candidates exactly and selects the best k of each user: what follows every retrieval."""
+    scorer = catalogue.scorer
     found = np.full((len(users), k), -1, np.int64)
     for place, rows in enumerate(candidates):
-        held = rows[rows >= 0]
-        scores = native.rescore(users.codes[place], catalogue.int16, held, catalogue.bias)
-        # A row stands for the rank of its product's id.
-        best = held[native.select(scores, held, k=k)]
+        best = rows[scorer.order(rows, scorer.score(users.codes[place], rows), k)]
         found[place, : len(best)] = best
     return found
 
@@ -148,7 +146,7 @@ def _make_nested(catalogue: Catalogue, file: IndexFile) -> Search:
         packed = None if bitmap is None else bitmap.tobytes()
         queries = users.codes.astype(np.float32)
         rows = index.search(queries, _count_candidates(k), 0, which.row_stop, packed)
-        return rank(catalogue, users, rows, k)
+        return rank(catalogue, users, [each[each >= 0] for each in rows], k)
 
     return search
 

@@ -71,7 +71,8 @@ class BestRows {
     }
 
     // Writes rows and, unless nullptr, scores [count], best first; a place without a row gets row -1 and score 0.
-    void write(const std::int64_t count, std::int64_t* const rows, std::int64_t* const scores) {
+    // Returns how many rows there are.
+    std::int64_t write(const std::int64_t count, std::int64_t* const rows, std::int64_t* const scores) {
         if (size_ > count_kept()) {
             keep_best();
         }
@@ -84,6 +85,7 @@ class BestRows {
         for (std::int64_t place = 0; place < count && scores != nullptr; ++place) {
             scores[place] = place < found ? score_of(numbers_[static_cast<std::size_t>(place)]) : 0;
         }
+        return found;
     }
 
   private:

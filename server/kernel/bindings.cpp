@@ -46,10 +46,15 @@ Int64Result rescore(const AnyArray& user, const AnyArray& items, const AnyArray&
 }
 
 // Not named select: that is a POSIX function.
-Int64Result select_best(const AnyArray& scores, const AnyArray& id_rank, const std::int64_t k) {
-    const prudence::Scores checked{require_array<std::int64_t>(scores, "scores", 1),
-                                   require_array<std::int64_t>(id_rank, "id_rank", 1), scores.shape(0)};
-    if (id_rank.shape(0) != checked.count) {
+Int64Result select_best(const AnyArray& scores, const AnyArray& id_rank, const std::int64_t k,
+                        const std::optional<AnyArray>& rows) {
+    prudence::Scores checked{require_array<std::int64_t>(scores, "scores", 1),
+                             require_array<std::int64_t>(id_rank, "id_rank", 1), scores.shape(0)};
+    if (rows.has_value()) {
+        checked.rows = require_array<std::int64_t>(*rows, "rows", 1);
+        prudence::require_shape(*rows, "rows", 0, checked.count);
+        prudence::require_rows({checked.rows, checked.count}, id_rank.shape(0));
+    } else if (id_rank.shape(0) != checked.count) {
         throw prudence::InputError("id_rank: length " + std::to_string(id_rank.shape(0)) +
                                    "; expected one per score, " + std::to_string(checked.count));
     }
@@ -72,7 +77,8 @@ NB_MODULE(_kernel, module) {
     nb::exception<prudence::InputError>(module, "KernelInputError", PyExc_ValueError);
     module.def("rescore", &rescore, nb::arg("user"), nb::arg("items"), nb::arg("rows"),
                nb::arg("item_bias") = nb::none());
-    module.def("select", &select_best, nb::arg("scores"), nb::arg("id_rank"), nb::arg("k"));
+    module.def("select", &select_best, nb::arg("scores"), nb::arg("id_rank"), nb::arg("k"),
+               nb::arg("rows") = nb::none());
     prudence::bind_gate(module);
     prudence::bind_scan(module);
 }

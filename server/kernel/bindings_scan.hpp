@@ -39,10 +39,24 @@ struct OwnedMatrix {
 
     Int64Matrix to_numpy() {
         std::int64_t* const data = values.get();
-        const nanobind::capsule owner(values.release(), [](void* const pointer) noexcept {
+        return Int64Matrix(data, {row_count, column_count}, give_away());
+    }
+
+    // Returns the first values of each row, as many as are counted.
+    nanobind::list to_rows(const std::vector<std::int64_t>& counts) {
+        std::int64_t* const data = values.get();
+        const nanobind::capsule owner = give_away();
+        nanobind::list rows;
+        for (std::size_t row = 0; row < row_count; ++row) {
+            rows.append(Int64Result(data + row * column_count, {static_cast<std::size_t>(counts[row])}, owner));
+        }
+        return rows;
+    }
+
+    nanobind::capsule give_away() {
+        return nanobind::capsule(values.release(), [](void* const pointer) noexcept {
             delete[] static_cast<std::int64_t*>(pointer);
         });
-        return Int64Matrix(data, {row_count, column_count}, owner);
     }
 
     std::unique_ptr<std::int64_t[]> values;
@@ -142,7 +156,7 @@ class KeptItems {
         packed_ = std::move(packed);
     }
 
-    Int64Matrix scan_queries(const AnyArray& queries, const Numbers& row_starts, const Numbers& row_stops,
+    nanobind::list scan_queries(const AnyArray& queries, const Numbers& row_starts, const Numbers& row_stops,
                              const PackedBitmaps& bitmaps, const Numbers& counts) const {
         const std::int16_t* const wide = require_array<std::int16_t>(queries, "queries", 2);
         require_shape(queries, "queries", 1, scanned_.dim());
@@ -165,11 +179,12 @@ class KeptItems {
                               checked.data(), counts.data(),     user_count};
         require_scan(batch, scanned_.row_count(), width);
         OwnedMatrix rows(user_count, static_cast<std::size_t>(width));
+        std::vector<std::int64_t> found;
         {
             const nanobind::gil_scoped_release released;
-            scan(scanned_, batch, width, rows.values.get(), nullptr);
+            found = scan(scanned_, batch, width, rows.values.get(), nullptr);
         }
-        return rows.to_numpy();
+        return rows.to_rows(found);
     }
 
   private:

@@ -38,11 +38,17 @@ struct RowList {
     std::size_t count;
 };
 
-// Scores with the rank of each product id, both [count].
+// Scores [count] with the rank of each product id: by position, or by row where the rows [count] are given. A rank
+// is read only where two scores are equal.
 struct Scores {
     const std::int64_t* values;
     const std::int64_t* id_rank;
     std::size_t count;
+    const std::int64_t* rows = nullptr;
+
+    std::int64_t rank(const std::int64_t position) const {
+        return id_rank[rows == nullptr ? position : rows[position]];
+    }
 };
 
 inline void require_rows(const RowList& chosen, const std::size_t row_count) {
@@ -103,7 +109,7 @@ inline std::vector<std::int64_t> select(const Scores& scores, const std::int64_t
     const auto ranks_before = [&scores](const std::int64_t left, const std::int64_t right) {
         const std::int64_t left_score = scores.values[left];
         const std::int64_t right_score = scores.values[right];
-        return left_score != right_score ? left_score > right_score : scores.id_rank[left] < scores.id_rank[right];
+        return left_score != right_score ? left_score > right_score : scores.rank(left) < scores.rank(right);
     };
     std::vector<std::int64_t> positions(scores.count);
     std::iota(positions.begin(), positions.end(), std::int64_t{0});

@@ -93,8 +93,8 @@ inline void scan_again(ScanState& state) {
 }
 
 // Writes the best rows and, unless nullptr, their scores, both [users, width]; a place without a row gets row -1
-// and score 0.
-inline void scan(const ScanItems& items, const ScanBatch& batch, const std::int64_t width,
+// and score 0. Returns how many rows each user has.
+inline std::vector<std::int64_t> scan(const ScanItems& items, const ScanBatch& batch, const std::int64_t width,
                  std::int64_t* const rows, std::int64_t* const scores) {
     require_scan(batch, items.row_count(), width);
     ScanState state(items, batch);
@@ -106,10 +106,12 @@ inline void scan(const ScanItems& items, const ScanBatch& batch, const std::int6
     sample_floors(state);
     scan_rows(state);
     scan_again(state);
-    for (std::size_t user = 0; user < batch.count; ++user) {
-        const std::int64_t place = static_cast<std::int64_t>(user) * width;
-        state.searches[user].best.write(width, rows + place, scores == nullptr ? nullptr : scores + place);
+    std::vector<std::int64_t> found;
+    for (Search& search : state.searches) {
+        const std::int64_t place = static_cast<std::int64_t>(found.size()) * width;
+        found.push_back(search.best.write(width, rows + place, scores == nullptr ? nullptr : scores + place));
     }
+    return found;
 }
 
 }  // namespace prudence

@@ -146,11 +146,10 @@ PRUDENCE_VNNI inline void score_group_vnni(const std::int8_t* const packed, cons
         for (std::size_t part = 0; part < 4; ++part) {
             const std::uint64_t of_part = _mm512_cmpgt_epi32_mask(sums[user][part], threshold);
             above |= of_part << (16 * part);
-        }
-        scores[user].above = above;
-        for (std::size_t part = 0; above != 0 && part < 4; ++part) {
+            // To skip this where nothing exceeds would be to guess, and a wrong guess costs more than it saves.
             _mm512_store_si512(scores[user].values + 16 * part, sums[user][part]);
         }
+        scores[user].above = above;
     }
 }
 

@@ -28,8 +28,7 @@ struct ScanUser {
     std::int32_t threshold;     // Only rows with a higher score are wanted.
 };
 
-// What a path writes for one user: a bit for each of the tile's rows that exceeds the threshold and, if there
-// is one, the scores of all.
+// What a path writes for one user: the scores of the tile's rows, and a bit for each that exceeds the threshold.
 struct alignas(64) TileScores {
     std::int32_t values[tile_rows];
     std::uint64_t above;

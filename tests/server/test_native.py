@@ -81,6 +81,25 @@ def test_ties_are_broken_by_id_rank(k: int) -> None:
     assert ranks[native.select(np.full(65, 3), ranks, k=65)].tolist() == list(range(65))
 
 
+@pytest.mark.parametrize("k", [1, 7, 30])
+def test_ranks_may_be_those_of_all_products(k: int) -> None:
+    random = np.random.default_rng(4)
+    ranks, scores = random.permutation(65).astype(np.int64), random.integers(-1, 2, 30)
+    rows = random.permutation(65)[:30].astype(np.int64)
+    expected = reference.select(scores, ranks[rows], k)
+    np.testing.assert_array_equal(native.select(scores, ranks, k=k, rows=rows), expected)
+
+
+def test_rows_without_a_rank_are_refused() -> None:
+    scores, ranks = np.arange(3), np.arange(65)
+    with pytest.raises(native.KernelInputError, match="rows: row 65 at position 2; expected 0 <= row < 65"):
+        native.select(scores, ranks, k=1, rows=np.array([0, 64, 65]))
+    with pytest.raises(native.KernelInputError, match="rows: length 2 on axis 0; expected 3"):
+        native.select(scores, ranks, k=1, rows=np.array([0, 64]))
+    with pytest.raises(native.KernelInputError, match="rows: wrong dtype"):
+        native.select(scores, ranks, k=1, rows=np.array([0, 1, 2], np.int32))  # type: ignore[arg-type]
+
+
 def test_the_lowest_and_highest_scores_are_ordered() -> None:
     scores = np.array([-(2**63), 2**63 - 1, 0, -(2**63)])
     ranks = np.array([1, 3, 2, 0], dtype=np.int64)
