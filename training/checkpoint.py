@@ -34,7 +34,9 @@ def save_checkpoint(path: Path, *, run_id: str, stages: tuple[Stage, ...], train
     """Saves a checkpoint; `path` holds the last one or this one, never a part."""
     tensors = {_WEIGHT + name: value for name, value in copy_weights(trainer.learner).items()}
     for index, entry in trainer.optimizer.state_dict()["state"].items():
-        tensors |= {f"{_OPTIMIZER}{index}/{name}": value.clone() for name, value in entry.items()}
+        tensors |= {
+            f"{_OPTIMIZER}{index}/{name}": value.clone().contiguous() for name, value in entry.items()
+        }
     state = {
         "format_version": _FORMAT_VERSION,
         "run_id": run_id,

@@ -97,7 +97,7 @@ class ItemTower(nn.Module):
         self.token = _make_embedding(len(token_share), inner_dim, padding_row=UNKNOWN_TOKEN)
         # A product that nobody has touched starts below the least popular one.
         least = torch.where(token_share > 0, token_share, 1.0).amin(dim=0)  # [heads]
-        self.bias = _make_table(token_share.maximum(least / 2).log())
+        self.bias = _make_table(token_share.maximum(least / 2).log().contiguous())
         self.content = FeatureEncoder(spec.item_categorical, spec.item_numeric, config.feature_dim)
         self.project = nn.Linear(self.content.output_dim, inner_dim)
         self.term = _make_table(torch.zeros(TERM_CODE_COUNT + 1, inner_dim))
