@@ -101,10 +101,12 @@ def take_popularity(towers: FactorModel, examples: Examples, *, half_life_days: 
     component is `weight` divided by it: the most popular product gains `weight` over one that nobody has.
     """
     targets = examples.targets
-    worth = weigh_targets(examples.interactions, targets, {}, half_life_days=half_life_days)
+    worth = weigh_targets(
+        examples.interactions, targets, {}, half_life_days=half_life_days, latest=examples.latest
+    )
     share = np.bincount(examples.row_tokens[targets.item_row], worth, len(examples.token_share))
     largest = towers.item_tower.factor.abs().max().clamp(min=1e-6)
-    towers.item_tower.popularity.copy_(torch.from_numpy(share / share.max()) * largest)
+    towers.item_tower.popularity.copy_(torch.from_numpy(share / max(share.max(), 1e-12)) * largest)
     towers.user_tower.popularity_weight.copy_(weight / largest)
 
 
@@ -114,7 +116,13 @@ def make_matrix(examples: Examples, config: RunConfig) -> Tensor:
     A pair has what it is worth: by its most valuable event, and by how far it shows liking.
     """
     targets = examples.targets
-    worth = weigh_targets(examples.interactions, targets, config.event_weights, half_life_days=math.inf)
+    worth = weigh_targets(
+        examples.interactions,
+        targets,
+        config.event_weights,
+        half_life_days=math.inf,
+        latest=examples.latest,
+    )
     user = torch.from_numpy(targets.user_row)
     token = torch.from_numpy(examples.row_tokens[targets.item_row])
     shape = (examples.interactions.user_count, len(examples.token_share))

@@ -103,7 +103,11 @@ class MfLearner(nn.Module):
         self._token = torch.from_numpy(examples.row_tokens[examples.targets.item_row])
         self._token_count = len(examples.token_share)
         worth = weigh_targets(
-            examples.interactions, examples.targets, config.event_weights, half_life_days=math.inf
+            examples.interactions,
+            examples.targets,
+            config.event_weights,
+            half_life_days=math.inf,
+            latest=examples.latest,
         )
         self._worth = torch.from_numpy(worth)  # float32 [targets]
         self.towers = MatrixFactorisation(self._token_count, config)

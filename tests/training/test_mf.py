@@ -35,9 +35,11 @@ def fold(towers: MatrixFactorisation, tokens: list[int]) -> np.ndarray:
     history = torch.zeros(1, HISTORY_LENGTH, dtype=torch.int64)
     history[0, : len(tokens)] = torch.tensor(tokens, dtype=torch.int64)
     nothing = torch.zeros(1, HISTORY_LENGTH)
+    event = torch.zeros_like(history)
     with torch.no_grad():
-        vector = towers.user_tower(history, history, nothing, history[:, :4], nothing[:, :6])
-    return vector[0].numpy()
+        vector = towers.user_tower(history, event, nothing, history[:, :4], nothing[:, :6])[0].numpy()
+    assert np.linalg.norm(vector) == pytest.approx(1.0)
+    return np.asarray(vector / vector[-1])  # As long as the solution, whose last component is 1.
 
 
 def solve(towers: MatrixFactorisation, tokens: list[int]) -> np.ndarray:
