@@ -33,7 +33,9 @@ def write_csv(directory: Path, header: str, *rows: str) -> Path:
 
 @pytest.mark.parametrize("layout", sorted(HEADERS))
 def test_every_published_layout_gives_the_same_borrowers(tmp_path: Path, layout: str) -> None:
-    table = import_credit_default(write_csv(tmp_path, HEADERS[layout], f"1,{GOOD},1", f"2,{GOOD},0")).table
+    imported = import_credit_default(write_csv(tmp_path, HEADERS[layout], f"1,{GOOD},1", f"2,{GOOD},0"))
+    assert (imported.quality.rows_read, imported.quality.set_aside) == (2, {})
+    table = imported.table
     assert table.ids == ("1", "2")
     assert table.defaulted.tolist() == [True, False]
     assert (table.columns["LIMIT_BAL"][0], table.columns["SEX"][0]) == (20_000.0, "2")

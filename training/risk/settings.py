@@ -13,7 +13,11 @@ ModelName = Literal["scorecard", "logistic", "forest", "boosting"]
 
 
 class RiskSettings(BaseModel):
-    """Settings of a run; defaults were set before the test was looked at, see docs/risk.md."""
+    """Settings of a run.
+
+    Of the strengths, bins and counts of trees tried on UCI credit default, the defaults were the best by AUC in
+    five folds of what is not held out; docs/risk.md says what was tried.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
