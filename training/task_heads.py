@@ -6,8 +6,10 @@ scores a user u and a product v by a scale for each component and a popularity o
 
     score_h(u, v) = sum_d u_d a_hd v_d + b_h(v)
 
-In training each head has its own softmax over the products. A target counts in the head of every type among
-its events, with the value w_h of that type. What is served is the heads' mean, weighted by value:
+In training each head has its own softmax over the products. Every target counts 1 in every head, and the
+value w_h more in the heads of the types among its events. A head of its own type alone would give no chance
+to what never has that type, and through the mean to a whole domain: on the simulated platform, where courses
+are never purchased, that took .034 of nDCG@10. What is served is the heads' mean, weighted by value:
 
     sum_h w_h score_h(u, v) = sum_d u_d (sum_h w_h a_hd) v_d + sum_h w_h b_h(v)
 
@@ -76,5 +78,5 @@ def divide_targets(kinds: NDArray[np.bool_], values: Mapping[str, float]) -> NDA
     named = [EVENT_TYPES.index(name) for name in values]
     others = [place for place in range(len(EVENT_TYPES)) if place not in named]
     happened = np.column_stack([kinds[:, named], kinds[:, others].any(axis=1)])
-    counts: NDArray[np.float32] = (happened * np.array([*values.values(), _OTHER_VALUE])).astype(np.float32)
-    return counts
+    counts: NDArray[np.float64] = 1.0 + happened * np.array([*values.values(), _OTHER_VALUE])
+    return counts.astype(np.float32)
