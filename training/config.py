@@ -85,7 +85,10 @@ class TwoTowerConfig(RunConfig):
     dropout: float = Field(0.1, ge=0, lt=1)
     id_dropout: float = Field(0.1, ge=0, lt=1)
     profile_dropout: float = Field(0.1, ge=0, lt=1)
+    term_dropout: float = Field(0.5, ge=0, lt=1)
     weight_decay: float = Field(1e-4, ge=0, le=1)
+    # Of what reads a product's content: words of few products would be learned by heart, as a second id.
+    content_decay: float = Field(1.0, ge=0, le=100)
     # What trains the tables of products and terms; rowwise_adagrad for those too large for AdamW's moments.
     optimizer: Optimizer = "adamw"
 

@@ -29,6 +29,9 @@ from training.two_tower import TwoTower
 
 _BARRED_LOGIT: Final = -1e4  # Its exponential is exactly zero, and a row of nothing else stays finite.
 _SPECTRAL_LENGTH: Final = 0.8  # Of the first vectors; random ones have the same on average.
+# Names of parameters that are decayed otherwise than the rest.
+_PLAIN: Final = ("bias", "temperature", "heads")
+_CONTENT: Final = ("item_tower.content", "item_tower.project", "item_tower.term")
 _NOISE_STD: Final = 0.02  # Lets the two tables, which start alike, part.
 
 
@@ -58,6 +61,8 @@ class TwoTowerLearner(nn.Module):
         worth = np.sum([self._sum_weights(part) for part in examples.draw_parts(rng)], axis=0)
         share = torch.from_numpy((worth / worth.sum(axis=1, keepdims=True).clip(min=1e-12)).T).float()
         self.towers = TwoTower(examples.spec, share, config)
+        # Id dropout teaches what a product like this has once it has events; this is the chance of any.
+        self.towers.item_tower.expect_unknown(len(self._seen_row) / len(examples.row_tokens))
         for table in self._list_tables():
             table.sparse = config.optimizer == "rowwise_adagrad"
         if config.spectral_start:
@@ -66,20 +71,21 @@ class TwoTowerLearner(nn.Module):
 
     def make_optimizer(self) -> torch.optim.Optimizer:
         """Makes the optimizer; biases, temperature and heads are not decayed: popularity is in them."""
-        config, plain_names = self._config, ("bias", "temperature", "heads")
+        config = self._config
         by_rows = config.optimizer == "rowwise_adagrad"
         tables = [table.weight for table in self._list_tables()] if by_rows else []
-        decayed: list[nn.Parameter] = []
-        plain: list[nn.Parameter] = []
+        decay = {"plain": 0.0, "content": config.content_decay, "other": config.weight_decay}
+        kinds: dict[str, list[nn.Parameter]] = {kind: [] for kind in decay}
         for name, entry in self.named_parameters():
             if not any(entry is table for table in tables):
-                (plain if any(part in name for part in plain_names) else decayed).append(entry)
-        groups: list[dict[str, Any]] = [{"params": decayed}, {"params": plain, "weight_decay": 0.0}]
-        options: dict[str, Any] = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
+                kinds[_name_kind(name)].append(entry)
+        groups: list[dict[str, Any]] = [
+            {"params": entries, "weight_decay": decay[kind]} for kind, entries in kinds.items()
+        ]
         if not by_rows:
-            return torch.optim.AdamW(groups, **options)
+            return torch.optim.AdamW(groups, lr=config.learning_rate)
         groups.append({"params": tables, ROWWISE: True})
-        return RowwiseAdagrad(groups, **options)
+        return RowwiseAdagrad(groups, lr=config.learning_rate)
 
     def _list_tables(self) -> tuple[nn.Embedding, ...]:
         """Lists the tables that grow with the catalogue, and the one of its terms."""
@@ -217,6 +223,13 @@ class TwoTowerLearner(nn.Module):
                 noise = torch.randn(direction.shape) * _NOISE_STD
                 start = (direction * _SPECTRAL_LENGTH + noise)[FIRST_TOKEN:]
                 table.weight[FIRST_TOKEN:] = torch.where(given, start, table.weight[FIRST_TOKEN:])
+
+
+def _name_kind(name: str) -> str:
+    """Names the kind of a parameter, by which it is decayed."""
+    if any(part in name for part in _PLAIN):
+        return "plain"
+    return "content" if any(part in name for part in _CONTENT) else "other"
 
 
 def softmax_loss(logit: Tensor, barred: Tensor, block: Tensor, column: Tensor, weight: Tensor) -> Tensor:

@@ -36,7 +36,7 @@ from training.metrics import RankingQuality, measure_popularity
 from training.ranks import Ranks, join_ranks
 from training.split import Split, Validation, split_by_time
 
-FORMAT_VERSION: Final = 4
+FORMAT_VERSION: Final = 5
 _CHECKPOINT_NAME: Final = "checkpoint.safetensors"
 
 

@@ -96,6 +96,14 @@ def _upgrade(weights: dict[str, Tensor], config: TwoTowerConfig, version: int) -
         for before, now in _MOVED.items():
             if before in weights:
                 weights[now] = weights.pop(before)
+    if version < 5:
+        # Popularity was the bias alone.
+        head_count = weights["item_tower.bias.weight"].shape[1]
+        for name in ("item_tower.project.weight", "item_tower.project.bias"):
+            none = weights[name].new_zeros(head_count, *weights[name].shape[1:])
+            weights[name] = torch.cat([weights[name], none])
+        term = weights["item_tower.term.weight"]
+        weights["item_tower.term.weight"] = torch.cat([term, term.new_zeros(len(term), head_count)], dim=1)
 
 
 def _make_towers(spec: FeatureSpec, token_count: int, config: Config) -> Towers:

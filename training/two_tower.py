@@ -1,8 +1,9 @@
 """The two towers: an inductive user tower over a history and a profile, and an item tower.
 
 The score of a pair is the inner product of the two vectors. The last component carries the product's
-popularity: the user's is constant and the item's is a learned bias, which starts at the log of the product's
-share of the training targets. A user without any history or profile therefore receives the popular products.
+popularity: the user's is constant. The item's is a learned bias, which starts at the log of the product's
+share of the targets over the mean share; that of a product without events is read from its content. A user
+without any history or profile therefore receives the popular products.
 """
 
 import math
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from index.features import EVENT_TYPES, PADDING_TOKEN, UNKNOWN_TOKEN, FeatureSpec
+from index.features import EVENT_TYPES, FIRST_TOKEN, PADDING_TOKEN, UNKNOWN_TOKEN, FeatureSpec
 from index.texts import TERM_CODE_COUNT
 from training.config import TwoTowerConfig
 from training.history_encoders import make_history_encoder
@@ -95,15 +96,23 @@ class ItemTower(nn.Module):
         # Learned, because how sharply tastes differ is a property of the data.
         self.log_temperature = nn.Parameter(torch.tensor(math.log(config.temperature)))
         self.token = _make_embedding(len(token_share), inner_dim, padding_row=UNKNOWN_TOKEN)
-        # A product that nobody has touched starts below the least popular one.
-        least = torch.where(token_share > 0, token_share, 1.0).amin(dim=0)  # [heads]
-        self.bias = _make_table(token_share.maximum(least / 2).log().contiguous())
+        head_count = token_share.shape[1]
+        self.bias = _make_table(_start_popularity(token_share))
         self.content = FeatureEncoder(spec.item_categorical, spec.item_numeric, config.feature_dim)
-        self.project = nn.Linear(self.content.output_dim, inner_dim)
-        self.term = _make_table(torch.zeros(TERM_CODE_COUNT + 1, inner_dim))
+        # Content gives a direction and, last, the popularity of products like this, for each head.
+        self.project = nn.Linear(self.content.output_dim, inner_dim + head_count)
+        with torch.no_grad():
+            self.project.weight[inner_dim:] = self.project.bias[inner_dim:] = 0.0
+        self.term = _make_table(torch.zeros(TERM_CODE_COUNT + 1, inner_dim + head_count))
         self.heads = TaskHeads(config.heads, inner_dim) if config.heads else None
         self.id_dropout = config.id_dropout
+        self.term_dropout = config.term_dropout
         self.cosine = config.similarity == "cosine"
+
+    def expect_unknown(self, chance: float) -> None:
+        """Scales the popularity that is expected of a product without a token."""
+        with torch.no_grad():
+            self.bias.weight[UNKNOWN_TOKEN] = math.log(chance)
 
     @property
     def logit_scale(self) -> Tensor:
@@ -117,15 +126,21 @@ class ItemTower(nn.Module):
 
         With similarity "cosine" the vector has unit length. In training there are as many biases as heads.
         """
-        identity = self.token(item_token)
+        unknown = (item_token == UNKNOWN_TOKEN)[:, None]
+        identity = torch.cat([self.token(item_token), self.bias(item_token)], dim=1)
         if self.training:
-            kept = torch.rand(len(item_token), 1) >= self.id_dropout
-            identity = identity * kept.to(identity.device)
+            kept = (torch.rand(len(item_token), 1) >= self.id_dropout).to(identity.device)
+            identity, unknown = identity * kept, unknown | ~kept
+            forgotten = torch.rand(item_term.shape) < self.term_dropout
+            item_term = item_term.masked_fill(forgotten.to(item_term.device), 0)
         content = self.project(self.content(item_categorical, item_numeric)) + self._read(item_term)
-        taste = identity + content
+        inner_dim = self.token.embedding_dim
+        taste = identity[:, :inner_dim] + content[:, :inner_dim]
+        # A popularity that is known needs no guess.
+        popularity = identity[:, inner_dim:] + content[:, inner_dim:] * unknown
         if self.cosine:
             taste = functional.normalize(taste, dim=1, eps=1e-6)
-        wide = torch.cat([taste, self.bias(item_token) * self.log_temperature.exp()], dim=1)
+        wide = torch.cat([taste, popularity * self.log_temperature.exp()], dim=1)
         return wide if self.training or self.heads is None else self.heads(wide)
 
     def divide(self, wide: Tensor) -> list[Tensor]:
@@ -157,6 +172,18 @@ class FeatureEncoder(nn.Module):
         """Returns float32 [batch, output_dim]."""
         parts = [table(categorical[:, column]) for column, table in enumerate(self.tables)]
         return torch.cat([*parts, numeric], dim=1)
+
+
+def _start_popularity(token_share: Tensor) -> Tensor:
+    """Starts popularity at the log of each share over the mean one, float32 [token_count, heads].
+
+    Only differences matter, so 0 stands for the mean: what is expected of a product that nobody has touched.
+    """
+    share = token_share[FIRST_TOKEN:]
+    least = torch.where(share > 0, share, 1.0).amin(dim=0)  # [heads]
+    popularity = torch.zeros(token_share.shape)
+    popularity[FIRST_TOKEN:] = (share.maximum(least / 2) / share.mean(dim=0).clamp(min=1e-12)).log()
+    return popularity
 
 
 def _make_embedding(count: int, dim: int, *, padding_row: int) -> nn.Embedding:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from index.features import FIRST_TOKEN
+from index.features import FIRST_TOKEN, UNKNOWN_TOKEN
 from tests.tiny_data import make_events, write_data
 from training import learner as learner_module
 from training.blocks import draw_blocks
@@ -119,6 +119,20 @@ def test_products_of_the_same_users_start_near_each_other(tmp_path: Path) -> Non
     half = len(known) // 2
     alike = known @ known.T
     assert alike[:half, :half].mean() > alike[:half, half:].mean() + 0.1
+
+
+def test_a_product_without_events_is_expected_to_be_as_popular_as_the_mean_of_the_catalogue(
+    tmp_path: Path,
+) -> None:
+    events = make_events(user_count=7, item_count=9, event_count=5)
+    seen = sorted({event["product_id"] for event in events})
+    products = [{"id": name} for name in (*seen, "x1", "x2", "x3")]
+    data = read_learning_data(write_data(tmp_path / "data", events, products=products))
+    tower = TwoTowerLearner(encode_examples(data, data.interactions), SMALL).towers.item_tower
+    popularity = tower.bias.weight.exp()
+    all_of_seen = popularity[FIRST_TOKEN:].sum().item()
+    # float32 rounding of logarithms and exponentials.
+    assert popularity[UNKNOWN_TOKEN].item() == pytest.approx(all_of_seen / len(products), rel=1e-5)
 
 
 def test_one_product_has_a_start(tmp_path: Path) -> None:

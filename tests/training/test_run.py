@@ -218,7 +218,15 @@ def test_runs_of_earlier_versions_open(data: Path, tmp_path: Path) -> None:
     train(data, tmp_path / "run", epochs=1, temperature=0.25)
     path = tmp_path / "run" / "model.safetensors"
     weights, _ = read_tensors(path)
+    # Before version 5 popularity was the bias alone.
+    weights["item_tower.project.weight"][-1] = weights["item_tower.project.bias"][-1] = 0.0
+    weights["item_tower.term.weight"][:, -1] = 0.0
     now_named = dict(weights)
+    for name in ("item_tower.project.weight", "item_tower.project.bias"):
+        weights[name] = weights[name][:-1]
+    weights["item_tower.term.weight"] = weights["item_tower.term.weight"][:, :-1].contiguous()
+    write_tensors(path, weights, {"format_version": "4"})
+    assert_equal_weights(open_run(tmp_path / "run").towers.state_dict(), now_named)
     for before, now in _MOVED.items():
         weights[before] = weights.pop(now)
     write_tensors(path, weights, {"format_version": "3"})
@@ -232,7 +240,7 @@ def test_runs_of_earlier_versions_open(data: Path, tmp_path: Path) -> None:
     # float32 of a logarithm and its exponential.
     assert towers.state_dict()["item_tower.log_temperature"].exp().item() == pytest.approx(0.25, rel=1e-6)
     write_tensors(path, weights, {"format_version": "9"})
-    with pytest.raises(CheckpointError, match="expected format_version 1 to 4, got 9"):
+    with pytest.raises(CheckpointError, match="expected format_version 1 to 5, got 9"):
         open_run(tmp_path / "run")
 
 

@@ -55,9 +55,45 @@ def test_the_last_component_carries_popularity() -> None:
     assert order.tolist() == SHARE[2:, 0].argsort(descending=True).tolist()
 
 
-def test_a_product_without_interactions_starts_below_all_others() -> None:
+def test_a_product_without_interactions_starts_with_the_mean_popularity() -> None:
     items = embed_items(make_towers())
-    assert items[6, -1] < items[:6, -1].min()
+    mean = items[:6, -1].div(make_towers().item_tower.log_temperature.exp()).exp().mean()
+    # float32 rounding of logarithms and exponentials.
+    assert mean.item() == pytest.approx(1.0, rel=1e-5)
+    assert items[6, -1] == 0.0
+
+
+def test_a_product_without_interactions_gets_the_popularity_of_its_like() -> None:
+    towers = make_towers()
+    with torch.no_grad():
+        towers.item_tower.content.tables[0].weight[1] = 1.0
+        towers.item_tower.project.weight[-1, :4] = 0.5
+        towers.item_tower.content.tables[0].weight[2] = -1.0
+    other, like = towers.item_tower(
+        torch.ones(2, dtype=torch.int64),
+        torch.tensor([[2, 0, 0, 0], [1, 0, 0, 0]]),
+        torch.tensor([[0.0, 1.0] * 3] * 2),
+        NO_TERMS[:2],
+    )[:, -1]
+    assert other < 0.0 < like
+
+
+def test_a_forgotten_identity_takes_its_popularity_with_it() -> None:
+    towers = make_towers().train()
+    towers.item_tower.id_dropout = 1.0
+    assert not embed_items(towers)[:, -1].any()
+
+
+def test_terms_are_forgotten_in_training_only() -> None:
+    towers = make_towers()
+    torch.nn.init.normal_(towers.item_tower.term.weight)
+    towers.item_tower.id_dropout, towers.item_tower.term_dropout = 0.0, 0.9999
+    inputs = encode_items(SPEC, VOCABULARY, [{"id": "p1", "title": "options"}, {"id": "p1"}]).feed()
+    values = [torch.from_numpy(value) for value in inputs.values()]
+    served, trained = towers.item_tower(*values), towers.item_tower.train()(*values)
+    assert not torch.allclose(served[0], served[1])
+    # Vector instructions may round equal rows of a batch differently.
+    assert torch.allclose(trained[0], trained[1], atol=1e-6)
 
 
 def test_products_without_an_embedding_are_placed_by_content() -> None:
@@ -77,7 +113,8 @@ def test_a_products_terms_place_it_alike_in_training_and_serving() -> None:
     inputs = encode_items(SPEC, VOCABULARY, [{"id": "x", "title": "options"}, {"id": "y"}]).feed()
     with torch.no_grad():
         served = towers.item_tower(*map(torch.from_numpy, inputs.values()))
-        towers.item_tower.train().id_dropout = 0.0
+        towers.item_tower.train()
+        towers.item_tower.id_dropout = towers.item_tower.term_dropout = 0.0
         trained = towers.item_tower(*map(torch.from_numpy, inputs.values()))
     assert not torch.allclose(served[0], served[1])
     # Two ways to sum float32.
