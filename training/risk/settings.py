@@ -15,8 +15,8 @@ ModelName = Literal["scorecard", "logistic", "forest", "boosting"]
 class RiskSettings(BaseModel):
     """Settings of a run.
 
-    Of the strengths, bins and counts of trees tried on UCI credit default, the defaults were the best by AUC in
-    five folds of what is not held out; docs/risk.md says what was tried.
+    Of the strengths, bins and counts of trees tried on UCI credit default, the defaults were the best by AUC
+    in five folds of what is not held out; docs/risk.md says what was tried.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
