@@ -86,7 +86,9 @@ def _print(report: Report, console: Console) -> None:
     )
     for line in lines:
         console.print(line, markup=False, soft_wrap=True)
-    console.print(_tabulate_models([one for one in credit.models if not one.protected]))
+    shown = [one for one in credit.models if not one.protected]
+    console.print(_tabulate_models(shown))
+    console.print(_tabulate_calibration(shown))
     console.print("AUC with the protected fields as inputs, and what leaving them out costs:")
     console.print(_tabulate_cost(credit))
     console.print("Bands of the scorecard, held out, in basis points:")
@@ -116,20 +118,24 @@ def _describe_served(credit: CreditResult) -> str:
 
 
 def _tabulate_models(models: Sequence[ModelResult]) -> Table:
-    table = _make_table("model", "inputs", "AUC", "KS", "Brier", "ECE", "AUC in folds", "PSI", "calibration")
+    table = _make_table("model", "inputs", "AUC", "AUC in folds", "KS", "PSI")
     for model in models:
-        quality = model.quality
         table.add_row(
             model.name,
             str(model.feature_count),
-            *(
-                _show(quality[name], digits)
-                for name, digits in (("auc", 4), ("ks", 3), ("brier", 4), ("ece", 4))
-            ),
+            _show(model.quality["auc"], 4),
             "" if model.validation_auc is None else f"{model.validation_auc:.4f}",
+            _show(model.quality["ks"], 3),
             "" if model.psi is None else f"{model.psi:.4f}",
-            model.calibration or "",
         )
+    return table
+
+
+def _tabulate_calibration(models: Sequence[ModelResult]) -> Table:
+    table = _make_table("model", "Brier", "ECE", "calibration")
+    for model in models:
+        found = (_show(model.quality[name], 4) for name in ("brier", "ece"))
+        table.add_row(model.name, *found, model.calibration or "")
     return table
 
 

@@ -35,12 +35,21 @@ def test_basis_points_are_those_of_the_definition(fit: type) -> None:
     assert apply(curve, SCORES[:50]).tolist() == [curve.find(int(score)) for score in SCORES[:50]]
 
 
-def test_a_step_of_few_borrowers_claims_no_certainty() -> None:
-    scores = np.array([0, 0, 0, 1, 1, 1, 2, 2, 2], np.int64)
+def test_a_step_claims_no_certainty() -> None:
+    scores = np.repeat(np.arange(3), 60).astype(np.int64)
     curve = fit_isotonic(scores, scores == 2)
     assert curve.scores == (0, 1, 2)
-    # Of six none, of three all: half a borrower of each outcome more.
-    assert curve.basis_points == (714, 714, 8750)
+    # Of 120 none, of 60 all: half a borrower of each outcome more.
+    assert curve.basis_points == (41, 41, 9918)
+
+
+def test_a_few_good_borrowers_at_the_end_do_not_lift_the_next() -> None:
+    # The two lowest scores paid: alone they are a step of half a default in three, above those that follow.
+    scores = np.arange(1000)
+    defaulted = (scores % 10 == 2) | (scores > 900)
+    curve = fit_isotonic(scores.astype(np.int64), defaulted)
+    assert curve.basis_points[0] < 1100
+    assert curve.find(500) == pytest.approx(1000, abs=150)
 
 
 def test_a_score_that_points_the_wrong_way_raises_nothing() -> None:

@@ -16,6 +16,7 @@ Outcomes = NDArray[np.bool_]
 _WHOLE: Final = 10_000
 _PLATT_POINT_COUNT: Final = 201
 _NO_PENALTY: Final = 1e6
+_STEP_COUNT_MIN: Final = 50  # Borrowers from whom a rate is taken.
 
 
 def calibrate(scores: Scores, defaulted: Outcomes, *, seed: int) -> tuple[Calibration, dict[str, float]]:
@@ -50,16 +51,29 @@ def apply(calibration: Calibration, scores: Scores) -> NDArray[np.int64]:
 def fit_isotonic(scores: Scores, defaulted: Outcomes) -> Calibration:
     """Fits the nearest curve that never falls: steps, and straight lines from one step to the next.
 
-    A step's rate is taken with half a borrower of each outcome more, so that a step of few borrowers claims
-    neither that nobody defaults nor that everybody does. Source: Jeffreys's prior.
+    Steps of few borrowers are joined with the next. A step's rate is taken with half a borrower of each
+    outcome more, so that none claims that nobody defaults, or that everybody does. Source: Jeffreys's prior.
     """
     fitted = IsotonicRegression().fit_transform(scores.astype(np.float64), defaulted)
     points: dict[int, float] = {}
-    for level in np.unique(fitted):
-        step = fitted == level
-        rate = (defaulted[step].sum() + 0.5) / (step.sum() + 1)
+    for step in _join_steps(fitted):
+        rate = (defaulted[step].sum() + 0.5) / (len(step) + 1)
         points |= {int(scores[step].min()): rate, int(scores[step].max()): rate}
     return _to_curve("isotonic", np.array(list(points)), np.array(list(points.values())))
+
+
+def _join_steps(fitted: NDArray[np.float64]) -> list[NDArray[np.int64]]:
+    """Lists the rows of each step, lowest first; only where all are fewer is a step below the least count."""
+    steps: list[NDArray[np.int64]] = []
+    open_rows = np.empty(0, np.int64)
+    for level in np.unique(fitted):
+        open_rows = np.concatenate([open_rows, np.flatnonzero(fitted == level)])
+        if len(open_rows) >= _STEP_COUNT_MIN:
+            steps.append(open_rows)
+            open_rows = np.empty(0, np.int64)
+    if len(open_rows):
+        steps.append(np.concatenate([steps.pop(), open_rows]) if steps else open_rows)
+    return steps
 
 
 def fit_platt(scores: Scores, defaulted: Outcomes) -> Calibration:
