@@ -58,6 +58,31 @@ def hold_out_last(data: Path, out: Path) -> Products:
     return {user: frozenset({product}) for user, (_, product) in last.items()}
 
 
+def hold_out_drawn(data: Path, out: Path, *, seed: int) -> Products:
+    """Holds out one product of each user, drawn by lot: for events whose order may say nothing.
+
+    A user with one product is not tested and is kept whole.
+
+    Args:
+        data: the data set.
+        out: where to write what remains; replaced.
+        seed: of the draw.
+
+    Returns:
+        For each tested user the product held out.
+    """
+    events = _read_events(data)
+    rng = np.random.default_rng(seed)
+    drawn = {
+        user: sorted(mine)[rng.integers(len(mine))]
+        for user, mine in sorted(_collect(events).items())
+        if len(mine) > 1
+    }
+    kept = [drawn.get(user) != product for user, product in zip(*_list_ids(events), strict=True)]
+    _write_rest(data, out, events.filter(pa.array(kept)), now=_read_clock(data))
+    return {user: frozenset({product}) for user, product in drawn.items()}
+
+
 def hold_out_after(data: Path, out: Path, *, known_until: datetime, tested_from: datetime) -> Products:
     """Writes what is dated before an instant; later products that are new to their user are tested.
 

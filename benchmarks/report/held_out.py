@@ -1,7 +1,7 @@
 """Finds what a report is measured on: a sealed bundle, and what its users did after everything it learned.
 
 A demonstration's own bundle learned from all of its data, so nothing is left to test it on. Unless newer data
-are given, the last tenth of the events is held out, or where events have no dates each user's last product;
+are given, the last tenth of the events is held out, or where events have no dates one product of each user;
 the same model is trained, exported and sealed again on the rest. A few products are held out whole: only
 their content can place them.
 """
@@ -26,7 +26,7 @@ from benchmarks.evaluate.holding import (
     collect_products,
     find_instants,
     hold_out_after,
-    hold_out_last,
+    hold_out_drawn,
 )
 from benchmarks.pipeline import Artifacts, plan_model, run_stages
 from training.config import make_config
@@ -155,8 +155,9 @@ def _describe_settings(model: str, given: Mapping[str, Any]) -> str:
 def _hold_out_events(data: Path, out: Path) -> tuple[datetime, Products, str]:
     """Holds out what came last; returns the instant of the question, what is tested, and how, for people."""
     if read_json(data / "source.json").get("dated") is False:
-        relevant = hold_out_last(data, out)
-        return _read_clock(data), relevant, "Events have no dates: each user's last product was held out"
+        relevant = hold_out_drawn(data, out, seed=SEED)
+        what = f"Events have no dates: one product of each user, drawn with seed {SEED}, was held out"
+        return _read_clock(data), relevant, what
     (known_until,) = find_instants(data, KNOWN_SHARE)
     relevant = hold_out_after(data, out, known_until=known_until, tested_from=known_until)
     share = f"{1 - KNOWN_SHARE:.0%}"
