@@ -39,7 +39,8 @@ class QuantisationCost:
     """Holds what a form of towers and vectors costs against exact search in float32.
 
     Attributes:
-        recall_at_20: share of the float search's best 20 products that are among the form's best 20.
+        recall_at_20: share of the form's best 20 products that are as good as the float search's best 20. Of
+            products alike but for the rounding of float32, none is better than another.
         ndcg_at_10: on what the validation users did next; None without such users. The model has learned from
             these steps too, so the figure says what the form costs, not how good the model is.
         ndcg_loss: relative loss of ndcg@10 against float32, negative for a gain.
@@ -100,7 +101,7 @@ def measure_cost(
     found = np.concatenate([piece.found for piece in pieces])
     largest = max(piece.score_max for piece in pieces)
     error = max(piece.error_max for piece in pieces)
-    same = sum(len(np.intersect1d(*lists)) for lists in zip(wanted, found, strict=True))
+    same = sum(piece.same_count for piece in pieces)
     after = loss = None
     if len(judges.validation.pair_user):
         before = measure_lists(wanted, judges.validation).ndcg_at_10
@@ -117,10 +118,11 @@ def measure_cost(
 
 @dataclass(frozen=True)
 class _Piece:
-    """Holds the best products of some users under both, and the largest error and score."""
+    """Holds the best products of some users under both, how many are as good, the largest error and score."""
 
     wanted: NDArray[np.int64]
     found: NDArray[np.int64]
+    same_count: int
     error_max: float
     score_max: float
 
@@ -130,14 +132,19 @@ def _compare(
 ) -> _Piece:
     expected, scores = _score(exact, chunk), _score(form, chunk)  # [chunk, products]
     error_max, score_max = np.abs(scores * form.step[chunk] - expected).max(), np.abs(expected).max()
-    wanted = list_best(hide_seen(expected, validation, chunk.start))
+    candidates = hide_seen(expected, validation, chunk.start)
+    wanted = list_best(candidates)
     listed = hide_seen(scores, validation, chunk.start)
     if scan is not None:
-        candidates = list_best(hide_seen(_score(scan, chunk), validation, chunk.start), CANDIDATE_COUNT)
+        scanned = list_best(hide_seen(_score(scan, chunk), validation, chunk.start), CANDIDATE_COUNT)
         chosen = np.full(listed.shape, -np.inf)
-        np.put_along_axis(chosen, candidates, np.take_along_axis(listed, candidates, axis=1), axis=1)
+        np.put_along_axis(chosen, scanned, np.take_along_axis(listed, scanned, axis=1), axis=1)
         listed = chosen
-    return _Piece(wanted, list_best(listed), float(error_max), float(score_max))
+    found = list_best(listed)
+    least = np.take_along_axis(candidates, wanted[:, -1:], axis=1)  # [chunk, 1]
+    rounding = exact.users.shape[1] * float(np.finfo(np.float32).eps) * score_max
+    same = np.take_along_axis(candidates, found, axis=1) >= least - rounding
+    return _Piece(wanted, found, int(same.sum()), float(error_max), float(score_max))
 
 
 def _score(vectors: Vectors, chunk: slice) -> Matrix:

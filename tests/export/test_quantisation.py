@@ -82,6 +82,16 @@ def test_a_scan_that_misses_products_costs_them() -> None:
     assert measure_cost(exact, exact, judges(1), scan=shifted(items)).recall_at_20 == 1.0
 
 
+def test_any_of_equal_products_is_as_good_as_another() -> None:
+    # 30 products tie for the last ten places; float32 rounds the same score in other ways.
+    items = [9.0 + row for row in range(10)] + [1.0 + row % 3 * 1.2e-7 for row in range(30)] + [0.5] * 9
+    others = items[:10] + items[10:40][::-1] + items[40:]
+    exact, form = shifted(items), shifted([score + 1e-3 * row for row, score in enumerate(others)])
+    assert measure_cost(exact, form, judges(1)).recall_at_20 == 1.0
+    worse = shifted(items[:10] + [0.1] * 30 + [0.5] * 9)
+    assert measure_cost(exact, worse, judges(1)).recall_at_20 == 11 / 20
+
+
 def test_products_of_the_past_are_in_no_list() -> None:
     first = [float(30 - row) for row in range(31)]
     swapped = [first[1], first[0], *first[2:]]
