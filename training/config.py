@@ -73,6 +73,8 @@ class TwoTowerConfig(RunConfig):
     schedule: Schedule = "linear"
     batch_size: int = Field(512, ge=1, le=65_536)  # Of blocks, each with up to 16 targets.
     negative_count: int = Field(4096, ge=0, le=1_000_000)
+    # Beside a pool that is drawn: the products that a user scores highest, found anew in every batch.
+    hard_negative_count: int = Field(0, ge=0, le=1000)
     logq: bool = True
     spectral_start: bool = True
     # What each named type is worth to a task head of its own; see training/task_heads.py.

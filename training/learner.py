@@ -2,9 +2,11 @@
 
 Where no more than `negative_count` products have been seen, the softmax runs over all of them. Otherwise it
 runs over a pool: the batch's own targets and `negative_count` products drawn evenly, corrected for the chance
-of each to be there (logQ).
+of each to be there (logQ). On request a user's best products, by the item vectors of the epoch's start, are
+all in the pool, for that user alone: the largest terms of the softmax are then exact and the rest is drawn.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -18,6 +20,7 @@ from torch.nn import functional
 from index.features import FIRST_TOKEN, PADDING_TOKEN
 from training.blocks import Blocks, draw_blocks
 from training.config import TwoTowerConfig
+from training.errors import SettingError
 from training.examples import Examples
 from training.histories import list_target_kinds, weigh_targets
 from training.mixed_precision import compute_in, find_device
@@ -32,6 +35,7 @@ _SPECTRAL_LENGTH: Final = 0.8  # Of the first vectors; random ones have the same
 # Names of parameters that are decayed otherwise than the rest.
 _PLAIN: Final = ("bias", "temperature", "heads")
 _CONTENT: Final = ("item_tower.content", "item_tower.project", "item_tower.term")
+_EMBED_COUNT: Final = 4096  # Products embedded at once for `_mine`.
 _NOISE_STD: Final = 0.02  # Lets the two tables, which start alike, part.
 
 
@@ -49,6 +53,8 @@ class TwoTowerLearner(nn.Module):
 
     def __init__(self, examples: Examples, config: TwoTowerConfig, ranks: Ranks = ALONE) -> None:
         super().__init__()
+        if config.hard_negative_count and ranks.count > 1:
+            raise SettingError(f"hard_negative_count: expected 0 with {ranks.count} processes")
         self._ranks = ranks
         self._examples = examples
         self._config = config
@@ -94,6 +100,8 @@ class TwoTowerLearner(nn.Module):
 
     def draw_batches(self, rng: np.random.Generator) -> Iterator[Blocks]:
         """Deals one epoch's targets into batches; those of a part of the examples follow each other."""
+        if self._config.hard_negative_count:
+            self._remember_items()
         for part in self._examples.draw_parts(rng):
             self._turn_to(part)
             yield from draw_blocks(part.targets, rng).split(self._config.batch_size, rng)
@@ -143,10 +151,14 @@ class TwoTowerLearner(nn.Module):
             token = token.masked_fill(forgotten, PADDING_TOKEN)
             profile = self._drop_profiles(categorical, numeric)
             users = self._embed(self.towers.user_tower, token, event, age, *profile)
-        pool = self._draw_pool(target_item)
+        pool, target = self._draw_pool(target_item), self._token[target_item[place]]
+        hard = self._mine(users, known, block, target, pool)
+        pool = _widen(pool, hard)
         inputs = (values[pool.item_row] for values in examples.item_inputs)
         items = self._embed(self.towers.item_tower, *inputs)
-        barred = self._bar(known, block, self._token[target_item[place]], pool)
+        barred = self._bar(known, block, target, pool)
+        if hard is not None:
+            barred |= _bar_hard(pool, hard)
         weight = self._weight[own.target_row]  # [targets, heads]
         loss = self._compare(users, items, pool.log_count, barred, block, pool.column[place], weight)
         if ranks.count == 1:
@@ -195,6 +207,36 @@ class TwoTowerLearner(nn.Module):
             return losses[0]
         return torch.stack(losses) @ (weights.sum(dim=0) / weights.sum().clamp(min=1e-6))
 
+    def _mine(self, users: Tensor, past: Tensor, block: Tensor, target: Tensor, pool: _Pool) -> Tensor | None:
+        """Finds each block's best products that are negatives, int64 [blocks, hard]; None if none are asked.
+
+        A pool of all products holds them anyway. Scores are those of the item vectors at the epoch's start.
+
+        Source: Mussmann and Ermon 2016, Learning and inference via maximum inner product search: a partition
+            function is estimated well by its largest terms and a sample of the rest.
+        """
+        count = min(self._config.hard_negative_count, len(self._seen_row))
+        if not count or pool.log_count is None:
+            return None
+        seen = _Pool(self._seen_row, None, pool.column)
+        with torch.no_grad():
+            score = (users @ self._item_vectors.T).cpu()
+            score = score.masked_fill(self._bar(past, block, target, seen), -math.inf)
+        return self._seen_row[score.topk(count, dim=1).indices]
+
+    def _remember_items(self) -> None:
+        """Keeps the vectors of all products with events, as they are served, for `_mine`."""
+        tower, inputs = self.towers.item_tower, self._examples.item_inputs
+        was_training = tower.training
+        tower.eval()
+        with torch.no_grad():
+            parts = [
+                self._embed(tower, *(values[rows] for values in inputs))
+                for rows in torch.split(self._seen_row, _EMBED_COUNT)
+            ]
+        tower.train(was_training)
+        self._item_vectors = torch.cat(parts)  # float32 [products with events, embedding_dim]
+
     def _draw_pool(self, target_item: Tensor) -> _Pool:
         seen, negative_count = self._seen_row, self._config.negative_count
         if len(seen) <= negative_count:
@@ -230,6 +272,34 @@ def _name_kind(name: str) -> str:
     if any(part in name for part in _PLAIN):
         return "plain"
     return "content" if any(part in name for part in _CONTENT) else "other"
+
+
+def _widen(pool: _Pool, hard: Tensor | None) -> _Pool:
+    """Adds the hard negatives of all blocks to a pool; each is there for certain."""
+    if hard is None:
+        return pool
+    assert pool.log_count is not None, "a pool of all products is never widened"
+    extra = torch.unique(hard)
+    log_count = torch.cat([pool.log_count, torch.zeros(len(extra))])
+    return _Pool(torch.cat([pool.item_row, extra]), log_count, pool.column)
+
+
+def _bar_hard(pool: _Pool, hard: Tensor) -> Tensor:
+    """Bars what a block has as a hard negative where it was drawn, and others' hard negatives where added.
+
+    Args:
+        pool: what `_widen` gave.
+        hard: each block's hard negatives, int64 [blocks, hard].
+
+    Returns:
+        bool [blocks, pool].
+    """
+    row = int(pool.item_row.max()) + 1
+    mine = torch.zeros(len(hard), row, dtype=torch.bool).scatter_(1, hard, value=True)
+    barred = mine[:, pool.item_row]
+    added_count = len(torch.unique(hard))
+    barred[:, -added_count:] = ~barred[:, -added_count:]
+    return barred
 
 
 def softmax_loss(logit: Tensor, barred: Tensor, block: Tensor, column: Tensor, weight: Tensor) -> Tensor:

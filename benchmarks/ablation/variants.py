@@ -47,6 +47,10 @@ VARIANTS: Final = (
     Variant("no ageing of targets", {"half_life_days": 1e6}),
     Variant("32 dimensions", {"embedding_dim": 32}),
     Variant("128 dimensions", {"embedding_dim": 128}),
+    Variant("content learned by heart", {"content_decay": 1e-4, "term_dropout": 0.0}),
+    Variant("no forgotten ids", {"id_dropout": 0.0}),
+    Variant("512 negatives", {"negative_count": 512}),
+    Variant("512, 32 hard", {"negative_count": 512, "hard_negative_count": 32}, None, "512 negatives"),
     Variant("in-batch negatives, no logQ", {"negative_count": 0, "logq": False}),
     Variant("in-batch negatives, logQ", {"negative_count": 0}, None, "in-batch negatives, no logQ"),
 )

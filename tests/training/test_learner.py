@@ -87,6 +87,36 @@ def test_neither_the_past_nor_other_targets_are_negatives(
         assert barred[row].tolist() == [int(item) in known for item in pool]
 
 
+def test_a_users_best_products_are_negatives_once_and_for_certain(
+    examples: Examples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[tuple[torch.Tensor, ...]] = []
+
+    def record(*inputs: torch.Tensor) -> torch.Tensor:
+        given.append(inputs)
+        return inputs[0].sum()
+
+    monkeypatch.setattr(learner_module, "softmax_loss", record)
+    config = SMALL.model_copy(update={"negative_count": 5, "hard_negative_count": 2, "history_dropout": 0.0})
+    torch.manual_seed(1)
+    learner = TwoTowerLearner(examples, config)
+    blocks = next(iter(learner.draw_batches(np.random.default_rng(1))))
+    widened, pools = learner_module._widen, []
+    monkeypatch.setattr(
+        learner_module, "_widen", lambda pool, hard: pools.append((widened(pool, hard), hard)) or pools[-1][0]
+    )
+    learner(blocks)
+    (pool, hard), (_, barred, *_) = pools[0], given[0]
+    added = pool.item_row[-len(hard.unique()) :]
+    assert added.tolist() == hard.unique().tolist()
+    assert not pool.log_count[-len(added) :].any()
+    negatives = [pool.item_row[~row].tolist() for row in barred]
+    for mine, best in zip(negatives, hard.tolist(), strict=True):
+        assert all(mine.count(product) == 1 for product in best if product in mine)
+        assert not (set(mine) & set(added.tolist())) - set(best) - set(pool.item_row[: -len(added)].tolist())
+    assert any(set(best) <= set(mine) for mine, best in zip(negatives, hard.tolist(), strict=True))
+
+
 def test_without_logq_nothing_is_corrected(examples: Examples) -> None:
     blocks = draw_blocks(examples.targets, np.random.default_rng(1))
     losses = []
