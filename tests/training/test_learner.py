@@ -117,6 +117,39 @@ def test_a_users_best_products_are_negatives_once_and_for_certain(
     assert any(set(best) <= set(mine) for mine, best in zip(negatives, hard.tolist(), strict=True))
 
 
+def test_half_the_temperature_doubles_the_taste_in_every_score(
+    examples: Examples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[torch.Tensor] = []
+
+    def record(logit: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
+        given.append(logit.detach())
+        return logit.sum()
+
+    monkeypatch.setattr(learner_module, "softmax_loss", record)
+    blocks = draw_blocks(examples.targets, np.random.default_rng(1))
+    for temperature in (0.5, 0.25):
+        torch.manual_seed(1)
+        learner = TwoTowerLearner(examples, SMALL.model_copy(update={"temperature": temperature}))
+        with torch.no_grad():
+            learner.towers.item_tower.bias.weight.zero_()
+        learner(blocks)
+    # A cosine over the temperature; float32 rounding.
+    assert given[0].abs().max() <= 1 / 0.5 + 1e-5
+    assert torch.allclose(given[1], 2 * given[0], rtol=1e-4, atol=1e-5)
+
+
+def test_logq_is_the_expected_count_of_each_product_in_the_pool(examples: Examples) -> None:
+    learner = TwoTowerLearner(examples, SMALL.model_copy(update={"negative_count": 5}))
+    target = examples.targets.item_row
+    pool = learner._draw_pool(torch.from_numpy(target))
+    assert pool.log_count is not None
+    times = np.bincount(target)
+    expected = [times[row] + 5 / len(np.unique(target)) for row in pool.item_row]
+    # float32 rounding of a logarithm.
+    assert pool.log_count.exp().tolist() == pytest.approx(expected, rel=1e-5)
+
+
 def test_without_logq_nothing_is_corrected(examples: Examples) -> None:
     blocks = draw_blocks(examples.targets, np.random.default_rng(1))
     losses = []
