@@ -7,7 +7,8 @@ products in the history plus a small part from the profile; an item's vector is 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -46,6 +47,14 @@ class ExportCase:
 
 
 MakeExport = Callable[..., ExportCase]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def keep_priority() -> Iterator[None]:
+    """Lets no command that a test calls in this process lower its priority: that would stay for all others."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "nice", lambda _: 0)
+        yield
 
 
 @pytest.fixture(scope="session")
