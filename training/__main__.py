@@ -45,6 +45,7 @@ def main(argv: Sequence[str]) -> int:
             resume=arguments.resume,
             force=arguments.force,
             console=Console(),
+            policy=arguments.eligible_negatives,
         )
     except TrainingError as error:
         text = f"{type(error).__name__}: {error}"
@@ -64,6 +65,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", type=Path, help="a JSON object of settings; see training/config.py")
     parser.add_argument("--seed", type=int, help="overrides the setting")
     parser.add_argument("--epochs", type=int, help="overrides the setting: the most epochs")
+    parser.add_argument(
+        "--eligible-negatives", type=Path, metavar="POLICY", help="no negatives that a policy forbids to show"
+    )
     parser.add_argument("--resume", action="store_true", help="go on with an interrupted run")
     parser.add_argument("--force", action="store_true", help="replace OUT, drop an interrupted run")
     return parser

@@ -23,6 +23,7 @@ from index.features import (
 from index.fields import Record
 from training.blocks import Blocks, cut_block_histories
 from training.config import read_settings
+from training.eligibility import Eligibility
 from training.errors import DataError, EmptyDataError
 from training.event_rows import EventRanges, locate_events
 from training.histories import (
@@ -53,6 +54,7 @@ class LearningData:
     products: tuple[Record, ...]  # in catalogue order
     interactions: Interactions
     shards: Shards | None = None
+    eligibility: Eligibility | None = None  # of these users; None where every product may be a negative
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ class Examples:
     token_share: Tensor  # float32 [token_count], each token's share of the targets
     latest: float  # the latest event, seconds since 1970-01-01 UTC
     stream: Stream | None = None
+    eligible_bits: Tensor | None = None  # as in Eligibility, uint8 [users, products / 8 rounded up]
 
     @property
     def target_count(self) -> int:
@@ -209,6 +212,7 @@ def encode_examples(data: LearningData, interactions: Interactions, until: float
         token_share=torch.from_numpy((token_count / token_count.sum()).astype(np.float32)),
         latest=latest,
         stream=None if data.shards is None else Stream(data.shards, until, now, int(count.sum())),
+        eligible_bits=None if data.eligibility is None else torch.from_numpy(data.eligibility.bits),
     )
 
 

@@ -4,11 +4,13 @@ Where no more than `negative_count` products have been seen, the softmax runs ov
 runs over a pool: the batch's own targets and `negative_count` products drawn evenly, corrected for the chance
 of each to be there (logQ). On request a user's best products, by the item vectors of the epoch's start, are
 all in the pool, for that user alone: the largest terms of the softmax are then exact and the rest is drawn.
+On request, too, a product that may not be shown to a user is none of their negatives.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -145,18 +147,20 @@ class TwoTowerLearner(nn.Module):
         own, place = batch.take(np.arange(ranks.rank, len(batch.offset) - 1, ranks.count))
         token, event, age, categorical, numeric = examples.encode_blocks(own)
         block = torch.from_numpy(own.block)
+        user_row = torch.from_numpy(examples.targets.user_row[own.first_row])
         known = token  # No product of the past is a negative, also where the past is forgotten.
         with ranks.own_draws():
             forgotten = torch.rand(token.shape) < self._config.history_dropout
             token = token.masked_fill(forgotten, PADDING_TOKEN)
             profile = self._drop_profiles(categorical, numeric)
             users = self._embed(self.towers.user_tower, token, event, age, *profile)
-        pool, target = self._draw_pool(target_item), self._token[target_item[place]]
-        hard = self._mine(users, known, block, target, pool)
+        pool = self._draw_pool(target_item)
+        bar = partial(self._bar, known, block, self._token[target_item[place]], user_row)
+        hard = self._mine(users, bar, pool)
         pool = _widen(pool, hard)
         inputs = (values[pool.item_row] for values in examples.item_inputs)
         items = self._embed(self.towers.item_tower, *inputs)
-        barred = self._bar(known, block, target, pool)
+        barred = bar(pool)
         if hard is not None:
             barred |= _bar_hard(pool, hard)
         weight = self._weight[own.target_row]  # [targets, heads]
@@ -174,13 +178,19 @@ class TwoTowerLearner(nn.Module):
             vectors: Tensor = tower(*(values.to(self._device) for values in inputs))
         return vectors.float()
 
-    def _bar(self, past: Tensor, block: Tensor, target: Tensor, pool: _Pool) -> Tensor:
-        """Marks the pool's products that are no negatives: of a user's past or targets, bool [blocks, pool].
+    def _bar(self, past: Tensor, block: Tensor, target: Tensor, user_row: Tensor, pool: _Pool) -> Tensor:
+        """Marks the pool's products that are no negatives, bool [blocks, pool].
+
+        Those are the products of a user's past or targets and, where eligibility is known, those that may not
+        be shown. Where these are barred the pool is a draw from the eligible ones alone: the chance of each
+        is divided by the same number, a user's share of eligible draws, so that logQ changes by a constant in
+        all of the user's logits, and the softmax stays as it is. A target is scored apart and never barred.
 
         Args:
             past: tokens of each block's history, int64 [blocks, length].
             block: the block of each target, int64 [targets].
             target: the token of each target, int64 [targets].
+            user_row: the user of each block, int64 [blocks].
             pool: the products.
         """
         token = self._token[pool.item_row]  # [pool]
@@ -191,7 +201,12 @@ class TwoTowerLearner(nn.Module):
         barred.scatter_(1, column[past], value=True)
         barred[block, column[target]] = True
         # All of the catalogue's products stand in order; a product drawn twice has one column.
-        return barred[:, 1:] if pool.log_count is None else barred[:, column[token]]
+        barred = barred[:, 1:] if pool.log_count is None else barred[:, column[token]]
+        bits = self._examples.eligible_bits
+        if bits is None:
+            return barred
+        mask = (128 >> (pool.item_row & 7)).to(torch.uint8)  # [pool]
+        return barred | (bits[user_row][:, pool.item_row >> 3] & mask == 0)
 
     def _compare(self, users: Tensor, items: Tensor, log_count: Tensor | None, *about: Tensor) -> Tensor:
         """Computes the loss of all heads, each with its share of the weight; `softmax_loss` tells `about`."""
@@ -207,7 +222,7 @@ class TwoTowerLearner(nn.Module):
             return losses[0]
         return torch.stack(losses) @ (weights.sum(dim=0) / weights.sum().clamp(min=1e-6))
 
-    def _mine(self, users: Tensor, past: Tensor, block: Tensor, target: Tensor, pool: _Pool) -> Tensor | None:
+    def _mine(self, users: Tensor, bar: Callable[[_Pool], Tensor], pool: _Pool) -> Tensor | None:
         """Finds each block's best products that are negatives, int64 [blocks, hard]; None if none are asked.
 
         A pool of all products holds them anyway. Scores are those of the item vectors at the epoch's start.
@@ -221,7 +236,7 @@ class TwoTowerLearner(nn.Module):
         seen = _Pool(self._seen_row, None, pool.column)
         with torch.no_grad():
             score = (users @ self._item_vectors.T).cpu()
-            score = score.masked_fill(self._bar(past, block, target, seen), -math.inf)
+            score = score.masked_fill(bar(seen), -math.inf)
         return self._seen_row[score.topk(count, dim=1).indices]
 
     def _remember_items(self) -> None:

@@ -11,7 +11,8 @@ import shutil
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,10 +27,18 @@ from training.checkpoint import (
     save_checkpoint,
     write_tensors,
 )
-from training.config import Config
+from training.config import Config, TwoTowerConfig, read_settings
 from training.data_progress import show_progress
-from training.dataset import check_target, put_in_place
-from training.errors import CheckpointError, MissingFileError, OutputError, RankError, TrainingError
+from training.dataset import check_target, parse_clock, put_in_place
+from training.eligibility import SETTING, judge_eligibility
+from training.errors import (
+    CheckpointError,
+    MissingFileError,
+    OutputError,
+    RankError,
+    SettingError,
+    TrainingError,
+)
 from training.examples import Examples, LearningData, encode_examples, read_learning_data
 from training.loop import Stage, Trainer, make_trainer, run_epoch
 from training.metrics import RankingQuality, measure_popularity
@@ -98,18 +107,30 @@ def train(
     force: bool,
     console: Console,
     origin: Origin | None = None,
+    policy: Path | None = None,
 ) -> None:
     """Trains a model and writes the run directory, whole or not at all.
 
     An interrupted run leaves its last checkpoint in a hidden sibling of `out`, from which `resume` goes on.
     With an origin nothing is searched for: what it knows already would be no test of it. Started by torchrun,
-    several processes learn together and the first one writes.
+    several processes learn together and the first one writes. With a policy no user has a negative that may
+    not be shown to them.
 
     Raises:
         TrainingError: see its tree.
     """
     with join_ranks() as ranks:
-        _train(data, out, config, ranks, resume=resume, force=force, console=console, origin=origin)
+        _train(
+            data,
+            out,
+            config,
+            ranks,
+            resume=resume,
+            force=force,
+            console=console,
+            origin=origin,
+            policy=policy,
+        )
 
 
 def _train(
@@ -122,6 +143,7 @@ def _train(
     force: bool,
     console: Console,
     origin: Origin | None,
+    policy: Path | None,
 ) -> None:
     work = out.with_name(f".{out.name}.partial")
     if ranks.first:
@@ -130,7 +152,7 @@ def _train(
     ranks.wait()
     torch.set_num_threads(config.thread_count)
     source_text = _read_text(data / "source.json")
-    learning_data = read_learning_data(data)
+    learning_data = _read_data(data, config, policy)
     shown = console if ranks.first else Console(quiet=True)
     try:
         work.mkdir(parents=True, exist_ok=True)
@@ -148,6 +170,24 @@ def _train(
             with suppress(OSError):
                 shutil.rmtree(work)
         raise
+
+
+def _read_data(data: Path, config: Config, policy: Path | None) -> LearningData:
+    """Reads learning data, with the verdicts of a policy where one is given."""
+    found = read_learning_data(data)
+    if policy is None:
+        return found
+    if not isinstance(config, TwoTowerConfig):
+        raise SettingError(f"{SETTING}: expected model two_tower, got {config.model}")
+    if found.shards is not None:
+        raise SettingError(
+            f"{SETTING}: expected data without shards, got {found.shards.manifest.shard_count}"
+        )
+    stated = read_settings(data / "source.json").get("clock")
+    latest = datetime.fromtimestamp(float(found.interactions.event_time.max()), UTC)
+    clock = latest if stated is None else parse_clock(str(stated))
+    eligibility = judge_eligibility(found.user_ids, found.profiles, found.products, policy, clock)
+    return replace(found, eligibility=eligibility)
 
 
 def _check_work(work: Path, *, resume: bool, force: bool) -> None:
@@ -214,6 +254,7 @@ def _collect_metrics(
         "seed": session.config.seed,
         "process_count": session.ranks.count,
         "origin": None if session.origin is None else session.origin.name,
+        SETTING: _describe_eligibility(data),
         "validation": None
         if best is None or popularity is None
         else {
@@ -227,6 +268,12 @@ def _collect_metrics(
         "counts": _count(data),
         "stages": [asdict(stage) for stage in session.done],
     }
+
+
+def _describe_eligibility(data: LearningData) -> dict[str, Any] | None:
+    if data.eligibility is None:
+        return None
+    return {key: value for key, value in vars(data.eligibility).items() if key != "bits"}
 
 
 def _count(data: LearningData) -> dict[str, int]:
@@ -253,7 +300,9 @@ def _write_run(work: Path, trainer: Trainer, metrics: dict[str, Any]) -> None:
 def _make_run_id(data: LearningData, config: Config, origin: Origin | None) -> str:
     """Identifies settings, data and origin: a checkpoint of another run must not be resumed."""
     first = "" if origin is None else origin.name
-    return hashlib.sha256((config.model_dump_json() + identify_data(data) + first).encode()).hexdigest()
+    judged = "" if data.eligibility is None else data.eligibility.name
+    text = config.model_dump_json() + identify_data(data) + first + judged
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def identify_data(data: LearningData) -> str:
