@@ -51,7 +51,7 @@ MakeExport = Callable[..., ExportCase]
 
 @pytest.fixture(scope="session", autouse=True)
 def keep_priority() -> Iterator[None]:
-    """Lets no command that a test calls in this process lower its priority: that would stay for all others."""
+    """Lets no command that a test calls in this process lower its priority, which would stay so."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "nice", lambda _: 0)
         yield
