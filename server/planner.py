@@ -38,14 +38,18 @@ class ScanCosts:
     """What a scan takes: per row of the range, or per row wanted where these are few.
 
     Attributes:
-        row_s: per row of a range of which most rows are wanted.
+        near_row_s: per row of a range of which most rows are wanted, up to `near_count` rows.
+        row_s: per row beyond those.
         bit_s: per row of a range of which few are wanted.
         wanted_row_s: per row wanted, in addition.
+        near_count: rows that stay in a machine's caches from one search to the next.
     """
 
+    near_row_s: float
     row_s: float
     bit_s: float
     wanted_row_s: float
+    near_count: int
 
     @property
     def least_s(self) -> float:
@@ -56,7 +60,8 @@ class ScanCosts:
         """See `Costs`."""
         del candidate_count
         width = extent.row_stop - extent.row_start
-        whole_s = self.row_s * width
+        near = min(width, self.near_count)
+        whole_s = self.near_row_s * near + self.row_s * (width - near)
         return min(whole_s, self.bit_s * width + self.wanted_row_s * extent.row_count)
 
 

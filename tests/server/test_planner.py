@@ -49,7 +49,7 @@ PARTS = (
         1,
     ),
 )
-SCAN = ScanCosts(row_s=1e-9, bit_s=1e-11, wanted_row_s=4e-9)
+SCAN = ScanCosts(near_row_s=1e-9, row_s=1e-9, bit_s=1e-11, wanted_row_s=4e-9, near_count=1)
 INDEX = IndexCosts(
     PARTS,
     (PartCosts(3e-4, 1e-5, 4e-4), PartCosts(9e-5, 1e-4, 2e-3), PartCosts(2e-4, 3e-4, 1e-2)),
@@ -230,6 +230,24 @@ def test_measuring_a_large_catalogue_stops_in_time_and_chooses_the_scan() -> Non
     assert planner_of(exact=scan, gpu=matrix).choose(Extent(0, 1_000_000, 1_000_000), 100) == "exact"
 
 
+def test_rows_that_caches_hold_cost_less_than_those_beyond() -> None:
+    class Cached(CountingWay):
+        """Takes 1 ns for each of the first 131,072 rows, and 4 ns for each other."""
+
+        spent_s = 0.0
+
+        def search(self, queries: Queries, wanted: Sequence[Wanted], on_device: Any = None) -> list[Rows]:
+            width = wanted[0].extent.row_stop - wanted[0].extent.row_start
+            self.spent_s += (width + 3 * max(0, width - 131_072)) * 1e-9 * len(wanted)
+            return []
+
+    way = Cached()
+    scan = time_scan(Stopwatch(np.ones((1, 4), np.int16), 1 << 20, lambda: way.spent_s), way)
+    for width in (1_000, 131_072, 1 << 20):
+        expected_s = (width + 3 * max(0, width - 131_072)) * 1e-9
+        assert scan.estimate(Extent(7, 7 + width, width), 100) == pytest.approx(expected_s)
+
+
 @pytest.mark.parametrize("row_count", [1, 2, 7, 63, 900])
 def test_every_way_is_measured_over_a_catalogue_of_any_size(row_count: int) -> None:
     vectors = np.random.default_rng(row_count).integers(-9, 9, (row_count, 8)).astype(np.int8)
@@ -251,7 +269,7 @@ def open_with(bundles: Path, **settings: Any) -> Snapshot:
 
 
 def test_few_rows_are_scanned_whatever_was_measured() -> None:
-    dear, cheap = ScanCosts(1.0, 1.0, 1.0), MatrixCosts(0.0, 0.0)
+    dear, cheap = ScanCosts(1.0, 1.0, 1.0, 1.0, 1), MatrixCosts(0.0, 0.0)
     planner = planner_of(exact=dear, gpu=cheap)
     assert planner.choose(Extent(7, 10_007, 10_000), 100) == "exact"
     assert planner.choose(Extent(7, 10_008, 10_001), 100) == "gpu"
