@@ -144,7 +144,10 @@ class TwoTowerLearner(nn.Module):
         """
         examples, ranks = self.part, self._ranks
         target_item = torch.from_numpy(examples.targets.item_row[batch.target_row])
-        own, place = batch.take(np.arange(ranks.rank, len(batch.offset) - 1, ranks.count))
+        mine = np.arange(ranks.rank, len(batch.offset) - 1, ranks.count)
+        # Where there are fewer blocks than ranks, some compute one that is not theirs, which counts nothing:
+        # every rank must have a gradient for every weight.
+        own, place = batch.take(mine if len(mine) else np.zeros(1, np.int64))
         token, event, age, categorical, numeric = examples.encode_blocks(own)
         block = torch.from_numpy(own.block)
         user_row = torch.from_numpy(examples.targets.user_row[own.first_row])
@@ -163,7 +166,7 @@ class TwoTowerLearner(nn.Module):
         barred = bar(pool)
         if hard is not None:
             barred |= _bar_hard(pool, hard)
-        weight = self._weight[own.target_row]  # [targets, heads]
+        weight = self._weight[own.target_row] * float(len(mine) > 0)  # [targets, heads]
         loss = self._compare(users, items, pool.log_count, barred, block, pool.column[place], weight)
         if ranks.count == 1:
             return loss

@@ -4,16 +4,20 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
+import numpy as np
 import pytest
+import torch
 
 from tests.test_imports import ROOT
 from tests.tiny_data import TINY_SETTINGS, make_events, write_data
 from training.__main__ import main
 from training.checkpoint import read_tensors
-from training.config import make_config
+from training.config import Encoder, make_config
 from training.errors import SettingError
 from training.examples import encode_examples, read_learning_data
+from training.learner import TwoTowerLearner
 from training.loop import make_trainer
 from training.ranks import Ranks
 
@@ -114,6 +118,35 @@ def test_a_process_that_hangs_does_not_hang_the_run(tmp_path: Path) -> None:
     hung = run_two(tmp_path / "hanging.py")
     assert hung.returncode == 1
     assert "RankError: rank 0: expected every rank to answer" in hung.stderr
+
+
+@pytest.mark.parametrize("encoder", get_args(Encoder))
+@pytest.mark.parametrize("optimizer", ["adamw", "rowwise_adagrad"])
+def test_the_parts_of_more_ranks_than_blocks_add_up_to_the_whole(
+    data: Path, encoder: str, optimizer: str
+) -> None:
+    learning_data = read_learning_data(data)
+    examples = encode_examples(learning_data, learning_data.interactions)
+    config = make_config(
+        "two_tower", TINY_SETTINGS | PLAIN | {"encoder": encoder, "optimizer": optimizer, "batch_size": 2}
+    )
+    losses, gradients = [], []
+    for ranks in (Ranks(), *(Ranks(rank=rank, count=3) for rank in range(3))):
+        learner = make_trainer(examples, None, config, lambda _: None, ranks).learner
+        assert isinstance(learner, TwoTowerLearner)
+        loss = learner(next(learner.draw_batches(np.random.default_rng(1))))
+        loss.backward()
+        losses.append(loss.item())
+        found = {name: entry.grad for name, entry in learner.named_parameters() if entry.grad is not None}
+        gradients.append({name: value.to_dense() for name, value in found.items()})
+    assert losses[3] == 0.0
+    assert sum(losses[1:]) == pytest.approx(losses[0], rel=1e-5)
+    whole, *parts = gradients
+    for part in parts:
+        assert part.keys() == whole.keys()
+    for name, value in whole.items():
+        total = sum((part[name] for part in parts), torch.zeros(()))
+        assert total.numpy() == pytest.approx(value.numpy(), rel=1e-3, abs=1e-6), name
 
 
 def test_a_classic_model_refuses_several_processes(data: Path) -> None:
