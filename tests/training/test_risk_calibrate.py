@@ -58,6 +58,18 @@ def test_a_score_that_points_the_wrong_way_raises_nothing() -> None:
         assert curve.basis_points[-1] - curve.basis_points[0] < 100
 
 
+def test_a_half_in_which_nobody_defaulted_is_calibrated_too() -> None:
+    scores = np.arange(1000)
+    for fit in FITS:
+        curve = fit(scores, np.zeros(1000, np.bool_))
+        # Half a borrower of each outcome more, as a part of all.
+        assert set(curve.basis_points) == {5}
+    for seed in range(7):
+        # Of two who defaulted, both are in one half every other time.
+        _, losses = calibrate(scores, scores >= 998, seed=seed)
+        assert all(np.isfinite(loss) for loss in losses.values())
+
+
 def test_the_better_curve_is_taken() -> None:
     curve, losses = calibrate(SCORES, DEFAULTED, seed=1)
     assert curve.method == min(losses, key=losses.__getitem__) == "platt"

@@ -180,6 +180,12 @@ def test_trees_are_read_back_and_checked(tmp_path: Path) -> None:
         write_trees(spoiled, path)
         with pytest.raises(CheckpointError, match=r"boosting\.npz: "):
             read_trees(path, feature_count=4)
+    write_trees(trees, path)
+    whole = path.read_bytes()
+    for spoiled in (b"", whole[:-30], whole[:60] + 20 * b"\xff" + whole[80:]):
+        path.write_bytes(spoiled)
+        with pytest.raises(CheckpointError, match="expected the arrays"):
+            read_trees(path, feature_count=4)
     np.savez(path, feature=trees.feature)
     with pytest.raises(CheckpointError, match="expected the arrays"):
         read_trees(path, feature_count=4)

@@ -1,5 +1,6 @@
 """Calibrates scores: from what held-out borrowers did, the probability of a default by score, as data."""
 
+import math
 from collections.abc import Callable
 from typing import Final
 
@@ -17,6 +18,7 @@ _WHOLE: Final = 10_000
 _PLATT_POINT_COUNT: Final = 201
 _NO_PENALTY: Final = 1e6
 _STEP_COUNT_MIN: Final = 50  # Borrowers from whom a rate is taken.
+_LOG_ODDS_MAX: Final = 30.0  # Far beyond what basis points tell apart.
 
 
 def calibrate(scores: Scores, defaulted: Outcomes, *, seed: int) -> tuple[Calibration, dict[str, float]]:
@@ -82,14 +84,22 @@ def fit_platt(scores: Scores, defaulted: Outcomes) -> Calibration:
     Source: Platt 1999.
     """
     centre, unit = float(scores.mean()), float(scores.std()) or 1.0
-    model = LogisticRegression(C=_NO_PENALTY).fit(((scores - centre) / unit)[:, None], defaulted)
+    slope, intercept = _fit_line((scores - centre) / unit, defaulted)
     low, high = int(scores.min()), int(scores.max())
     reach = (high - low) // 2 + 1
     points = np.unique(np.rint(np.linspace(low - reach, high + reach, _PLATT_POINT_COUNT)))
-    slope = max(float(model.coef_[0, 0]), 0.0)  # A score that tells nothing must not lower the risk.
-    return _to_curve(
-        "platt", points, 1 / (1 + np.exp(-(slope * (points - centre) / unit + model.intercept_[0])))
-    )
+    odds = np.clip(slope * (points - centre) / unit + intercept, -_LOG_ODDS_MAX, _LOG_ODDS_MAX)
+    return _to_curve("platt", points, 1 / (1 + np.exp(-odds)))
+
+
+def _fit_line(values: NDArray[np.float64], defaulted: Outcomes) -> tuple[float, float]:
+    """Fits slope and intercept of the log-odds; level where all borrowers ended alike."""
+    count, bad = len(defaulted), int(defaulted.sum())
+    if bad in (0, count):
+        return 0.0, math.log((bad + 0.5) / (count - bad + 0.5))
+    model = LogisticRegression(C=_NO_PENALTY).fit(values[:, None], defaulted)
+    # A score that tells nothing must not lower the risk.
+    return max(float(model.coef_[0, 0]), 0.0), float(model.intercept_[0])
 
 
 def _to_curve(method: str, scores: NDArray[np.float64], probabilities: NDArray[np.float64]) -> Calibration:

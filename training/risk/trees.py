@@ -1,5 +1,7 @@
 """Decision trees over bins as plain tables of whole numbers, whichever library grew them."""
 
+import zipfile
+import zlib
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -69,7 +71,7 @@ def read_trees(path: Path, *, feature_count: int) -> Trees:
     try:
         with np.load(path, allow_pickle=False) as file:
             trees = Trees(**{name: file[name] for name in names})
-    except (KeyError, ValueError, OSError) as error:
+    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise CheckpointError(f"{path}: expected the arrays {names}: {error}") from error
     _check(trees, path.name, feature_count)
     return trees
