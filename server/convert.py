@@ -13,7 +13,7 @@ from typing import Any
 from prudence.v1 import profile_pb2, recommendation_pb2
 
 from index.features import EVENT_TYPES, Event
-from server.diversity import WHOLE
+from server.diversity import DIVERSE_K_MAX, WHOLE
 from server.errors import InvalidArgumentError, ProfileRefusedError
 from server.messages import Domain, NamedQuery, RecommendQuery, SimilarQuery, UserInput
 
@@ -208,7 +208,11 @@ def _read_trade_off(request: Any, limits: RequestLimits) -> int:
     value = request.diversity_trade_off if stated else limits.diversity_trade_off
     if not 0 <= value <= 1:  # NaN is not, either.
         raise InvalidArgumentError("diversity_trade_off", f"expected 0 to 1, got {value}")
-    return round(value * WHOLE)
+    trade_off = round(value * WHOLE)
+    if trade_off != WHOLE and request.k > DIVERSE_K_MAX:
+        problem = f"expected at most {DIVERSE_K_MAX} with a diversity_trade_off below 1, got {request.k}"
+        raise InvalidArgumentError("k", problem)
+    return trade_off
 
 
 def _read_filter(field: str, product_ids: Any) -> tuple[str, ...]:

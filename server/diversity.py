@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 WHOLE: Final = 10_000
 """The trade-off that keeps the order of the scores; trade-offs are whole ten-thousandths."""
 
+DIVERSE_K_MAX: Final = 1000
+"""The longest varied list: choosing takes time with the square of its length, .13 s for so many."""
+
 POOL_COUNT_MIN: Final = 100
 POOL_PER_K: Final = 2
 _DIRECTION_LENGTH: Final = 1 << 14

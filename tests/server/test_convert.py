@@ -9,8 +9,8 @@ from prudence.v1 import profile_pb2
 
 from index.features import EVENT_TYPES, Event
 from server.convert import RequestLimits, read_profile, read_recommend
-from server.diversity import WHOLE
-from server.errors import ProfileRefusedError
+from server.diversity import DIVERSE_K_MAX, WHOLE
+from server.errors import InvalidArgumentError, ProfileRefusedError
 from server.messages import Domain
 from suitability.records import USER_FIELDS
 from tests.server.cases import NOW, eligible_user
@@ -100,6 +100,18 @@ def test_the_trade_off_of_the_request_comes_before_that_of_the_settings() -> Non
     requests = [recommend(to_user("a"), diversity_trade_off=value) for value in stated]
     assert [read_recommend(request, limits, NOW).trade_off for request in requests] == [8000, 0, 3333, WHOLE]
     assert read_recommend(requests[0], LIMITS, NOW).trade_off == WHOLE
+
+
+def test_a_long_list_is_refused_variety_and_nothing_else() -> None:
+    limits = replace(LIMITS, k_max=10_000, diversity_trade_off=0.8)
+    for stated in (None, 0.0, 0.9999):
+        longest = recommend(to_user("a"), DIVERSE_K_MAX, diversity_trade_off=stated)
+        assert read_recommend(longest, limits, NOW).trade_off != WHOLE
+        with pytest.raises(InvalidArgumentError, match="k: expected at most 1000 with a diversity_trade_off"):
+            read_recommend(
+                recommend(to_user("a"), DIVERSE_K_MAX + 1, diversity_trade_off=stated), limits, NOW
+            )
+    assert read_recommend(recommend(to_user("a"), 10_000, diversity_trade_off=1.0), limits, NOW).k == 10_000
 
 
 def test_a_profile_is_refused_where_the_settings_say_so() -> None:
