@@ -22,7 +22,7 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from training.config import read_settings
-from training.errors import EmptyDataError, MissingFileError, OutputError, SchemaError
+from training.errors import EmptyDataError, MissingFileError, OutputError, SchemaError, SettingError
 from training.event_rows import EventRanges, locate_events
 from training.histories import IntArray
 from training.schema import INTERACTIONS, PRODUCTS, PROFILES, TableSpec
@@ -47,10 +47,13 @@ def write_shards(data: Path, *, event_count: int = SHARD_EVENT_COUNT, force: boo
     Raises:
         OutputError: there are shards and `force` is not set, or they cannot be written.
         SchemaError: a table is not of the documented schema, or there would be too many shards.
-        EmptyDataError: there is no event.
+        SettingError: `event_count` is below 1.
+        EmptyDataError: there is no event, or none in the first shard, which features are fitted on.
         MissingFileError: a table is missing.
     """
     out, work = data / DIRECTORY_NAME, data / f".{DIRECTORY_NAME}.partial"
+    if event_count < 1:
+        raise SettingError(f"events: expected at least 1 in a shard, got {event_count}")
     if out.exists() and not force:
         raise OutputError(f"{out} exists; expected no shards (--force replaces them)")
     product_ids: list[Any] = read_table(data / "products.parquet", PRODUCTS).table["id"].to_pylist()
@@ -84,6 +87,10 @@ def _write_into(work: Path, data: Path, count: int, product_ids: Sequence[str]) 
         events_path, users_path = work / f"interactions-{index}.parquet", work / f"users-{index}.parquet"
         dealt = pyarrow.parquet.read_table(events_path, use_threads=False)
         user_ids = sorted(pc.unique(dealt["user_id"]).to_pylist())
+        if index == 0 and not user_ids:
+            raise EmptyDataError(
+                f"the first of {count} shards: expected a user, got none; --events for more in each"
+            )
         interactions = locate_events(dealt, user_ids, product_ids, ranges)
         pyarrow.parquet.write_table(to_table(interactions), events_path)
         pyarrow.parquet.write_table(pa.table({"user_id": pa.array(user_ids, pa.string())}), users_path)

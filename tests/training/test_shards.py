@@ -162,3 +162,14 @@ def test_bad_tables_leave_no_shards(tmp_path: Path) -> None:
     empty = write_data(tmp_path / "empty", [], products=[{"id": "p000"}], profiles=[])
     with pytest.raises(EmptyDataError, match="at least one event"):
         write_shards(empty, force=False)
+    with pytest.raises(SettingError, match="events: expected at least 1 in a shard, got 0"):
+        write_shards(empty, event_count=0, force=False)
+
+
+def test_a_first_shard_without_a_user_is_refused(tmp_path: Path) -> None:
+    # One user is in one shard, and of five that is not the first.
+    assert choose_shards(pa.chunked_array([["u000"]]), 5)[0] != 0
+    path = write_data(tmp_path / "data", make_events(user_count=1, event_count=10))
+    with pytest.raises(EmptyDataError, match="the first of 5 shards: expected a user, got none"):
+        write_shards(path, event_count=2, force=False)
+    assert not list(path.glob("*shards*"))
