@@ -69,7 +69,8 @@ def read_trees(path: Path, *, feature_count: int) -> Trees:
         raise MissingFileError(f"expected trees at {path}, found none")
     names = [field.name for field in fields(Trees)]
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # numpy leaves a file open that it opened and could not read.
+        with path.open("rb") as content, np.load(content, allow_pickle=False) as file:
             trees = Trees(**{name: file[name] for name in names})
     except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise CheckpointError(f"{path}: expected the arrays {names}: {error}") from error
