@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,7 +92,7 @@ def fit_platt(scores: Scores, defaulted: Outcomes) -> Calibration:
     return _to_curve("platt", points, 1 / (1 + np.exp(-odds)))
 
 
-def _fit_line(values: NDArray[np.float64], defaulted: Outcomes) -> tuple[float, float]:
+def _fit_line(values: NDArray[np.floating[Any]], defaulted: Outcomes) -> tuple[float, float]:
     """Fits slope and intercept of the log-odds; level where all borrowers ended alike."""
     count, bad = len(defaulted), int(defaulted.sum())
     if bad in (0, count):
