@@ -5,6 +5,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.metrics import auc, roc_curve
 
 Floats = NDArray[np.float64]
 Outcomes = NDArray[np.bool_]
@@ -42,17 +43,13 @@ def measure_risk(probability: Floats, defaulted: Outcomes) -> RiskQuality:
 
 def measure_auc(score: Floats, defaulted: Outcomes) -> float:
     """Measures scores of any scale."""
-    good, bad = measure_roc(score, defaulted)
-    return float(np.trapezoid(bad, good))
+    return float(auc(*measure_roc(score, defaulted)))
 
 
 def measure_roc(score: Floats, defaulted: Outcomes) -> tuple[Floats, Floats]:
     """Returns the shares of the good and of the bad that score at least so much, from (0, 0) to (1, 1)."""
-    order = np.argsort(-score, kind="stable")
-    last = np.append(np.diff(score[order]) != 0, True)  # [borrowers], the last of equal scores
-    bad = np.cumsum(defaulted[order])[last]
-    good = np.cumsum(~defaulted[order])[last]
-    return np.append(0.0, good / good[-1]), np.append(0.0, bad / bad[-1])
+    good, bad, _ = roc_curve(defaulted, score, drop_intermediate=False)
+    return good, bad
 
 
 def measure_ece(probability: Floats, defaulted: Outcomes) -> float:
