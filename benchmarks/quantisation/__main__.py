@@ -18,7 +18,8 @@ from benchmarks.errors import BenchmarkError, BenchmarkInputError
 from benchmarks.machine import ROOT, describe_machine
 from benchmarks.pipeline import Artifacts
 from benchmarks.quantisation.measure import measure
-from benchmarks.quantisation.report import WIDTH, Report, write_report
+from benchmarks.quantisation.report import Report, write_report
+from benchmarks.report_files import WIDTH
 from export.errors import ExportError
 from export.quality_gate import QualityLimits
 from training.errors import TrainingError

@@ -1,6 +1,5 @@
 """Reports the benchmark of quantisation as one table, JSON and a picture."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from rich.table import Table
 
 from benchmarks.machine import Machine
 from benchmarks.quantisation.measure import BATCHES, Form
+from benchmarks.report_files import write_tables
 from export.quality_gate import QualityLimits
 
 mpl.use("Agg")
@@ -20,7 +20,6 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 
 NAME: Final = "quantisation"
-WIDTH: Final = 130
 _PARTS: Final = ("user tower", "vectors")
 
 
@@ -45,12 +44,7 @@ class Report:
 
 def write_report(report: Report, out: Path, console: Console) -> None:
     """Prints the table and writes quantisation.txt, quantisation.json and quantisation.png."""
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / f"{NAME}.txt").open("w", encoding="utf-8") as file:
-        for target in (console, Console(file=file, width=WIDTH, highlight=False, emoji=False)):
-            _print(report, target)
-    text = json.dumps(asdict(report), indent=1, ensure_ascii=False)
-    (out / f"{NAME}.json").write_text(text + "\n", encoding="utf-8")
+    write_tables(out, NAME, console, lambda target: _print(report, target), asdict(report))
     _draw(report, out / f"{NAME}.png")
 
 

@@ -15,10 +15,11 @@ from typing import Final
 from rich.console import Console
 
 from benchmarks.machine import ROOT, describe_machine
+from benchmarks.report_files import WIDTH
 from benchmarks.retrieval.libraries import LIBRARIES
 from benchmarks.retrieval.limits import measure_limits
 from benchmarks.retrieval.measure import Settings, measure
-from benchmarks.retrieval.report import WIDTH, Circumstances, Report, write_report
+from benchmarks.retrieval.report import Circumstances, Report, write_report
 from benchmarks.retrieval.strategies import use_one_thread
 from benchmarks.retrieval.targets import judge
 

@@ -1,6 +1,5 @@
 """Reports what the benchmark of retrieval found, as tables, JSON and a picture."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import Machine
+from benchmarks.report_files import write_tables
 from benchmarks.retrieval.catalogue import DIM
 from benchmarks.retrieval.limits import MachineLimits
 from benchmarks.retrieval.measure import BATCHES, Measured, Row
@@ -23,7 +23,6 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 
 NAME: Final = "retrieval"
-WIDTH: Final = 130
 _STYLE: Final[dict[str, Any]] = {"title_justify": "left", "box": box.SIMPLE_HEAD}
 _VERDICTS: Final = {True: "met", False: "MISSED", None: "-"}
 
@@ -59,12 +58,7 @@ class Report:
 
 def write_report(report: Report, out: Path, console: Console) -> None:
     """Prints the tables and writes retrieval.txt, retrieval.json and retrieval.png into a directory."""
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / f"{NAME}.txt").open("w", encoding="utf-8") as file:
-        for target in (console, Console(file=file, width=WIDTH, highlight=False, emoji=False)):
-            _print(report, target)
-    text = json.dumps(asdict(report), indent=1, ensure_ascii=False)
-    (out / f"{NAME}.json").write_text(text + "\n", encoding="utf-8")
+    write_tables(out, NAME, console, lambda target: _print(report, target), asdict(report))
     _draw(report, out / f"{NAME}.png")
 
 

@@ -14,9 +14,10 @@ from typing import Final
 from rich.console import Console
 
 from benchmarks.machine import ROOT, describe_machine
+from benchmarks.report_files import WIDTH
 from benchmarks.risk.german import measure_folds
 from benchmarks.risk.measure import measure_credit
-from benchmarks.risk.report import WIDTH, Report, write_report
+from benchmarks.risk.report import Report, write_report
 from export.errors import ExportError
 from training.config import read_settings
 from training.errors import TrainingError

@@ -1,6 +1,5 @@
 """Reports the benchmark of risk models as tables and JSON."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import Machine
+from benchmarks.report_files import write_tables
 from benchmarks.risk.drawing import draw
 from benchmarks.risk.german import FOLD_COUNT, REPEAT_COUNT, FoldedResult
 from benchmarks.risk.measure import LEVEL, CreditResult, Interval, ModelResult
@@ -19,7 +19,6 @@ from index.risk_json import write_risk_model
 from training.risk.settings import RiskSettings
 
 NAME: Final = "risk"
-WIDTH: Final = 130
 _TARGETS: Final = "Targets: AUC of the best model at least .785, of the scorecard .76; ECE at most .02."
 
 
@@ -37,12 +36,7 @@ class Report:
 
 def write_report(report: Report, out: Path, console: Console) -> None:
     """Prints the tables and writes risk.txt, risk.json, risk.png and the scorecard that was measured."""
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / f"{NAME}.txt").open("w", encoding="utf-8") as file:
-        for target in (console, Console(file=file, width=WIDTH, highlight=False, emoji=False)):
-            _print(report, target)
-    text = json.dumps(_to_json(report), indent=1, ensure_ascii=False)
-    (out / f"{NAME}.json").write_text(text + "\n", encoding="utf-8")
+    write_tables(out, NAME, console, lambda target: _print(report, target), _to_json(report))
     (out / f"{NAME}-scorecard.json").write_text(write_risk_model(report.credit.scorecard), encoding="utf-8")
     draw(report.credit, f"{report.machine.commit}, {report.machine.date}", out / f"{NAME}.png")
 

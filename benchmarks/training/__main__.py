@@ -15,10 +15,11 @@ from rich.console import Console
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.machine import ROOT, describe_machine
+from benchmarks.report_files import WIDTH
 from benchmarks.training.child import run_child
 from benchmarks.training.drawing import draw_data
 from benchmarks.training.epochs import VARIANTS, EpochCost, measure_epoch
-from benchmarks.training.report import WIDTH, Report, write_report
+from benchmarks.training.report import Report, write_report
 from benchmarks.training.streaming import StreamCost, measure_stream
 from benchmarks.training.vocabulary import OPTIMIZERS, TableCost, measure_table
 from training.errors import TrainingError

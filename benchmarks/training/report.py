@@ -1,6 +1,5 @@
 """Reports the benchmark of training as tables, JSON and a picture."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import Machine
+from benchmarks.report_files import write_tables
 from benchmarks.training.epochs import EpochCost
 from benchmarks.training.streaming import StreamCost
 from benchmarks.training.vocabulary import TableCost
@@ -21,7 +21,6 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 
 NAME: Final = "training"
-WIDTH: Final = 130
 SECONDS_MAX: Final = 60.0  # The goal for an epoch of a million interactions on two cores.
 
 
@@ -38,12 +37,7 @@ class Report:
 
 def write_report(report: Report, out: Path, console: Console) -> None:
     """Prints the tables and writes training.txt, training.json and training.png."""
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / f"{NAME}.txt").open("w", encoding="utf-8") as file:
-        for target in (console, Console(file=file, width=WIDTH, highlight=False, emoji=False)):
-            _print(report, target)
-    text = json.dumps(asdict(report), indent=1, ensure_ascii=False)
-    (out / f"{NAME}.json").write_text(text + "\n", encoding="utf-8")
+    write_tables(out, NAME, console, lambda target: _print(report, target), asdict(report))
     if report.epochs:
         _draw(report, out / f"{NAME}.png")
 
