@@ -165,7 +165,8 @@ def show_limits(scene: Scene, pair: Pair) -> None:
         counts.append(len(scene.recommend(every).products))
     for product in first:
         marks = ["shown" if product.product_id in ids else "-" for ids in kept]
-        score = str(product.risk_score) if product.HasField("risk_score") else "-"
+        # A product that is not rated has a score, too, which no limit is held against.
+        score = str(product.risk_score) if product.HasField("risk_score_limit") else "not rated"
         table.add_row(product.title, score, *marks)
     table.add_row("of this list", "", *(str(len(ids)) for ids in kept), style="bold")
     table.add_row("of all financial products", "", *map(str, counts), style="bold")
