@@ -2,56 +2,29 @@
 
 import contextlib
 import gc
-import socket
-import time
-from dataclasses import dataclass
 
-import grpc
 import structlog
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry
 from prudence.v1 import admin_pb2_grpc, recommendation_pb2_grpc
 
 from index import ann_gpu
-from server import admin
+from server import admin, services
 from server.active_policy import ActivePolicy, live_policies
 from server.admin import AdminService
 from server.config import Settings
 from server.convert import RequestLimits
-from server.errors import PortError, SettingsError
-from server.interceptors import REJECTION_COUNT_MAX, CallPool, DoorInterceptor
+from server.door import Door, Service
+from server.errors import SettingsError
 from server.pipeline import Pipeline
 from server.policy_start import open_control
 from server.recall_monitor import RecallMonitor
-from server.services import SERVICE_NAME, RecommendationService, describe_source
+from server.services import RecommendationService, describe_source
 from server.signals import StopSignals
 from server.snapshot import load_fit_policy, open_snapshot, under_policy, warm_up
 from server.store import Store
 from server.telemetry import SearchMetrics, serve_metrics
 
-MESSAGE_BYTES_MAX = 1 << 20
-METADATA_BYTES_MAX = 16 << 10
-REFUSE_S = 0.2
-"""How long new calls are refused before the port closes. When it closes, gRPC cancels calls that it has taken
-from the network but not handed over yet; a refusal is worth retrying, a cancelled call is not."""
-
-_SERVING = health_pb2.HealthCheckResponse.SERVING
-_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 _log = structlog.get_logger("server")
-
-
-@dataclass(frozen=True, slots=True)
-class _Door:
-    """The gRPC side: the server with its port, and what has to be told of readiness."""
-
-    server: grpc.Server
-    port: int
-    pool: CallPool
-    interceptor: DoorInterceptor
-    health: health.HealthServicer
-    service: RecommendationService
-    admin: AdminService
 
 
 def serve(settings: Settings) -> None:
@@ -77,10 +50,11 @@ def _serve(settings: Settings, held: contextlib.ExitStack) -> None:
     registry = CollectorRegistry()
     metrics = _open_metrics(settings, registry, held)
     monitor = _open_monitor(settings, registry, held)
-    door = _open_door(settings, assumed_data)
+    recommendation, admin_service = _open_recommendation(settings, assumed_data), AdminService()
+    door = Door(settings, _list_services(recommendation, admin_service))
     pipeline: Pipeline | None = None
     try:
-        door.server.start()
+        door.start()
         warm_up(snapshot)
         if settings.device == "cuda":
             tell_of_gpu()
@@ -93,17 +67,14 @@ def _serve(settings: Settings, held: contextlib.ExitStack) -> None:
             monitor=monitor,
             observe=None if metrics is None else metrics.observe,
         )
-        door.service.open(pipeline)
-        door.admin.open(active)
+        recommendation.open(pipeline)
+        admin_service.open(active)
         _settle_memory()
-        _set_health(door, _SERVING)
+        door.set_ready()
         _announce(settings, active, door, assumed_data)
         stop.wait()
         _log.info("draining", drain_delay_s=settings.drain_delay_s, grace_s=settings.grace_s)
-        door.health.enter_graceful_shutdown()
-        time.sleep(settings.drain_delay_s)
-        door.interceptor.refuse_all()
-        time.sleep(REFUSE_S)
+        door.drain(settings.drain_delay_s)
     finally:
         _close(door, pipeline, settings.grace_s)
 
@@ -161,57 +132,25 @@ def _open_active_policy(settings: Settings, held: contextlib.ExitStack) -> Activ
     return ActivePolicy(snapshots, clock, control)
 
 
-def _open_door(settings: Settings, assumed_data: bool) -> _Door:
-    pool = CallPool(settings.rpc_thread_count, "rpc")
-    interceptor = DoorInterceptor(pool, settings.queue_limit, admin.SERVICE_NAME)
-    server = grpc.server(
-        pool,
-        interceptors=[interceptor],
-        # The outer wall, as RESOURCE_EXHAUSTED; the interceptor refuses long before, worth retrying.
-        maximum_concurrent_rpcs=settings.queue_limit + settings.rpc_thread_count + REJECTION_COUNT_MAX,
-        options=[
-            # Two servers would share a port without a word.
-            ("grpc.so_reuseport", 0),
-            ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
-            ("grpc.max_metadata_size", METADATA_BYTES_MAX),
-        ],
+def _list_services(recommendation: RecommendationService, admin_service: AdminService) -> tuple[Service, ...]:
+    """Lists what the door answers."""
+    return (
+        Service(
+            services.SERVICE_NAME,
+            recommendation,
+            recommendation_pb2_grpc.add_RecommendationServiceServicer_to_server,
+        ),
+        Service(admin.SERVICE_NAME, admin_service, admin_pb2_grpc.add_AdminServiceServicer_to_server),
     )
+
+
+def _open_recommendation(settings: Settings, assumed_data: bool) -> RecommendationService:
     limits = RequestLimits(
         k_max=settings.k_max,
         allow_inline_profile=settings.allow_inline_profile,
         diversity_trade_off=settings.diversity_trade_off,
     )
-    service = RecommendationService(limits, settings.batch_count_max, assumed_data)
-    admin_service = AdminService()
-    checks = health.HealthServicer(experimental_non_blocking=True)
-    recommendation_pb2_grpc.add_RecommendationServiceServicer_to_server(service, server)
-    admin_pb2_grpc.add_AdminServiceServicer_to_server(admin_service, server)
-    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
-    names = (SERVICE_NAME, admin.SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
-    reflection.enable_server_reflection(names, server)
-    port = _bind(server, settings.host, settings.port)
-    door = _Door(server, port, pool, interceptor, checks, service, admin_service)
-    # The library starts "" as SERVING; nothing is ready yet.
-    _set_health(door, _NOT_SERVING)
-    return door
-
-
-def _bind(server: grpc.Server, host: str, port: int) -> int:
-    address = f"{host}:{port}"
-    try:
-        # gRPC's own failure to bind says why in its log only, so the address is tried first.
-        family, kind, protocol, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(where)
-        return server.add_insecure_port(address)
-    except (OSError, RuntimeError) as error:
-        raise PortError(f"{address}: cannot be bound: {error}") from error
-
-
-def _set_health(door: _Door, status: int) -> None:
-    for name in ("", SERVICE_NAME, admin.SERVICE_NAME):
-        door.health.set(name, status)
+    return RecommendationService(limits, settings.batch_count_max, assumed_data)
 
 
 def _settle_memory() -> None:
@@ -223,7 +162,7 @@ def _settle_memory() -> None:
     gc.freeze()
 
 
-def _announce(settings: Settings, active: ActivePolicy, door: _Door, assumed_data: bool) -> None:
+def _announce(settings: Settings, active: ActivePolicy, door: Door, assumed_data: bool) -> None:
     _write_port(settings, door.port)
     snapshot, in_force = active.pin(), active.describe()
     _log.info(
@@ -260,9 +199,8 @@ def _write_port(settings: Settings, port: int | None) -> None:
         raise SettingsError(f"port_file: {settings.port_file} cannot be written: {error.strerror}") from error
 
 
-def _close(door: _Door, pipeline: Pipeline | None, grace_s: float) -> None:
-    door.server.stop(grace_s).wait(timeout=grace_s + 5.0)
+def _close(door: Door, pipeline: Pipeline | None, grace_s: float) -> None:
+    door.stop(grace_s)
     if pipeline is not None:
         pipeline.close()
-    door.interceptor.close()
-    door.pool.shutdown(wait=False, cancel_futures=True)
+    door.close()
