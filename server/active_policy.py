@@ -1,6 +1,7 @@
 """Policy and overlay in force: which snapshot a request is answered with, and how that changes while serving.
 
-Every version that is or will be in force is compiled for the catalogue beforehand. A request takes its
+Every version that is or will be in force is compiled beforehand for every bundle that is served: the current
+one, and those that experiments compare with it. A request takes its
 snapshot without waiting for anyone: versions are replaced as a whole by one assignment, and a scheduled one
 takes over by the decision clock, also from requests that wait to be decided. An overlay is handed to every
 gate that some request may still hold; no compilation and no other change delays a halt.
@@ -38,7 +39,7 @@ from server.policy_changes import (
     signature_bytes,
 )
 from server.policy_log import ChangeKind, PolicyLog
-from server.snapshot import Snapshot, under_policy
+from server.snapshot import CURRENT, Snapshot, all_under_policy
 from suitability.errors import OverlayError
 from suitability.overlay import Overlay, tighten
 from suitability.policy import Policy
@@ -46,6 +47,9 @@ from suitability.policy_schema import parse_instant
 
 SCHEDULED_COUNT_MAX: Final = 8
 """Each scheduled version holds a compiled catalogue."""
+
+Version = tuple[Snapshot, ...]
+"""All that is served, under one version of the policy; each snapshot stands at its place."""
 
 _log = structlog.get_logger("server")
 
@@ -68,55 +72,56 @@ class ActivePolicy:
         clock: Clock,
         control: Control | None = None,
         system_clock: Clock | None = None,
+        others: Sequence[Sequence[Snapshot]] = (),
     ) -> None:
         """Puts the overlay of the history in force.
 
         Args:
-            snapshots: one bundle under each of `live_policies`, in their order.
+            snapshots: the current bundle under each of `live_policies`, in their order.
             clock: the decision clock; scheduled versions take over by it.
             control: what authorises changes; None refuses every change.
             system_clock: judges the age of signatures, also under an evaluation clock.
+            others: what else is served, each under the same policies; the place of the first is 1.
         """
-        self._snapshots = tuple(snapshots)
+        self._versions: tuple[Version, ...] = tuple(zip(snapshots, *others, strict=True))
         self._clock = clock
         self._control = control
         self._system_clock = system_clock or Clock()
         self._change_lock = threading.Lock()
         self._activation_lock = threading.Lock()
         # A request may hold a version that was replaced meanwhile, and a halt must reach it there.
-        self._gates: weakref.WeakSet[Gate] = weakref.WeakSet(each.gate for each in self._snapshots)
-        if control is not None:
-            for snapshot in self._snapshots:
-                snapshot.gate.set_overlay(control.history.overlay)
+        self._gates: weakref.WeakSet[Gate] = weakref.WeakSet()
+        for version in self._versions:
+            self._watch(version)
 
     @property
     def signed(self) -> bool:
         """Whether policy and overlay are authorised by signatures."""
         return self._control is not None
 
-    def pin(self) -> Snapshot:
-        """Returns what a request that comes now is planned with."""
-        return self._in_force(self._clock.now())
+    def pin(self, place: int = CURRENT) -> Snapshot:
+        """Returns what a request that comes now is planned with: the snapshot at a place."""
+        return self._in_force(self._clock.now())[place]
 
     def renew(self, snapshot: Snapshot, now: datetime) -> Snapshot:
         """Returns a pinned snapshot's bundle under the version in force at the instant of decision.
 
         The request may have waited, and another version may have taken over meanwhile.
         """
-        in_force = self._in_force(now)
-        assert in_force.bundle is snapshot.bundle, "every version is compiled for the one bundle"
+        in_force = self._in_force(now)[snapshot.place]
+        assert in_force.bundle is snapshot.bundle, "every version is compiled for the same bundles"
         return in_force
 
     def describe(self) -> PolicyAnswer:
         """Says what is in force and what is scheduled."""
         with self._change_lock:
             now = self._clock.now()
-            in_force = self._in_force(now)
-            later = tuple(each.policy for each in self._snapshots if effective_from(each.policy) > now)
+            in_force = _policy_of(self._in_force(now))
+            later = tuple(policy for policy in self._policies() if effective_from(policy) > now)
             return PolicyAnswer(
-                policy=in_force.policy,
+                policy=in_force,
                 overlay=None if self._control is None else self._control.history.overlay,
-                scheduled=tuple(policy for policy in later if policy is not in_force.policy),
+                scheduled=tuple(policy for policy in later if policy is not in_force),
                 signature_required=self.signed,
                 decision_time=now,
             )
@@ -140,7 +145,7 @@ class ActivePolicy:
                     gate.set_overlay(change.overlay)
             now = self._clock.now()
             # The halt holds by now: looking names up may take its time.
-            products, issuers = _find_unknown(change.overlay, self._in_force(now))
+            products, issuers = _find_unknown(change.overlay, self._in_force(now)[CURRENT])
             if products or issuers:
                 _log.warning(
                     "the overlay halts what the bundle does not have",
@@ -173,16 +178,14 @@ class ActivePolicy:
         check_policy_change(change, control.history, control.authority, self._system_clock.now())
         now = self._clock.now()
         self._check_future(change.policy, now)
-        snapshot = under_policy(self._snapshots[0], change.policy)
+        compiled = all_under_policy(self._versions[0], change.policy)
         # Only now the lock that an overlay takes.
         with self._change_lock:
-            snapshot.gate.set_overlay(control.history.overlay)
-            self._gates.add(snapshot.gate)
+            self._watch(compiled)
             self._accept(control, ChangeKind.ACTIVATE, change, request_id)
-            policies = (each.policy for each in self._snapshots)
-            waiting = [policy.version for policy in policies if effective_from(policy) > now]
-            self._snapshots = (*self._live_before(change.policy, now), snapshot)
-            kept = {each.policy.version for each in self._snapshots}
+            waiting = [policy.version for policy in self._policies() if effective_from(policy) > now]
+            self._versions = (*self._live_before(change.policy, now), compiled)
+            kept = {policy.version for policy in self._policies()}
             replaced = tuple(version for version in waiting if version not in kept)
         if replaced:
             _log.warning(
@@ -194,12 +197,22 @@ class ActivePolicy:
         start = effective_from(change.policy)
         return ActivateAnswer(change.policy, max(start, now), start > now, request_id, replaced)
 
-    def _in_force(self, now: datetime) -> Snapshot:
-        snapshots = self._snapshots
-        for snapshot in reversed(snapshots):
-            if effective_from(snapshot.policy) <= now:
-                return snapshot
-        return snapshots[0]
+    def _in_force(self, now: datetime) -> Version:
+        versions = self._versions
+        for version in reversed(versions):
+            if effective_from(_policy_of(version)) <= now:
+                return version
+        return versions[0]
+
+    def _policies(self) -> list[Policy]:
+        return [_policy_of(version) for version in self._versions]
+
+    def _watch(self, version: Version) -> None:
+        """Puts the overlay in force over a version, and lets every later one reach it."""
+        for snapshot in version:
+            if self._control is not None:
+                snapshot.gate.set_overlay(self._control.history.overlay)
+            self._gates.add(snapshot.gate)
 
     def _require_control(self) -> Control:
         if self._control is None:
@@ -212,14 +225,15 @@ class ActivePolicy:
         end = policy.values["effective_to"]
         if end is not None and parse_instant(end) <= now:
             raise PolicyUnfitError(f"effective_to: expected an instant to come, got {end}")
-        waiting_count = sum(effective_from(each.policy) > now for each in self._live_before(policy, now))
+        kept = self._live_before(policy, now)
+        waiting_count = sum(effective_from(_policy_of(version)) > now for version in kept)
         if waiting_count >= SCHEDULED_COUNT_MAX:
             raise PolicyUnfitError(f"expected at most {SCHEDULED_COUNT_MAX} scheduled versions, got one more")
 
-    def _live_before(self, policy: Policy, now: datetime) -> tuple[Snapshot, ...]:
-        """Returns the snapshots that stay beside a newer version."""
-        live = live_policies([*(each.policy for each in self._snapshots), policy], now)
-        return tuple(each for each in self._snapshots if each.policy in live)
+    def _live_before(self, policy: Policy, now: datetime) -> tuple[Version, ...]:
+        """Returns the versions that stay beside a newer one."""
+        live = live_policies([*self._policies(), policy], now)
+        return tuple(version for version in self._versions if _policy_of(version) in live)
 
     def _accept(
         self, control: Control, kind: ChangeKind, change: OverlayChange | PolicyChange, request_id: str
@@ -260,6 +274,10 @@ def live_policies(policies: Sequence[Policy], now: datetime) -> tuple[Policy, ..
 def effective_from(policy: Policy) -> datetime:
     """Returns the instant from which a policy can be in force."""
     return parse_instant(policy.values["effective_from"])
+
+
+def _policy_of(version: Version) -> Policy:
+    return version[CURRENT].policy
 
 
 def _check_tightens(policy: Policy, change: OverlayChange) -> None:

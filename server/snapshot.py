@@ -1,9 +1,9 @@
 """Everything that one answer is made with, opened together and never changed: bundle, policy and stages."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from index.ann_index import AnnIndex
 from index.bundle import Bundle, open_bundle, read_current
 from index.errors import AnnDeviceError, IndexPackageError
 from index.golden import VECTOR_TOLERANCE, GoldenRequest
+from index.manifest import require_version_name
 from server import native
 from server.encoder import Encoder
 from server.errors import AssumedDataError, DeviceError, SettingsError, SnapshotError
@@ -25,10 +26,16 @@ from suitability.errors import PolicyError
 from suitability.policy import Policy, default_policy_path, load_policy
 from suitability.policy_lint import lint
 
+CURRENT: Final = 0
+"""The place of the bundle that answers whoever is in no experiment."""
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One bundle under one policy, ready to answer."""
+    """One bundle under one policy, ready to answer.
+
+    `place` is its position among everything that is served under that policy.
+    """
 
     bundle: Bundle
     policy: Policy
@@ -42,6 +49,7 @@ class Snapshot:
     row_of: Mapping[str, int]
     facts: Facts
     assumed_data: bool
+    place: int = CURRENT
 
     @property
     def version(self) -> str:
@@ -58,8 +66,9 @@ def open_snapshot(
     retriever: Mode,
     allow_assumed: bool,
     kernel: str = native.AUTO,
+    version: str | None = None,
 ) -> Snapshot:
-    """Opens the current bundle under a policy.
+    """Opens a bundle under a policy.
 
     Args:
         bundles: folder of bundles.
@@ -69,6 +78,7 @@ def open_snapshot(
         retriever: how rows are searched; "auto" measures what is cheapest.
         allow_assumed: whether a catalogue with assumed values may be served.
         kernel: instructions that the scan uses; "auto" takes the fastest there are.
+        version: of the bundle; None for the one that CURRENT names.
 
     Raises:
         SettingsError: this machine lacks the instructions asked for.
@@ -77,7 +87,7 @@ def open_snapshot(
         AssumedDataError: the catalogue holds assumed values, and that is not allowed.
     """
     path = _find_path(kernel)
-    bundle, index = _open_bundle(bundles, device, thread_count)
+    bundle, index = _open_bundle(bundles, version, device, thread_count)
     assumed_data = any(bundle.products.rows.distinct("assumed").values)
     if assumed_data and not allow_assumed:
         raise AssumedDataError(
@@ -118,6 +128,19 @@ def under_policy(snapshot: Snapshot, policy: Policy) -> Snapshot:
     rows = snapshot.bundle.products.rows
     gate = Gate(rows, policy)
     return replace(snapshot, policy=policy, gate=gate, filter=Filter(rows, gate.columns, policy))
+
+
+def all_under_policy(snapshots: Sequence[Snapshot], policy: Policy) -> tuple[Snapshot, ...]:
+    """Returns everything that is served under another policy, each bundle compiled once."""
+    compiled: dict[int, Snapshot] = {}
+    for snapshot in snapshots:
+        if id(snapshot.bundle) not in compiled:
+            compiled[id(snapshot.bundle)] = under_policy(snapshot, policy)
+    made = (compiled[id(snapshot.bundle)] for snapshot in snapshots)
+    return tuple(
+        replace(snapshot, policy=policy, gate=one.gate, filter=one.filter)
+        for snapshot, one in zip(snapshots, made, strict=True)
+    )
 
 
 def load_fit_policy(path: Path | None) -> Policy:
@@ -172,9 +195,13 @@ def _check_ranking(snapshot: Snapshot, position: int, request: GoldenRequest) ->
         raise SnapshotError(f"golden request {position}: the ranking differs from the recorded one")
 
 
-def _open_bundle(bundles: Path, device: Literal["cpu", "cuda"], thread_count: int) -> tuple[Bundle, AnnIndex]:
+def _open_bundle(
+    bundles: Path, version: str | None, device: Literal["cpu", "cuda"], thread_count: int
+) -> tuple[Bundle, AnnIndex]:
     try:
-        bundle = open_bundle(read_current(bundles))
+        bundle = open_bundle(
+            read_current(bundles) if version is None else bundles / require_version_name(version)
+        )
         return bundle, ann.load_index(bundle.read_index(), device=device, thread_count=thread_count)
     except AnnDeviceError as error:
         raise DeviceError(str(error)) from error

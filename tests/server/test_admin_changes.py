@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import structlog
 
-from server import active_policy, errors
+from server import errors
+from server import snapshot as snapshot_module
 from server.active_policy import ActivePolicy, live_policies
 from server.messages import ChangeQuery
 from server.row_bits import unpack
@@ -194,7 +195,7 @@ def test_a_version_that_comes_while_another_is_compiled_is_sent_away_and_a_halt_
         seen.append(policy.version)
         return under_policy(snapshot, policy)
 
-    monkeypatch.setattr(active_policy, "under_policy", compile_slowly)
+    monkeypatch.setattr(snapshot_module, "under_policy", compile_slowly)
     desk.activate(version="2027.1")
     assert seen == ["2027.1"]
     assert desk.active.pin().gate.overlay == desk.active.describe().overlay is not None
