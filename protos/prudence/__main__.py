@@ -14,10 +14,8 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 
 from prudence import render, requests
-from prudence.client import DEFAULT_TIMEOUT_S, RECOMMENDATION_SERVICE, Client
+from prudence.client import RECOMMENDATION_SERVICE, Client
 from prudence.errors import CallError, InputFileError
-
-ACTIVATE_TIMEOUT_S = 300.0
 
 
 @dataclass(frozen=True)
@@ -114,8 +112,6 @@ def _add_policy_commands(commands: "argparse._SubParsersAction[argparse.Argument
     actions = policy.add_subparsers(dest="action", required=True, metavar="ACTION")
     _add_command(actions, "show", _show_policy, "policy and overlay in force, versions to come")
     activate = _add_command(actions, "activate", _activate, "activate a newer version of the policy")
-    # Compiling a large catalogue under another policy takes the server longer than any other call.
-    activate.set_defaults(timeout=ACTIVATE_TIMEOUT_S)
     overlay = _add_command(actions, "overlay", _overlay, "put an overlay in place of the one in force")
     for change in (activate, overlay):
         change.add_argument("file", type=Path, metavar="FILE", help="the document, JSON")
@@ -133,7 +129,9 @@ def _add_command(
     command = commands.add_parser(name, help=about, description=about)
     command.set_defaults(run=run)
     command.add_argument("--target", required=True, metavar="HOST:PORT", help="address of the server")
-    command.add_argument("--timeout", type=_seconds, default=DEFAULT_TIMEOUT_S, metavar="SECONDS")
+    command.add_argument(
+        "--timeout", type=_seconds, metavar="SECONDS", help="time limit (default: 5 to 300 s by method)"
+    )
     command.add_argument("--json", action="store_true", help="print the response as JSON instead of a table")
     return command
 

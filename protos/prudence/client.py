@@ -1,5 +1,6 @@
 """A small typed client: one method per rpc, one kind of error."""
 
+import itertools
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self, TypeVar
@@ -10,12 +11,13 @@ from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 
-from prudence.errors import CallError, CallFault, FieldViolation
+from prudence.channels import find_timeout_s, open_channels
+from prudence.errors import CallFault, FieldViolation
+from prudence.reasons import to_error
 from prudence.v1 import admin_pb2, admin_pb2_grpc
 from prudence.v1 import recommendation_pb2 as pb
 from prudence.v1 import recommendation_pb2_grpc as pb_grpc
 
-DEFAULT_TIMEOUT_S = 10.0
 RECOMMENDATION_SERVICE = "prudence.v1.RecommendationService"
 
 _RequestT = TypeVar("_RequestT", bound=Message)
@@ -23,18 +25,23 @@ _ResponseT = TypeVar("_ResponseT", bound=Message)
 
 
 class Client:
-    """Calls one Prudence server; usable as a context manager.
+    """Calls one Prudence server, or equal ones behind one name; a context manager, for use by many threads.
 
-    Every method raises CallError when the call fails.
+    Every method raises CallError when the call fails: the class of its reason in `prudence.reasons`. Calls
+    that change nothing are repeated up to twice while the server is UNAVAILABLE, within the call's timeout.
     """
 
-    def __init__(self, target: str, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
-        """Opens a plaintext channel to `target`, "HOST:PORT"; nothing is sent before the first call."""
+    def __init__(self, target: str, *, timeout_s: float | None = None, channel_count: int = 1) -> None:
+        """Opens plaintext channels to `target`, "HOST:PORT"; nothing is sent before the first call.
+
+        Args:
+            target: the server's address, or a name with several.
+            timeout_s: time limit of every call; None for each method's own (`prudence.channels.TIMEOUTS_S`).
+            channel_count: connections that calls take turns on; one carries some thousand calls a second.
+        """
         self._timeout_s = timeout_s
-        self._channel = grpc.insecure_channel(target)
-        self._stub = pb_grpc.RecommendationServiceStub(self._channel)
-        self._admin = admin_pb2_grpc.AdminServiceStub(self._channel)
-        self._health = health_pb2_grpc.HealthStub(self._channel)
+        self._channels = open_channels(target, channel_count)
+        self._turns = itertools.cycle([_Stubs(channel) for channel in self._channels])
 
     def __enter__(self) -> Self:
         """Returns the client itself."""
@@ -43,60 +50,75 @@ class Client:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Closes the channel."""
+        """Closes the channels."""
         self.close()
 
     def close(self) -> None:
-        """Closes the channel; the client is of no use afterwards."""
-        self._channel.close()
+        """Closes the channels; the client is of no use afterwards."""
+        for channel in self._channels:
+            channel.close()
 
     def recommend(self, request: pb.RecommendRequest) -> pb.RecommendResponse:
         """Recommends up to k eligible products, best first."""
-        return self._call(self._stub.Recommend, request)
+        return self._call(self._stubs.recommendation.Recommend, request)
 
     def batch_recommend(self, request: pb.BatchRecommendRequest) -> pb.BatchRecommendResponse:
         """Answers many recommend requests, each with its own response or error."""
-        return self._call(self._stub.BatchRecommend, request)
+        return self._call(self._stubs.recommendation.BatchRecommend, request)
 
     def score_products(self, request: pb.ScoreProductsRequest) -> pb.ScoreProductsResponse:
         """Scores named products and gives reasons for those that are not eligible."""
-        return self._call(self._stub.ScoreProducts, request)
+        return self._call(self._stubs.recommendation.ScoreProducts, request)
 
     def similar_products(self, request: pb.SimilarProductsRequest) -> pb.SimilarProductsResponse:
         """Lists eligible products close to one product."""
-        return self._call(self._stub.SimilarProducts, request)
+        return self._call(self._stubs.recommendation.SimilarProducts, request)
 
     def check_eligibility(self, request: pb.CheckEligibilityRequest) -> pb.CheckEligibilityResponse:
         """Says for each named product whether the user is eligible, and why not."""
-        return self._call(self._stub.CheckEligibility, request)
+        return self._call(self._stubs.recommendation.CheckEligibility, request)
 
     def serving_info(self) -> pb.GetServingInfoResponse:
         """Says what is being served."""
-        return self._call(self._stub.GetServingInfo, pb.GetServingInfoRequest())
+        return self._call(self._stubs.recommendation.GetServingInfo, pb.GetServingInfoRequest())
 
     def policy(self) -> admin_pb2.GetPolicyResponse:
         """Says which policy and overlay are in force."""
-        return self._call(self._admin.GetPolicy, admin_pb2.GetPolicyRequest())
+        return self._call(self._stubs.admin.GetPolicy, admin_pb2.GetPolicyRequest())
 
     def set_overlay(self, request: admin_pb2.SetOverlayRequest) -> admin_pb2.SetOverlayResponse:
         """Puts a signed overlay in force."""
-        return self._call(self._admin.SetOverlay, request)
+        return self._call(self._stubs.admin.SetOverlay, request)
 
     def activate_policy(self, request: admin_pb2.ActivatePolicyRequest) -> admin_pb2.ActivatePolicyResponse:
         """Activates a signed version of the policy."""
-        return self._call(self._admin.ActivatePolicy, request)
+        return self._call(self._stubs.admin.ActivatePolicy, request)
 
     def health(self, service: str = RECOMMENDATION_SERVICE) -> str:
         """Returns a status such as "SERVING"; the service "" asks only whether the process is alive."""
         request = health_pb2.HealthCheckRequest(service=service)
-        response: health_pb2.HealthCheckResponse = self._call(self._health.Check, request)
+        response: health_pb2.HealthCheckResponse = self._call(self._stubs.health.Check, request)
         return str(health_pb2.HealthCheckResponse.ServingStatus.Name(response.status))
 
+    @property
+    def _stubs(self) -> "_Stubs":
+        return next(self._turns)
+
     def _call(self, method: Callable[..., _ResponseT], request: Message) -> _ResponseT:
+        timeout_s = find_timeout_s(request.DESCRIPTOR.name) if self._timeout_s is None else self._timeout_s
         try:
-            return method(request, timeout=self._timeout_s)
+            return method(request, timeout=timeout_s)
         except grpc.RpcError as error:
-            raise CallError(read_fault(error)) from error
+            raise to_error(read_fault(error)) from error
+
+
+class _Stubs:
+    """The stubs of every service on one channel."""
+
+    def __init__(self, channel: grpc.Channel) -> None:
+        self.recommendation = pb_grpc.RecommendationServiceStub(channel)
+        self.admin = admin_pb2_grpc.AdminServiceStub(channel)
+        self.health = health_pb2_grpc.HealthStub(channel)
 
 
 def read_fault(error: grpc.RpcError) -> CallFault:
