@@ -13,6 +13,7 @@ ServerError
 |   |   |-- PolicyVersionOldError    the version is not above every version activated before
 |   |   |-- OverlaySequenceOldError  the sequence is not above that of the overlay in force
 |   |   `-- OverlayLooserError       the overlay lifts something and is not signed for that
+|   |-- FeedbackOffError      this server keeps no feedback log
 |   |-- DeadlineError         the caller's deadline passed before the answer
 |   `-- CancelledError        the caller went away before the answer
 |-- ServingError              our fault or our state; answered
@@ -20,6 +21,7 @@ ServerError
 |   |-- NotReadyError         starting or draining; worth retrying
 |   |-- StoreReadError        the store failed under a request
 |   |-- ModelOutputError      the user tower gave no usable vector for this request
+|   |-- FeedbackLogError      events could not be made durable; none of them is acknowledged, worth retrying
 |   `-- PolicyLogError        a change could not be written; it did not take effect
 `-- StartError                stops the program with one line
     |-- SettingsError         a setting is unknown or bad; the message names it
@@ -28,6 +30,7 @@ ServerError
     |-- StoreError            the store is missing, corrupt or of another version
     |-- SnapshotError         bundle, policy and stages do not make a servable whole
     |-- AssumedDataError      assumed data without leave to serve it
+    |-- FeedbackStateError    the feedback log cannot be opened, is corrupt or does not fit the store
     `-- PolicyStateError      policy log, officers' keys or the first policy's signatures are not usable
 
 The class decides what a caller sees; the one table is in `status.py`.
@@ -91,6 +94,10 @@ class OverlayLooserError(ChangeRefusedError):
     """The overlay lifts something and is not signed for that."""
 
 
+class FeedbackOffError(RequestError):
+    """This server keeps no feedback log."""
+
+
 class DeadlineError(RequestError):
     """The caller's deadline passed before the answer."""
 
@@ -117,6 +124,10 @@ class StoreReadError(ServingError):
 
 class ModelOutputError(ServingError):
     """The user tower gave no usable vector for this request."""
+
+
+class FeedbackLogError(ServingError):
+    """Events could not be made durable; none of them is acknowledged."""
 
 
 class PolicyLogError(ServingError):
@@ -149,6 +160,10 @@ class SnapshotError(StartError):
 
 class AssumedDataError(StartError):
     """The data holds assumed values and the settings do not allow that."""
+
+
+class FeedbackStateError(StartError):
+    """The feedback log cannot be opened, is corrupt or does not fit the store."""
 
 
 class PolicyStateError(StartError):

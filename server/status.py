@@ -45,12 +45,14 @@ TABLE: dict[type[errors.ServerError], ErrorRow] = {
     errors.PolicyVersionOldError: ErrorRow(grpc.StatusCode.FAILED_PRECONDITION, "POLICY_VERSION_OLD"),
     errors.OverlaySequenceOldError: ErrorRow(grpc.StatusCode.FAILED_PRECONDITION, "OVERLAY_SEQUENCE_OLD"),
     errors.OverlayLooserError: ErrorRow(grpc.StatusCode.FAILED_PRECONDITION, "OVERLAY_LOOSER"),
+    errors.FeedbackOffError: ErrorRow(grpc.StatusCode.FAILED_PRECONDITION, "FEEDBACK_OFF"),
     errors.DeadlineError: ErrorRow(grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_PASSED"),
     errors.CancelledError: ErrorRow(grpc.StatusCode.CANCELLED, "CALL_CANCELLED"),
     errors.OverloadError: ErrorRow(grpc.StatusCode.UNAVAILABLE, "OVERLOADED", retryable=True),
     errors.NotReadyError: ErrorRow(grpc.StatusCode.UNAVAILABLE, "NOT_READY", retryable=True),
     errors.StoreReadError: ErrorRow(grpc.StatusCode.INTERNAL, "STORE_FAILED", shows_text=False),
     errors.ModelOutputError: ErrorRow(grpc.StatusCode.INTERNAL, "MODEL_OUTPUT_INVALID", shows_text=False),
+    errors.FeedbackLogError: ErrorRow(grpc.StatusCode.UNAVAILABLE, "FEEDBACK_LOG_FAILED", retryable=True),
     # Told with its text: an officer must know that a halt is not in force, and why.
     errors.PolicyLogError: ErrorRow(grpc.StatusCode.INTERNAL, "POLICY_LOG_FAILED"),
 }

@@ -30,6 +30,7 @@ NUMPY_ONLY_ALLOWED = {
 # A heavy library's doors: the only modules of ours that import it.
 DOORS = {
     "cryptography": {"suitability/signatures.py"},
+    "google_crc32c": {"server/feedback/blocks.py"},
     "faiss": {"index/ann.py", "index/ann_format.py", "index/ann_gpu.py"},
     "server._kernel": {"server/native.py"},
 }
@@ -39,6 +40,7 @@ SUITABILITY_TOOLS = ("suitability/__main__.py", "suitability/signatures.py", "su
 INSTALLED_AS = {
     "faiss": "faiss-cpu",
     "google": "protobuf",
+    "google_crc32c": "google-crc32c",
     "grpc": "grpcio",
     "grpc_health": "grpcio-health-checking",
     "grpc_reflection": "grpcio-reflection",
