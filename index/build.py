@@ -27,9 +27,10 @@ from index.export_input import ExportInput, read_export
 from index.features import Vocabulary
 from index.golden import GOLDEN, make_golden, measure_found, write_golden
 from index.item_vectors import ItemVectors, make_item_vectors
-from index.manifest import FORMAT_VERSION, GOLDEN_FOUND, INDEX, Manifest, require_version_name
+from index.manifest import FORMAT_VERSION, GOLDEN_FOUND, INDEX, SEGMENTS, Manifest, require_version_name
 from index.products import count_learning, find_tiers, order_rows, read_products, table_of, write_products
 from index.reference import count_saturated, quantise
+from index.segments import read_segments
 from index.tuning import CANDIDATE_COUNT, RECALL_K, RECALL_TARGET, TunedIndex, build_tuned
 from suitability.policy import Policy, load_policy
 
@@ -124,7 +125,11 @@ def _files(
 ) -> dict[str, bytes]:
     """Returns the files that need no computation."""
     evaluation = {name: getattr(draft, name) for name in ("quality", "parity", "quantisation", "recall")}
+    if SEGMENTS in exported.optional_files:
+        segments = read_segments(exported.optional_files[SEGMENTS], exported.embedding_dim)
+        evaluation["segments"] = segments.describe()
     return {
+        **exported.optional_files,
         "user_tower.onnx": exported.user_tower,
         "item_tower.onnx": exported.item_tower,
         "item_vectors.int16.npy": _npy(items.int16),

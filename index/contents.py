@@ -29,9 +29,10 @@ from index.errors import (
 from index.features import FeatureSpec, Vocabulary
 from index.golden import GOLDEN, Golden, measure_found, read_golden
 from index.item_vectors import find_int8_scale, to_int8
-from index.manifest import GOLDEN_FOUND, INDEX, Manifest, strict_json
+from index.manifest import GOLDEN_FOUND, INDEX, SEGMENTS, Manifest, strict_json
 from index.products import ProductTable, count_learning, is_ordered, order_rows, read_products, table_of
 from index.reference import widen
+from index.segments import Segments, read_segments
 from index.tiers import IndexFile
 from index.vector_norms import describe_overlong, measure_norms
 from suitability.errors import PolicyError
@@ -61,6 +62,7 @@ class Contents:
     golden: Golden
     user_tower: bytes
     item_tower: bytes
+    segments: Segments | None  # None in a bundle without that file
 
 
 def parse_contents(manifest: Manifest, files: Mapping[str, bytes], index: IndexFile) -> Contents:
@@ -93,6 +95,7 @@ def parse_contents(manifest: Manifest, files: Mapping[str, bytes], index: IndexF
             golden=read_golden(files[GOLDEN]),
             user_tower=files["user_tower.onnx"],
             item_tower=files["item_tower.onnx"],
+            segments=(read_segments(files[SEGMENTS], manifest.embedding_dim) if SEGMENTS in files else None),
         )
     except BuildInputError as error:
         raise BundleFormatError("products.parquet", str(error)) from error

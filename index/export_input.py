@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from index.errors import BuildInputError
 from index.golden import INPUT_DTYPES
+from index.manifest import OPTIONAL_FILE_BYTES_MAX
 
 _TEXTS = ("model",)
 _COUNTS = ("embedding_dim", "opset")
@@ -42,6 +43,7 @@ class ExportInput:
     item_vectors: NDArray[np.float32]  # [n, dim]
     calibration_inputs: Mapping[str, NDArray[Any]]  # each [users, ...]
     calibration_vectors: NDArray[np.float32]  # [users, dim]
+    optional_files: Mapping[str, bytes]  # what an export may lack, as a bundle holds it
 
 
 def read_export(directory: Path) -> ExportInput:
@@ -68,6 +70,11 @@ def read_export(directory: Path) -> ExportInput:
         item_vectors=item_vectors,
         calibration_inputs=inputs,
         calibration_vectors=vectors,
+        optional_files={
+            name: _read_bytes(directory / name)
+            for name in OPTIONAL_FILE_BYTES_MAX
+            if (directory / name).is_file()
+        },
     )
 
 

@@ -21,6 +21,7 @@ from index.unique_keys import require_unique
 FORMAT_VERSION = 3
 MANIFEST = "manifest.json"
 INDEX = "index.faiss"
+SEGMENTS = "segments.json"
 DIGEST = "manifest_sha256"
 GOLDEN_FOUND = "golden_found"
 """In `recall`: the share of the golden requests' best products that the index found when it was built."""
@@ -48,6 +49,8 @@ FILE_BYTES_MAX: Mapping[str, int] = MappingProxyType(
     }
 )
 """Every file of a bundle beside the manifest, with the most bytes it may have."""
+OPTIONAL_FILE_BYTES_MAX: Mapping[str, int] = MappingProxyType({SEGMENTS: 4 * _MEBIBYTE})
+"""Files that a bundle may lack, as older ones do; what is there is proven and checked as the others are."""
 
 _VERSION_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SHA256_PATTERN = re.compile(r"[0-9a-f]{64}")
@@ -237,26 +240,27 @@ def _parse_part(position: int, value: object) -> IndexPart:
 def _parse_files(value: object) -> Mapping[str, FileEntry]:
     if not isinstance(value, dict):
         raise BundleFormatError(MANIFEST, f"files is {value!r:.80}; expected an object")
+    known = {**FILE_BYTES_MAX, **OPTIONAL_FILE_BYTES_MAX}
     for name in value:
-        if name not in FILE_BYTES_MAX:
+        if name not in known:
             raise BundleFormatError(MANIFEST, f"files names {name!r:.120}, which is no file of a bundle")
     missing = sorted(FILE_BYTES_MAX.keys() - value.keys())
     if missing:
         raise BundleFormatError(
             MANIFEST, f"files does not name {missing}; build the bundle again from its export"
         )
-    return MappingProxyType({name: _parse_entry(name, entry) for name, entry in value.items()})
+    return MappingProxyType({name: _parse_entry(name, entry, known[name]) for name, entry in value.items()})
 
 
-def _parse_entry(name: str, entry: object) -> FileEntry:
+def _parse_entry(name: str, entry: object, size_max: int) -> FileEntry:
     match entry:
         case {"size": size, "sha256": str(sha256), **rest} if (
-            not rest and _is_count(size, 1, FILE_BYTES_MAX[name]) and _matches(_SHA256_PATTERN, sha256)
+            not rest and _is_count(size, 1, size_max) and _matches(_SHA256_PATTERN, sha256)
         ):
             return FileEntry(size, sha256)
     raise BundleFormatError(
         MANIFEST,
-        f"files[{name!r}] is {entry!r:.120}; expected sha256 and a size from 1 to {FILE_BYTES_MAX[name]}",
+        f"files[{name!r}] is {entry!r:.120}; expected sha256 and a size from 1 to {size_max}",
     )
 
 

@@ -19,6 +19,7 @@ NUMPY_ONLY = (
     "index/risk_bins.py",
     "index/risk_json.py",
     "index/risk_model.py",
+    "index/segments.py",
     "index/texts.py",
     "index/unique_keys.py",
 )
