@@ -16,7 +16,9 @@ from export import risk
 from export.errors import ExportError
 from export.precision import PRECISIONS
 from export.quality_gate import QualityLimits
+from export.segments import AUTO, DBSCAN, DEFAULT
 from export.write import export_run
+from index.segments import SEGMENT_COUNT_MAX
 from training.errors import TrainingError
 
 _DEFAULTS = QualityLimits()
@@ -46,6 +48,7 @@ def main(argv: Sequence[str]) -> int:
                 force=arguments.force,
                 tower=arguments.tower,
                 limits=limits,
+                segments=arguments.segments,
             )
     except (ExportError, TrainingError) as problem:
         _tell(problem)
@@ -86,7 +89,17 @@ def _show(description: Mapping[str, Any], out: Path, console: Console) -> None:
                 f"score error {cost['score_error_max']:.1e}, {cost['user_count']:,} users",
                 soft_wrap=True,
             )
+    console.print(_describe_segments(description["segments"]), soft_wrap=True)
     console.print(f"wrote {out}", soft_wrap=True)
+
+
+def _describe_segments(segments: Mapping[str, Any]) -> str:
+    counts = segments["user_counts"]
+    sizes = ", ".join(f"{name} {count:,}" for name, count in counts.items())
+    silhouette = segments["silhouettes"].get(str(len(counts)))
+    judged = "silhouette not measured" if silhouette is None else f"silhouette {silhouette:.3f}"
+    noise = f", {segments['noise_share']:.1%} noise" if segments["method"] == "dbscan" else ""
+    return f"segments.json: {segments['method']}, users {sizes}; {judged}{noise}"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -103,6 +116,14 @@ def _parser() -> argparse.ArgumentParser:
         default="float32",
         help="how the user tower stores its embeddings; its arithmetic stays float32 (default: %(default)s)",
     )
+    parser.add_argument(
+        "--segments",
+        type=_segments,
+        default=DEFAULT,
+        metavar=f"N|{AUTO}|{DBSCAN}",
+        help="how users are grouped: k-means with N segments, with as many as have the highest silhouette, "
+        "or DBSCAN (default: %(default)s)",
+    )
     limits = parser.add_argument_group("limits", "shares from 0 to 1; beyond one of them nothing is written")
     for name, default, text in (
         ("--recall-min", _DEFAULTS.recall_min, "least share of float32's best 20 products that is found"),
@@ -113,6 +134,12 @@ def _parser() -> argparse.ArgumentParser:
             name, type=_share, default=default, metavar="X", help=f"{text} (default: %(default)s)"
         )
     return parser
+
+
+def _segments(text: str) -> str:
+    if text in {AUTO, DBSCAN} or (text.isdecimal() and 1 <= int(text) <= SEGMENT_COUNT_MAX):
+        return text
+    raise argparse.ArgumentTypeError(f"expected 1 to {SEGMENT_COUNT_MAX}, {AUTO} or {DBSCAN}, got {text!r}")
 
 
 def _share(text: str) -> float:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from index.features import EVENT_TYPES, HISTORY_LENGTH, Event, UserInputs, encode_profiles, encode_users
 from training.examples import LearningData
-from training.histories import cut_histories
+from training.histories import IntArray, Interactions, Targets, cut_histories, find_next
 from training.split import Validation, split_by_time
 from training.trained import TrainedRun
 
@@ -46,19 +46,13 @@ def choose_judges(trained: TrainedRun, data: LearningData) -> Judges:
     users = split.validation.users
     if not len(users.user_row):
         return Judges(sample_users(trained, data).feed(), split.validation)
-    tokens = [trained.vocabulary.tokens.get(product["id"], 0) for product in data.products]
-    rows = np.arange(len(users.user_row))
-    histories = cut_histories(split.train, users, rows, np.array(tokens, np.int64))
-    profiles = [data.profiles[row] for row in users.user_row]
-    categorical, numeric = encode_profiles(trained.spec, profiles, _find_end(data))
-    inputs = {
-        "history_token": _widen(histories.token),
-        "history_event": _widen(histories.event),
-        "history_age": _widen(histories.age),
-        "user_categorical": categorical,
-        "user_numeric": numeric,
-    }
-    return Judges(inputs, split.validation)
+    return Judges(_encode(trained, data, split.train, users), split.validation)
+
+
+def encode_now(trained: TrainedRun, data: LearningData, user_rows: IntArray) -> dict[str, NDArray[Any]]:
+    """Encodes users with all that they did, as served at the data's end."""
+    ends = np.full(len(user_rows), _find_end(data).timestamp())
+    return _encode(trained, data, data.interactions, find_next(data.interactions, user_rows, ends))
 
 
 def sample_users(trained: TrainedRun, data: LearningData) -> UserInputs:
@@ -81,6 +75,24 @@ def sample_users(trained: TrainedRun, data: LearningData) -> UserInputs:
         )
     profiles = [data.profiles[row] for row in rows]
     return encode_users(trained.spec, trained.vocabulary, profiles, histories, _find_end(data))
+
+
+def _encode(
+    trained: TrainedRun, data: LearningData, interactions: Interactions, users: Targets
+) -> dict[str, NDArray[Any]]:
+    """Encodes users at their targets' times as the user tower's inputs, each [users, ...]."""
+    tokens = [trained.vocabulary.tokens.get(product["id"], 0) for product in data.products]
+    rows = np.arange(len(users.user_row))
+    histories = cut_histories(interactions, users, rows, np.array(tokens, np.int64))
+    profiles = [data.profiles[row] for row in users.user_row]
+    categorical, numeric = encode_profiles(trained.spec, profiles, _find_end(data))
+    return {
+        "history_token": _widen(histories.token),
+        "history_event": _widen(histories.event),
+        "history_age": _widen(histories.age),
+        "user_categorical": categorical,
+        "user_numeric": numeric,
+    }
 
 
 def _find_end(data: LearningData) -> datetime:

@@ -21,7 +21,10 @@ from export.parity import Parity, check_parity, embed_rows, make_requests, open_
 from export.precision import Precision, narrow_tower
 from export.quality_gate import QualityLimits, check_quality
 from export.quantisation import QuantisationCost, in_float32, in_int8, in_int16, measure_cost
+from export.segments import DEFAULT as DEFAULT_SEGMENTS
+from export.segments import make_segments
 from index.features import encode_items
+from index.manifest import SEGMENTS
 from index.reference import item_scale_for, user_scale_for
 from training.config import Config, TwoTowerConfig
 from training.dataset import put_in_place
@@ -52,6 +55,7 @@ def export_run(
     force: bool,
     tower: Precision = "float32",
     limits: QualityLimits = QualityLimits(),  # noqa: B008 A frozen value.
+    segments: str = DEFAULT_SEGMENTS,
 ) -> dict[str, Any]:
     """Exports a run and writes `out`, whole or not at all.
 
@@ -63,6 +67,7 @@ def export_run(
         tower: how the user tower stores its embeddings. The item tower stays as it is: its vectors are
             computed once, and quantised themselves.
         limits: how far lists and scores may be from float32's.
+        segments: how users are grouped, as `make_segments` has it.
 
     Returns:
         The content of export.json.
@@ -83,6 +88,9 @@ def export_run(
     towers = _write_towers(trained, learning_data, tower)
     scales = choose_scales(trained.config, towers.calibration["user_vector"], towers.item_vectors)
     costs = _judge(trained, learning_data, towers, scales, tower, limits)
+    grouped = make_segments(
+        trained, learning_data, towers.graphs["user_tower.onnx"], scales["user_scale"], segments
+    )
     description = {
         "format_version": _FORMAT_VERSION,
         "model": trained.config.model,
@@ -93,11 +101,13 @@ def export_run(
         "opset": OPSET,
         "quality": trained.metrics,
         "source": trained.source,
+        "segments": grouped.describe(),
     }
     texts = {
         "features.json": trained.spec.to_json(),
         "vocabulary.json": trained.vocabulary.to_json(),
         "product_ids.json": json.dumps([row["id"] for row in learning_data.products], ensure_ascii=False),
+        SEGMENTS: grouped.to_json(),
         "export.json": json.dumps(description, ensure_ascii=False, indent=2),
     }
     _write_directory(out, towers, texts)
