@@ -182,6 +182,7 @@ class ListAnswer:
     withheld: tuple[Withheld, ...]
     decision: DecisionStamp
     trace: TraceDetail | None
+    segment_id: str  # Empty where the user has none.
     trade_off: int = WHOLE
 
 
@@ -207,6 +208,7 @@ class ScoreAnswer:
     withheld: tuple[Verdict, ...]
     unknown_product_ids: tuple[str, ...]
     decision: DecisionStamp
+    segment_id: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,6 +120,7 @@ class Pipeline:
             withheld=count_withheld(found, listing.verdict, with_examples=False),
             decision=self._stamp(found.snapshot, found.user, listing.verdict, query.request_id),
             trace=None,
+            segment_id=found.segment_id,
         )
 
     def score(self, query: messages.NamedQuery, call: Call) -> messages.ScoreAnswer:
@@ -156,6 +157,7 @@ class Pipeline:
             withheld=withheld,
             unknown_product_ids=tuple(name for name in query.product_ids if name not in snapshot.row_of),
             decision=self._stamp(snapshot, found.user, listing.verdict, query.request_id),
+            segment_id=found.segment_id,
         )
 
     def check(self, query: messages.NamedQuery) -> messages.CheckAnswer:
@@ -220,6 +222,7 @@ class Pipeline:
             withheld=withheld,
             decision=self._stamp(found.snapshot, found.user, listing.verdict, query.request_id),
             trace=_trace(submitted, found, selected) if query.include_trace else None,
+            segment_id=found.segment_id,
             trade_off=job.trade_off,
         )
 

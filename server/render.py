@@ -31,6 +31,7 @@ def render_recommend(answer: messages.ListAnswer) -> recommendation_pb2.Recommen
         decision=_decision(answer.decision),
         trace=None if answer.trace is None else _trace(answer.trace),
         diversity_trade_off=None if answer.trade_off == WHOLE else answer.trade_off / WHOLE,
+        segment_id=answer.segment_id,
     )
 
 
@@ -41,6 +42,7 @@ def render_similar(answer: messages.ListAnswer) -> recommendation_pb2.SimilarPro
         reasons=[_REASONS[reason] for reason in answer.reasons],
         withheld_counts=[_withheld(withheld) for withheld in answer.withheld],
         decision=_decision(answer.decision),
+        segment_id=answer.segment_id,
     )
 
 
@@ -51,6 +53,7 @@ def render_score(answer: messages.ScoreAnswer) -> recommendation_pb2.ScoreProduc
         withheld=[_verdict(verdict) for verdict in answer.withheld],
         unknown_product_ids=answer.unknown_product_ids,
         decision=_decision(answer.decision),
+        segment_id=answer.segment_id,
     )
 
 

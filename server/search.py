@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from index.device_matrix import DeviceMatrix
 from index.features import encode_users
+from index.segments import Segments
 from server.clock import Clock
 from server.diversity import WHOLE, count_pool
 from server.errors import ModelOutputError
@@ -25,6 +26,7 @@ WHOLE_COUNT_MAX: Final = 1000
 
 Scores = NDArray[np.int64]
 Vector = NDArray[np.int16]
+Queries = NDArray[np.int16]  # [batch, dim]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,7 @@ class Found:
     retrievers: tuple[str, ...]  # What searched, each once.
     history_event_count: int
     history_unknown_count: int
+    segment_id: str  # Empty where there is none.
 
 
 @dataclass(slots=True)
@@ -116,6 +119,7 @@ class _Embedded:
     on_device: DeviceMatrix | None
     event_counts: list[int]
     unknown_counts: list[int]
+    segment_ids: list[str]
     features_s: float
     embed_s: float
 
@@ -196,14 +200,27 @@ def _embed(snapshot: Snapshot, jobs: Sequence[Job], now: datetime) -> _Embedded:
             chosen.append(queries[position])
         else:
             chosen.append(ModelOutputError("the user tower gave NaN or infinity"))
+    event_counts: list[int] = (inputs.history_token > 0).sum(axis=1).tolist()
     return _Embedded(
         queries=chosen,
         on_device=on_device,
-        event_counts=(inputs.history_token > 0).sum(axis=1).tolist(),
+        event_counts=event_counts,
         unknown_counts=inputs.unknown_count.tolist(),
+        segment_ids=_find_segments(bundle.segments, queries, event_counts),
         features_s=encoded_s - start_s,
         embed_s=time.perf_counter() - encoded_s,
     )
+
+
+def _find_segments(segments: Segments | None, users: Queries, event_counts: Sequence[int]) -> list[str]:
+    """Names each user's segment: none for a user whose vector rests on no event, only on a profile."""
+    if segments is None:
+        return [""] * len(users)
+    places = segments.assign(users).tolist()
+    return [
+        segments.segment_ids[place] if count else ""
+        for place, count in zip(places, event_counts, strict=True)
+    ]
 
 
 def _begin(job: Job, user: GateUser, vector: Vector, row_count: int) -> _Progress:
@@ -304,6 +321,7 @@ def _finish(
         retrievers=tuple(search.retrievers),
         history_event_count=embedded.event_counts[position],
         history_unknown_count=embedded.unknown_counts[position],
+        segment_id=embedded.segment_ids[position],
     )
 
 

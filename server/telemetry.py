@@ -39,6 +39,12 @@ class SearchMetrics:
         self._candidates = Histogram(
             "prudence_candidates", "Candidates that a search judged.", buckets=_COUNTS, registry=registry
         )
+        self._segments = Counter(
+            "prudence_segment_searches",
+            "Searches by the segment of their user; none where the user has none.",
+            ["segment"],
+            registry=registry,
+        )
         self._stages = Histogram(
             "prudence_stage_seconds",
             "Time that a stage took for the batch that a search was in.",
@@ -54,6 +60,7 @@ class SearchMetrics:
         self._rounds.inc(found.round_count)
         self._scanned.observe(found.rows_scanned_count)
         self._candidates.observe(found.candidate_count)
+        self._segments.labels(found.segment_id or "none").inc()
         for stage in found.stages:
             self._stages.labels(stage.stage).observe(stage.seconds)
 

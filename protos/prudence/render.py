@@ -22,7 +22,7 @@ def render_recommend(response: pb.RecommendResponse, *, whole_domain: bool) -> s
     parts += _withheld_counts(response.withheld_counts, whole_domain=whole_domain)
     if response.HasField("trace"):
         parts.append(_trace_table(response.trace))
-    return _join([*parts, _decision_line(response.decision)])
+    return _join([*parts, _decision_line(response.decision, response.segment_id)])
 
 
 def render_score(response: pb.ScoreProductsResponse) -> str:
@@ -193,12 +193,13 @@ def _trace_table(trace: pb.Trace) -> str:
     return f"{_table(['stage', 'elapsed', 'rows'], rows)}\n{facts}"
 
 
-def _decision_line(decision: pb.Decision) -> str:
+def _decision_line(decision: pb.Decision, segment_id: str = "") -> str:
     clock = "" if decision.system_clock else " (evaluation clock)"
     overlay = f" with overlay {decision.overlay_sequence}" if decision.overlay_sequence else ""
     return (
         f"decided for {decision.decision_time.ToJsonString()}{clock}, bundle {decision.bundle_version}, "
         f"policy {decision.policy_hash[:12]}{overlay}, request {decision.request_id}"
+        f"{f', segment {segment_id}' if segment_id else ''}"
     )
 
 

@@ -99,6 +99,7 @@ def catalogue_snapshot(
         features=snapshot.bundle.features,
         vocabulary=snapshot.bundle.vocabulary,
         products=SimpleNamespace(count=len(products)),
+        segments=snapshot.bundle.segments,
     )
     return dataclasses.replace(
         snapshot,
