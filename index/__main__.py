@@ -1,4 +1,4 @@
-"""Command line: `python -m index build | publish | inspect | verify`.
+"""Command line: `python -m index build | update | publish | inspect | verify`.
 
 Exit code 0 is well, 1 a refusal, 2 bad usage.
 """
@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 from rich.console import Console
@@ -22,6 +24,7 @@ from index.files import CURRENT
 from index.manifest import Manifest
 from index.publish import publish_bundle
 from index.tiers import SELECTED_SHARES
+from index.update import UPDATE_STEPS, update_bundle
 from suitability.errors import SuitabilityError
 
 
@@ -32,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.command == "build":
             return _build(options, out)
+        if options.command == "update":
+            return _update(options, out)
         if options.command == "publish":
             return _publish(options, out)
         if options.command == "inspect":
@@ -43,15 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _build(options: argparse.Namespace, out: Console) -> int:
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as progress:
-        task = progress.add_task("build", total=len(BUILD_STEPS))
-
-        def on_step(step: str) -> None:
-            progress.update(task, description=f"build: {step}", completed=BUILD_STEPS.index(step))
-            if not out.is_terminal:
-                out.print(f"build: {step}")
-
+    with _steps("build", BUILD_STEPS, out) as on_step:
         bundle = build_bundle(
             export=options.export,
             products=options.products,
@@ -59,11 +56,54 @@ def _build(options: argparse.Namespace, out: Console) -> int:
             bundles=options.out,
             kind=options.index,
             version=options.version,
+            stated_time=options.stated_time,
             on_step=on_step,
         )
     out.print(f"sealed {bundle.path}", markup=False, soft_wrap=True)
     _print_manifest(bundle.manifest, out)
     return 0
+
+
+def _update(options: argparse.Namespace, out: Console) -> int:
+    with _steps("update", UPDATE_STEPS, out) as on_step:
+        bundle, report = update_bundle(
+            parent=_bundle_path(options.bundle),
+            products=options.products,
+            removed=options.remove,
+            bundles=options.out,
+            kind=options.index,
+            version=options.version,
+            stated_time=options.stated_time,
+            on_step=on_step,
+        )
+    if options.report is not None:
+        options.report.write_text(report.to_json() + "\n", encoding="utf-8")
+    for problem in report.problems:
+        out.print(
+            f"set aside: row {problem.row}, {problem.product_id!r}: {problem.field} is {problem.problem}",
+            style="yellow",
+            markup=False,
+            soft_wrap=True,
+        )
+    counts = ", ".join(f"{name.removesuffix('_count')} {count}" for name, count in report.counts().items())
+    out.print(f"sealed {bundle.path}: {counts}", markup=False, soft_wrap=True)
+    _print_manifest(bundle.manifest, out)
+    return 0
+
+
+@contextmanager
+def _steps(command: str, names: Sequence[str], out: Console) -> Iterator[Callable[[str], None]]:
+    """Shows how far a command is: a bar on a terminal, else a line for each step."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as progress:
+        task = progress.add_task(command, total=len(names))
+
+        def on_step(step: str) -> None:
+            progress.update(task, description=f"{command}: {step}", completed=names.index(step))
+            if not out.is_terminal:
+                out.print(f"{command}: {step}")
+
+        yield on_step
 
 
 def _publish(options: argparse.Namespace, out: Console) -> int:
@@ -147,13 +187,26 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("--products", type=Path, required=True, help="clean catalogue, Parquet")
     build.add_argument("--policy", type=Path, required=True, help="policy under which rows are ordered")
     build.add_argument("--out", type=Path, required=True, help="directory of all bundles")
-    build.add_argument(
-        "--index",
-        choices=INDEX_KINDS,
-        default="auto",
-        help="FAISS index to build; nested has one part for each risk limit",
-    )
-    build.add_argument("--version", help="bundle_version; by default time and content hash")
+    update = commands.add_parser("update", help="embed new and changed products into a new bundle")
+    update.add_argument("bundle", type=Path, help=f"a bundle, or a directory with {CURRENT}")
+    update.add_argument("--products", type=Path, help="new and changed products, whole rows, Parquet")
+    update.add_argument("--remove", type=Path, help="ids of products to take out, one on a line")
+    update.add_argument("--out", type=Path, required=True, help="directory of all bundles")
+    update.add_argument("--report", type=Path, help="write counts and the rows set aside here, JSON")
+    for command in (build, update):
+        command.add_argument(
+            "--index",
+            choices=INDEX_KINDS,
+            default="auto",
+            help="FAISS index to build; nested has one part for each risk limit",
+        )
+        command.add_argument("--version", help="bundle_version; by default time and content hash")
+        command.add_argument(
+            "--stated-time",
+            type=_instant,
+            help="instant as of which the products file says what it says, RFC 3339; a server drops patches "
+            "that came before it",
+        )
     publish = commands.add_parser("publish", help="prove a bundle, copy it and make it current")
     publish.add_argument("bundle", type=Path, help=f"a bundle, or a directory with {CURRENT}")
     publish.add_argument("--to", dest="bundles", type=Path, required=True, help="directory that serves")
@@ -162,6 +215,13 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text)
         command.add_argument("bundle", type=Path, help=f"a bundle, or a directory with {CURRENT}")
     return parser
+
+
+def _instant(text: str) -> datetime:
+    instant = datetime.fromisoformat(text)
+    if instant.utcoffset() is None:
+        raise argparse.ArgumentTypeError(f"expected an instant with a zone, got {text!r}")
+    return instant
 
 
 if __name__ == "__main__":

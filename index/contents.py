@@ -29,7 +29,7 @@ from index.errors import (
 from index.features import FeatureSpec, Vocabulary
 from index.golden import GOLDEN, Golden, measure_found, read_golden
 from index.item_vectors import find_int8_scale, to_int8
-from index.manifest import GOLDEN_FOUND, INDEX, SEGMENTS, Manifest, strict_json
+from index.manifest import CALIBRATION, GOLDEN_FOUND, INDEX, SEGMENTS, Manifest, strict_json
 from index.products import ProductTable, count_learning, is_ordered, order_rows, read_products, table_of
 from index.reference import widen
 from index.segments import Segments, read_segments
@@ -62,6 +62,7 @@ class Contents:
     golden: Golden
     user_tower: bytes
     item_tower: bytes
+    calibration_vectors: NDArray[np.float32] | None  # [users, dim], whom the index was tuned with
     segments: Segments | None  # None in a bundle without that file
 
 
@@ -95,6 +96,7 @@ def parse_contents(manifest: Manifest, files: Mapping[str, bytes], index: IndexF
             golden=read_golden(files[GOLDEN]),
             user_tower=files["user_tower.onnx"],
             item_tower=files["item_tower.onnx"],
+            calibration_vectors=_parse_calibration(files, manifest.embedding_dim),
             segments=(read_segments(files[SEGMENTS], manifest.embedding_dim) if SEGMENTS in files else None),
         )
     except BuildInputError as error:
@@ -122,23 +124,38 @@ def parse_vectors(
         BundleFormatError: it is not an .npy file of exactly this dtype, shape and length.
     """
     content = files[name]
+    found_shape, fortran, found_dtype, offset = _read_header(name, content)
+    if fortran or found_dtype != dtype or found_shape != shape:
+        raise BundleFormatError(
+            name, f"{found_dtype} {found_shape}, fortran {fortran}; expected {dtype} {shape} in C order"
+        )
+    expected_size = offset + dtype.itemsize * math.prod(shape)
+    if len(content) != expected_size:
+        raise BundleFormatError(name, f"{len(content)} bytes; its header says {expected_size}")
+    return np.frombuffer(content, dtype=dtype, offset=offset).reshape(shape)
+
+
+def _read_header(name: str, content: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
+    """Returns shape, whether the order is Fortran's, dtype, and where the values begin."""
     stream = io.BytesIO(content[:_NPY_HEADER_MAX])
     try:
         version = np.lib.format.read_magic(stream)
         if version != (1, 0):
             raise BundleFormatError(name, f".npy version is {version}; expected (1, 0)")
-        found_shape, fortran, found_dtype = np.lib.format.read_array_header_1_0(stream)
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
     except Exception as error:  # NumPy reads a header as Python's own text, and raises whatever that does.
         raise BundleFormatError(name, f"expected an .npy header: {error}") from error
-    if fortran or found_dtype != dtype or found_shape != shape:
-        raise BundleFormatError(
-            name, f"{found_dtype} {found_shape}, fortran {fortran}; expected {dtype} {shape} in C order"
-        )
-    offset = stream.tell()
-    expected_size = offset + dtype.itemsize * math.prod(shape)
-    if len(content) != expected_size:
-        raise BundleFormatError(name, f"{len(content)} bytes; its header says {expected_size}")
-    return np.frombuffer(content, dtype=dtype, offset=offset).reshape(shape)
+    return shape, fortran, dtype, stream.tell()
+
+
+def _parse_calibration(files: Mapping[str, bytes], dim: int) -> NDArray[np.float32] | None:
+    if CALIBRATION not in files:
+        return None
+    user_count = next(iter(_read_header(CALIBRATION, files[CALIBRATION])[0]), 0)
+    vectors = parse_vectors(CALIBRATION, files, np.dtype("<f4"), (user_count, dim))
+    if user_count == 0 or not np.isfinite(vectors).all():
+        raise BundleFormatError(CALIBRATION, "expected finite vectors of at least one user")
+    return vectors
 
 
 def _check_manifest(manifest: Manifest, contents: Contents) -> None:

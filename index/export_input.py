@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from index.assembly import Model
 from index.errors import BuildInputError
 from index.golden import INPUT_DTYPES
 from index.manifest import OPTIONAL_FILE_BYTES_MAX
@@ -23,27 +24,11 @@ _OBJECTS = ("parity", "quantisation", "quality", "source")
 
 
 @dataclass(frozen=True)
-class ExportInput:
-    """An export: towers, features and vectors in catalogue order, and calibration users."""
+class ExportInput(Model):
+    """An export: the model, and item vectors in catalogue order."""
 
-    model: str
-    embedding_dim: int
-    opset: int
-    user_scale: float
-    item_scale: float
-    parity: Mapping[str, Any]
-    quantisation: Mapping[str, Any]
-    quality: Mapping[str, Any]
-    source: Mapping[str, Any]
-    user_tower: bytes
-    item_tower: bytes
-    features: bytes
-    vocabulary: bytes
     product_ids: tuple[str, ...]
     item_vectors: NDArray[np.float32]  # [n, dim]
-    calibration_inputs: Mapping[str, NDArray[Any]]  # each [users, ...]
-    calibration_vectors: NDArray[np.float32]  # [users, dim]
-    optional_files: Mapping[str, bytes]  # what an export may lack, as a bundle holds it
 
 
 def read_export(directory: Path) -> ExportInput:
@@ -66,8 +51,6 @@ def read_export(directory: Path) -> ExportInput:
         item_tower=_read_bytes(directory / "item_tower.onnx"),
         features=_read_bytes(directory / "features.json"),
         vocabulary=_read_bytes(directory / "vocabulary.json"),
-        product_ids=tuple(product_ids),
-        item_vectors=item_vectors,
         calibration_inputs=inputs,
         calibration_vectors=vectors,
         optional_files={
@@ -75,6 +58,8 @@ def read_export(directory: Path) -> ExportInput:
             for name in OPTIONAL_FILE_BYTES_MAX
             if (directory / name).is_file()
         },
+        product_ids=tuple(product_ids),
+        item_vectors=item_vectors,
     )
 
 

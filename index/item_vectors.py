@@ -33,6 +33,12 @@ class ItemVectors:
     int8: NDArray[np.int8]
     int8_scale: float
 
+    def take(self, rows: NDArray[np.int64]) -> ItemVectors:
+        """Returns these rows in this order; together they are all rows, so that the scale stays."""
+        return ItemVectors(
+            self.int16[rows], self.bias[rows], self.wide[rows], self.int8[rows], self.int8_scale
+        )
+
 
 def make_item_vectors(
     vectors: NDArray[np.float32], product_ids: Sequence[str], item_scale: float
@@ -52,7 +58,17 @@ def make_item_vectors(
     overlong = describe_overlong(measure_norms(vectors), product_ids)
     if overlong is not None:
         raise BuildInputError(f"item_vectors.npy: {overlong}")
-    int16, bias = quantise_items(vectors, item_scale)  # [n, dim], [n]
+    return join_item_vectors(*quantise_items(vectors, item_scale), item_scale)
+
+
+def join_item_vectors(int16: NDArray[np.int16], bias: NDArray[np.int32], item_scale: float) -> ItemVectors:
+    """Makes whole vectors and bytes of what is scored with.
+
+    Args:
+        int16: all components but the last, which is zero there: int16 [n, dim].
+        bias: the last component, int32 [n].
+        item_scale: steps per unit of both.
+    """
     wide = widen(int16, bias)  # [n, dim]
     int8_scale = find_int8_scale(wide, item_scale)
     return ItemVectors(int16, bias, wide, to_int8(wide, item_scale, int8_scale), int8_scale)

@@ -22,6 +22,7 @@ FORMAT_VERSION = 3
 MANIFEST = "manifest.json"
 INDEX = "index.faiss"
 SEGMENTS = "segments.json"
+CALIBRATION = "calibration_vectors.npy"
 DIGEST = "manifest_sha256"
 GOLDEN_FOUND = "golden_found"
 """In `recall`: the share of the golden requests' best products that the index found when it was built."""
@@ -49,7 +50,9 @@ FILE_BYTES_MAX: Mapping[str, int] = MappingProxyType(
     }
 )
 """Every file of a bundle beside the manifest, with the most bytes it may have."""
-OPTIONAL_FILE_BYTES_MAX: Mapping[str, int] = MappingProxyType({SEGMENTS: 4 * _MEBIBYTE})
+OPTIONAL_FILE_BYTES_MAX: Mapping[str, int] = MappingProxyType(
+    {SEGMENTS: 4 * _MEBIBYTE, CALIBRATION: 1024 * _MEBIBYTE}
+)
 """Files that a bundle may lack, as older ones do; what is there is proven and checked as the others are."""
 
 _VERSION_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")

@@ -73,6 +73,10 @@ class ProductRows(Sequence[Row]):
         values = self._columns[name].to_pylist()
         return [None if value is None else convert(value) for value in values]
 
+    def to_arrow(self) -> pa.Table:
+        """Returns the catalogue as a table."""
+        return pa.table(self._columns)
+
     def distinct(self, name: str) -> Distinct:
         """Returns the distinct values of a field, None where it is missing."""
         if name not in self._columns:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
@@ -27,6 +28,9 @@ from suitability.ratings import effective_risk_score, is_learning, is_rated
 from suitability.records import PRODUCT_FIELDS, RISK_SCORE_MAX, Kind
 
 ID_BYTES_MAX = 128  # The wire contract's limit for ids.
+
+STATED_TIME = "stated_time"
+"""An optional column: the instant as of which a row was stated, by which a server knows what is newer."""
 
 _COPIED_TEXTS = frozenset({"title", "title_alternate", "family", "issuer", "scale"})
 _SET_FIELDS = frozenset(name for name, field in PRODUCT_FIELDS.items() if field.kind is Kind.TEXTS)
@@ -84,6 +88,21 @@ def read_products(source: pa.BufferReader | str, *, name: str) -> pa.Table:
         if not _has_copied_type(field):
             raise BuildInputError(f"{name}: column {field.name!r} is {field.type}; expected text")
     return table
+
+
+def state_time(table: pa.Table, stated_time: datetime | None, now: datetime) -> pa.Table:
+    """Says of every row as of when it was stated; without an instant the table stays as it is.
+
+    Raises:
+        BuildInputError: the instant has no zone or is still to come.
+    """
+    if stated_time is None:
+        return table
+    if stated_time.utcoffset() is None or stated_time > now:
+        raise BuildInputError(f"stated time {stated_time}: expected an instant with a zone, up to {now}")
+    column = pa.array([stated_time] * table.num_rows, pa.timestamp("us", tz="UTC"))
+    kept = table.drop_columns([STATED_TIME]) if STATED_TIME in table.column_names else table
+    return kept.append_column(STATED_TIME, column)
 
 
 def table_of(table: pa.Table, *, name: str) -> ProductTable:

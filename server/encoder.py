@@ -1,4 +1,4 @@
-"""The user tower under ONNX Runtime: the only door to onnxruntime."""
+"""The towers under ONNX Runtime: the only door to onnxruntime."""
 
 from collections.abc import Mapping
 from typing import Any, Final, Literal
@@ -15,6 +15,7 @@ RUNTIME_VERSION: Final = str(onnxruntime.__version__)
 _PROVIDERS: Final = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 _DTYPES: Final = {"tensor(int64)": np.int64, "tensor(float)": np.float32}
 _OUTPUT: Final = "user_vector"
+_ITEM_OUTPUT: Final = "item_vector"
 
 
 def list_providers() -> list[str]:
@@ -36,6 +37,37 @@ def copy_to_gpu(values: NDArray[np.float32]) -> tuple[int, object]:
     except RuntimeError as error:
         raise DeviceError(f"device cuda: {values.nbytes} bytes cannot be copied to it: {error}") from error
     return int(content.data_ptr()), content
+
+
+def embed_items(tower: bytes, feed: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+    """Embeds products for `index update`, which finds it as an entry point of `prudence.item_encoders`.
+
+    Row by row, so that a product's vector does not depend on what else is embedded with it.
+
+    Args:
+        tower: the proven bytes of the bundle's item_tower.onnx.
+        feed: the inputs by name, each [products, ...]; a tower that has no use for one lacks it.
+
+    Returns:
+        float32 [products, embedding_dim].
+
+    Raises:
+        SnapshotError: the file is no tower of ours.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(tower, options, providers=[_PROVIDERS["cpu"]])
+        names = [entry.name for entry in session.get_inputs()]
+        count = len(next(iter(feed.values())))
+        vectors = [
+            session.run([_ITEM_OUTPUT], {name: feed[name][row : row + 1] for name in names})[0]
+            for row in range(count)
+        ]
+    except Exception as error:  # onnxruntime's exceptions share no base class of their own.
+        raise SnapshotError(f"item_tower.onnx: onnxruntime cannot run it: {error}") from error
+    return np.concatenate(vectors)
 
 
 class Encoder:
