@@ -13,6 +13,7 @@ import pyarrow.parquet
 
 from benchmarks.errors import BenchmarkInputError
 from index.features import Event
+from training.product_records import list_products
 
 LEARNING_FAMILY = "COURSE"
 
@@ -101,7 +102,7 @@ def _read_table(path: Path) -> pa.Table:
 def _read_records(path: Path, key: str) -> dict[str, Mapping[str, Any]]:
     table = _read_table(path)
     maps = [field.name for field in table.schema if pa.types.is_map(field.type)]
-    records = table.to_pylist()
+    records = list_products(table)
     for record in records:
         for name in maps:
             if record[name] is not None:

@@ -23,6 +23,7 @@ from export.quality_gate import QualityLimits, check_quality
 from export.quantisation import QuantisationCost, in_float32, in_int8, in_int16, measure_cost
 from export.segments import DEFAULT as DEFAULT_SEGMENTS
 from export.segments import make_segments
+from index.errors import FeatureError
 from index.features import encode_items
 from index.manifest import SEGMENTS
 from index.reference import item_scale_for, user_scale_for
@@ -73,7 +74,8 @@ def export_run(
         The content of export.json.
 
     Raises:
-        ExportInputError: the run knows none of the data's products.
+        ExportInputError: the run knows none of the data's products, or they lack a column that it learned
+            from, or hold what it cannot encode.
         ExportParityError: a graph does not compute what its tower computes.
         ExportPrecisionError: the user tower has nothing to store in that precision.
         ExportQualityError: the narrow tower or the quantised vectors are beyond a limit.
@@ -124,7 +126,7 @@ def _check_target(out: Path, *, force: bool) -> None:
 def _write_towers(trained: TrainedRun, data: LearningData, precision: Precision) -> _Towers:
     user_tower, item_tower = trained.towers.user_tower, trained.towers.item_tower
     users = sample_users(trained, data).feed()
-    items = encode_items(trained.spec, trained.vocabulary, data.products).feed()
+    items = _encode_products(trained, data)
     user_graph = write_graph(user_tower, users, output="user_vector")
     item_graph = write_graph(item_tower, items, output="item_vector")
     requests = make_requests(users, token_count=trained.vocabulary.token_count)
@@ -146,6 +148,14 @@ def _write_towers(trained: TrainedRun, data: LearningData, precision: Precision)
             raise ExportInputError(f"{name} vectors: expected finite numbers, found NaN or infinity")
     graphs = {"user_tower.onnx": user_graph, "item_tower.onnx": item_graph}
     return _Towers(graphs, parity, {**users, "user_vector": user_vectors}, item_vectors)
+
+
+def _encode_products(trained: TrainedRun, data: LearningData) -> Inputs:
+    try:
+        trained.spec.require_columns(data.products[0])
+        return encode_items(trained.spec, trained.vocabulary, data.products).feed()
+    except FeatureError as error:
+        raise ExportInputError(str(error)) from error
 
 
 def embed_all(tower: nn.Module, inputs: Inputs) -> NDArray[np.float32]:

@@ -4,6 +4,7 @@ IndexPackageError
 |-- VectorValueError             a vector or scale that cannot be used: NaN, infinite, wrong shape
 |-- FeatureError                 feature transforms (index.features)
 |   |-- FeatureSchemaError       a spec or vocabulary with unknown, missing or wrong keys
+|   |-- FeatureColumnError       a catalogue lacks a column that the model has learned from
 |   `-- FeatureValueError        a value that cannot be encoded
 |-- RiskFieldError               a value of a borrower's record that a risk model cannot read; `.field`
 |-- BuildInputError              an input of `index build` is missing or wrong
@@ -36,6 +37,10 @@ class VectorValueError(IndexPackageError):
 
 class FeatureError(IndexPackageError):
     """Feature transforms failed."""
+
+
+class FeatureColumnError(FeatureError):
+    """A catalogue lacks a column that the model has learned from."""
 
 
 class FeatureSchemaError(FeatureError):

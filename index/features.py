@@ -7,8 +7,8 @@ numbers the model was trained on. NumPy only: training, export and server share 
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Self
@@ -16,8 +16,10 @@ from typing import Any, Final, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from index.errors import FeatureSchemaError, FeatureValueError
+from index.errors import FeatureColumnError, FeatureSchemaError, FeatureValueError
+from index.feature_json import FORMAT_VERSION, read_categorical, read_numeric, read_object
 from index.fields import (
+    EMBEDDING,
     ITEM_CATEGORICAL,
     ITEM_NUMERIC,
     USER_CATEGORICAL,
@@ -25,9 +27,10 @@ from index.fields import (
     NumberReader,
     Record,
     TextReader,
+    list_item_columns,
 )
+from index.item_embedding import EmbeddingScale, encode_embedding, fit_embedding
 from index.texts import encode_terms
-from index.unique_keys import require_unique
 
 EVENT_TYPES: Final = (
     "view",
@@ -47,9 +50,11 @@ FIRST_TOKEN: Final = 2
 CATEGORY_COUNT_LIMIT: Final = 2000
 SECONDS_PER_DAY: Final = 86_400.0
 
-_FORMAT_VERSION: Final = 1
+_TABLES: Final = ("user_categorical", "user_numeric", "item_categorical", "item_numeric")
+_OPTIONAL: Final = "item_embedding"
 # Prices and scores do not age, so products are encoded at a fixed time.
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_NEVER_STATED: Final = (0.0, 1.0)  # What is fitted on no value at all.
 _EVENT_CODES: Final = {name: code for code, name in enumerate(EVENT_TYPES, start=1)}
 
 
@@ -59,12 +64,14 @@ class FeatureSpec:
 
     A categorical value's code is its position plus one; 0 is missing or never seen in training. A numeric
     feature fills two columns: (value - mean) / std, then 1 where the value is missing (the first is 0 there).
+    Without a catalogue column of embeddings there is no transform of them.
     """
 
     user_categorical: Mapping[str, tuple[str, ...]]
     user_numeric: Mapping[str, tuple[float, float]]
     item_categorical: Mapping[str, tuple[str, ...]]
     item_numeric: Mapping[str, tuple[float, float]]
+    item_embedding: EmbeddingScale | None = None
     codes: Mapping[str, Mapping[str, int]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -77,8 +84,10 @@ class FeatureSpec:
 
     def to_json(self) -> str:
         """Returns the spec as JSON text; `from_json` gives back an equal spec."""
-        body = {entry.name: dict(getattr(self, entry.name)) for entry in fields(self) if entry.init}
-        return json.dumps({"format_version": _FORMAT_VERSION, **body}, ensure_ascii=False, indent=1)
+        body = {name: dict(getattr(self, name)) for name in _TABLES}
+        if self.item_embedding is not None:
+            body[_OPTIONAL] = asdict(self.item_embedding)
+        return json.dumps({"format_version": FORMAT_VERSION, **body}, ensure_ascii=False, indent=1)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
@@ -87,14 +96,30 @@ class FeatureSpec:
         Raises:
             FeatureSchemaError: the text is no JSON, or a key is missing, unknown, or of another version.
         """
-        tables = {entry.name for entry in fields(cls) if entry.init}
-        body = _read_object(text, tables, what="features")
+        body = read_object(text, set(_TABLES), what="features", optional={_OPTIONAL})
         return cls(
-            user_categorical=_read_categorical(body["user_categorical"], USER_CATEGORICAL),
-            user_numeric=_read_numeric(body["user_numeric"], USER_NUMERIC),
-            item_categorical=_read_categorical(body["item_categorical"], ITEM_CATEGORICAL),
-            item_numeric=_read_numeric(body["item_numeric"], ITEM_NUMERIC),
+            user_categorical=read_categorical(body["user_categorical"], USER_CATEGORICAL),
+            user_numeric=read_numeric(body["user_numeric"], USER_NUMERIC),
+            item_categorical=read_categorical(body["item_categorical"], ITEM_CATEGORICAL),
+            item_numeric=read_numeric(body["item_numeric"], ITEM_NUMERIC),
+            item_embedding=EmbeddingScale.from_body(body[_OPTIONAL]) if _OPTIONAL in body else None,
         )
+
+    def require_columns(self, names: Collection[str]) -> None:
+        """Checks that a catalogue has the columns that the model has learned from.
+
+        Raises:
+            FeatureColumnError: one is not there. Its values would count as missing, for every product.
+        """
+        features = [name for name, values in self.item_categorical.items() if values]
+        features += [name for name, fitted in self.item_numeric.items() if fitted != _NEVER_STATED]
+        features += [] if self.item_embedding is None else [EMBEDDING]
+        missing = [name for each in features for name in list_item_columns(each) if name not in names]
+        if missing:
+            raise FeatureColumnError(
+                f"products: column {missing[0]!r} is missing, which the model has learned from; "
+                f"expected {sorted({name for each in features for name in list_item_columns(each)})}"
+            )
 
 
 @dataclass(frozen=True)
@@ -118,7 +143,7 @@ class Vocabulary:
 
     def to_json(self) -> str:
         """Returns the vocabulary as JSON text."""
-        body = {"format_version": _FORMAT_VERSION, "product_ids": self.product_ids}
+        body = {"format_version": FORMAT_VERSION, "product_ids": self.product_ids}
         return json.dumps(body, ensure_ascii=False, indent=0)
 
     @classmethod
@@ -128,7 +153,7 @@ class Vocabulary:
         Raises:
             FeatureSchemaError: the text is no JSON, or not of this schema.
         """
-        product_ids = _read_object(text, {"product_ids"}, what="vocabulary")["product_ids"]
+        product_ids = read_object(text, {"product_ids"}, what="vocabulary")["product_ids"]
         if not isinstance(product_ids, list) or not all(isinstance(value, str) for value in product_ids):
             raise FeatureSchemaError("vocabulary: product_ids must be a list of strings")
         return cls(tuple(product_ids))
@@ -175,15 +200,17 @@ class ItemInputs:
     item_categorical: NDArray[np.int64]  # [products, categorical features]
     item_numeric: NDArray[np.float32]  # [products, 2 * numeric features]
     item_term: NDArray[np.int64]  # [products, TERM_COUNT], hashed tags and words
+    item_embedding: NDArray[np.float32] | None = None  # [products, width + 1]; None without the column
 
     def feed(self) -> dict[str, NDArray[Any]]:
         """Returns the tower's inputs by name, ready for an ONNX Runtime session."""
-        return {
+        feed: dict[str, NDArray[Any]] = {
             "item_token": self.item_token,
             "item_categorical": self.item_categorical,
             "item_numeric": self.item_numeric,
             "item_term": self.item_term,
         }
+        return feed if self.item_embedding is None else feed | {_OPTIONAL: self.item_embedding}
 
 
 def encode_users(
@@ -243,24 +270,31 @@ def encode_profiles(
 
 
 def encode_items(spec: FeatureSpec, vocabulary: Vocabulary, products: Sequence[Record]) -> ItemInputs:
-    """Encodes products; one without an embedding has token 1 and is placed by its content."""
+    """Encodes products; one that training saw no event of has token 1 and is placed by its content.
+
+    Raises:
+        FeatureValueError: an embedding is not finite or of another width than the catalogue's.
+    """
     tokens = [vocabulary.tokens.get(product["id"], UNKNOWN_TOKEN) for product in products]
     categorical = _encode_categorical(spec, spec.item_categorical, ITEM_CATEGORICAL, products)
     numeric = _encode_numeric(spec.item_numeric, ITEM_NUMERIC, products, _EPOCH)
-    return ItemInputs(np.asarray(tokens, np.int64), categorical, numeric, encode_terms(products))
+    embedding = None if spec.item_embedding is None else encode_embedding(spec.item_embedding, products)
+    return ItemInputs(np.asarray(tokens, np.int64), categorical, numeric, encode_terms(products), embedding)
 
 
 def fit_features(users: Sequence[Record], items: Sequence[Record], now: datetime) -> FeatureSpec:
     """Fits the transforms on clean data.
 
     Raises:
-        FeatureValueError: a numeric feature is not finite; the message names the field and the row.
+        FeatureValueError: a numeric feature or an embedding is not finite, or embeddings differ in width; the
+            message names the field and the row.
     """
     return FeatureSpec(
         user_categorical=_fit_categorical(USER_CATEGORICAL, users),
         user_numeric=_fit_numeric(USER_NUMERIC, users, now),
         item_categorical=_fit_categorical(ITEM_CATEGORICAL, items),
         item_numeric=_fit_numeric(ITEM_NUMERIC, items, now),
+        item_embedding=fit_embedding(items),
     )
 
 
@@ -337,49 +371,3 @@ def _fit_numeric(
         # A constant feature keeps unit scale, so that its column is 0 and no division fails.
         fitted[name] = (mean, std if std > 1e-9 else 1.0)
     return fitted
-
-
-def _read_object(text: str | bytes, keys: set[str], *, what: str) -> dict[str, Any]:
-    try:
-        body = json.loads(text, object_pairs_hook=require_unique)
-    except (ValueError, RecursionError) as error:
-        raise FeatureSchemaError(f"{what}: expected JSON: {error}") from error
-    if not isinstance(body, dict):
-        raise FeatureSchemaError(f"{what}: expected an object, got {type(body).__name__}")
-    version = body.get("format_version")
-    if version != _FORMAT_VERSION:
-        raise FeatureSchemaError(f"{what}: expected format_version {_FORMAT_VERSION}, got {version!r}")
-    expected = keys | {"format_version"}
-    if body.keys() != expected:
-        wrong = sorted(body.keys() ^ expected)
-        raise FeatureSchemaError(f"{what}: missing or unknown keys {wrong}, expected {sorted(expected)}")
-    return body
-
-
-def _read_categorical(value: Any, readers: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    _check_names(value, readers)
-    for name, values in value.items():
-        if not isinstance(values, list) or not all(isinstance(entry, str) for entry in values):
-            raise FeatureSchemaError(f"features: {name} must be a list of strings, got {values!r}")
-    return {name: tuple(values) for name, values in value.items()}
-
-
-def _read_numeric(value: Any, readers: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
-    _check_names(value, readers)
-    fitted = {}
-    for name, pair in value.items():
-        match pair:
-            case [int() | float() as mean, int() | float() as std] if (
-                math.isfinite(mean) and 0 < std < math.inf
-            ):
-                fitted[name] = (float(mean), float(std))
-            case _:
-                raise FeatureSchemaError(f"features: {name} must be [mean, std > 0], got {pair!r}")
-    return fitted
-
-
-def _check_names(value: Any, readers: Mapping[str, Any]) -> None:
-    """Checks names and their order, since the order is the order of the tower's columns."""
-    if not isinstance(value, dict) or tuple(value) != tuple(readers):
-        names = list(value) if isinstance(value, dict) else value
-        raise FeatureSchemaError(f"features: expected exactly {list(readers)}, got {names!r}")

@@ -12,6 +12,7 @@ from typing import Any, Final
 from suitability.ratings import effective_level
 
 DAYS_PER_YEAR: Final = 365.25
+EMBEDDING: Final = "embedding"  # A sequence of numbers that an encoder made offline; of one width for all.
 
 Record = Mapping[str, Any]
 TextReader = Callable[[Record], str | None]
@@ -80,3 +81,10 @@ ITEM_NUMERIC: Final[Mapping[str, NumberReader]] = {
     "price_minor": _amount("price_minor"),
     "min_amount": _amount("min_amount"),
 }
+# Catalogue columns of the features whose name is none of them.
+_ITEM_COLUMNS: Final = {"effective_level": ("scale", "level_issuer", "level_distributor")}
+
+
+def list_item_columns(feature: str) -> tuple[str, ...]:
+    """Lists the catalogue columns that a feature of products is read from."""
+    return _ITEM_COLUMNS.get(feature, (feature,))

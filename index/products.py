@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from index.distinct import encode, keep
 from index.errors import BuildInputError
+from index.fields import EMBEDDING
 from index.product_rows import ProductRows, ask
 from index.reference import rank_ids
 from suitability.policy import Policy, policy_values
@@ -156,9 +157,14 @@ def find_tiers(rows: Sequence[Mapping[str, Any]], policy: Policy) -> tuple[int, 
 
 
 def write_products(table: pa.Table, order: Sequence[int]) -> bytes:
-    """Writes a catalogue as Parquet with its rows in the given order."""
+    """Writes a catalogue as Parquet with its rows in the given order.
+
+    Embeddings are left out: item vectors are made of them already, and they outweigh all else that a server
+    keeps of a product.
+    """
     sink = pa.BufferOutputStream()
-    ordered = table.take(pa.array(order, type=pa.int64())).replace_schema_metadata(None)
+    kept = table.drop_columns([EMBEDDING]) if EMBEDDING in table.column_names else table
+    ordered = kept.take(pa.array(order, type=pa.int64())).replace_schema_metadata(None)
     pq.write_table(ordered, sink, compression="zstd", store_schema=True)
     return bytes(sink.getvalue())
 

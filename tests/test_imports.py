@@ -13,8 +13,10 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("suitability", "training", "export", "index", "server")
 NUMPY_ONLY = (
+    "index/feature_json.py",
     "index/features.py",
     "index/fields.py",
+    "index/item_embedding.py",
     "index/reference.py",
     "index/risk_bins.py",
     "index/risk_json.py",
@@ -25,6 +27,7 @@ NUMPY_ONLY = (
 )
 NUMPY_ONLY_ALLOWED = {
     *("numpy", "suitability", "index.errors", "index.fields", "index.texts", "index.unique_keys"),
+    *("index.feature_json", "index.item_embedding"),
     # What parses a bundle's JSON needs the standard library only.
     *("index.manifest", "index.risk_bins", "index.risk_model"),
 }

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
-from training.schema import INTERACTIONS, PRODUCTS, PROFILES
+from training.schema import INTERACTIONS, PRODUCTS, PROFILES, make_arrow
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 TINY_SETTINGS = {
@@ -60,7 +60,8 @@ def write_data(
     path.mkdir()
     tables = ((INTERACTIONS, events), (PRODUCTS, products), (PROFILES, profiles))
     for spec, rows in tables:
-        table = pa.Table.from_pylist(list(rows), schema=spec.arrow)
+        fields = spec.choose_fields({name for row in rows for name in row})
+        table = pa.Table.from_pylist(list(rows), schema=make_arrow(fields))
         pyarrow.parquet.write_table(table, path / f"{spec.name}.parquet")
     source = {"name": "tiny", "simulated": True, "clock": "2026-03-02T00:00:00Z"}
     (path / "source.json").write_text(json.dumps(source))

@@ -191,7 +191,7 @@ def _read_entry(entry: Any, where: str) -> Assumption:
         raise AssumptionError(f"{where}: table: expected products or profiles, got {entry['table']!r}")
     spec = TABLES[entry["table"]]
     field = spec.field(entry["field"]) if isinstance(entry["field"], str) else None
-    if field is None or field.name in {spec.key, "assumed"}:
+    if field is None or field.extra or field.name in {spec.key, "assumed"}:
         raise AssumptionError(f"{where}: field: {entry['field']!r} is no field of {spec.name} to fill")
     if not isinstance(entry["reason"], str) or not entry["reason"].strip():
         raise AssumptionError(f"{where}: reason: expected words, got {entry['reason']!r}")

@@ -80,6 +80,12 @@ def _add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
         default=0.7,
         help="of a user's tastes for courses and financial products",
     )
+    parser.add_argument(
+        "--embedding-width", type=int, default=0, help="numbers of each product's embedding (default: none)"
+    )
+    parser.add_argument(
+        "--embedding-noise", type=float, default=0.5, help="noise in an embedding, relative to what it tells"
+    )
     parser.add_argument("--clock", help="the platform's present, RFC 3339 (default: today, 00:00 UTC)")
     parser.add_argument("--force", action="store_true", help="replace OUT")
     parser.set_defaults(run=_run_simulate)
@@ -197,6 +203,8 @@ def _run_simulate(arguments: argparse.Namespace, console: Console) -> None:
         courses=arguments.courses,
         products=arguments.products,
         taste_correlation=arguments.taste_correlation,
+        embedding_width=arguments.embedding_width,
+        embedding_noise=arguments.embedding_noise,
     )
     check_target(arguments.out, force=arguments.force)
     with show_progress(console, text="simulating users", total=settings.users) as advance:

@@ -35,6 +35,7 @@ from training.histories import (
     find_targets,
     make_row_tokens,
 )
+from training.product_records import list_products
 from training.schema import INTERACTIONS, PRODUCTS, PROFILES
 from training.shards import Shards, open_shards
 from training.tables import read_table
@@ -154,13 +155,13 @@ def read_learning_data(data: Path) -> LearningData:
         SourceError: the shards are not those of the tables.
         EmptyDataError: there is no product, or no event.
     """
-    products = read_table(data / "products.parquet", PRODUCTS).table.to_pylist()
+    products = list_products(read_table(data / "products.parquet", PRODUCTS).table)
     if not products:
         raise EmptyDataError(f"{data / 'products.parquet'}: expected at least one product, got none")
     shards = open_shards(data, len(products))
     if shards is not None:
         first = shards.read(0)
-        return LearningData(first.user_ids, first.profiles, tuple(products), first.interactions, shards)
+        return LearningData(first.user_ids, first.profiles, products, first.interactions, shards)
     events = read_table(data / "interactions.parquet", INTERACTIONS).table
     if not len(events):
         raise EmptyDataError(f"{data / 'interactions.parquet'}: expected at least one event, got none")
@@ -172,7 +173,7 @@ def read_learning_data(data: Path) -> LearningData:
     return LearningData(
         user_ids=tuple(user_ids),
         profiles=tuple(by_id.get(user_id) for user_id in user_ids),
-        products=tuple(products),
+        products=products,
         interactions=locate_events(events, user_ids, [product["id"] for product in products], ranges),
     )
 

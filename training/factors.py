@@ -50,10 +50,15 @@ class FactorItemTower(nn.Module):
         self.popularity = nn.Parameter(torch.zeros(token_count), requires_grad=False)
 
     def forward(
-        self, item_token: Tensor, item_categorical: Tensor, item_numeric: Tensor, item_term: Tensor
+        self,
+        item_token: Tensor,
+        item_categorical: Tensor,
+        item_numeric: Tensor,
+        item_term: Tensor,
+        item_embedding: Tensor | None = None,
     ) -> Tensor:
         """Returns item vectors, float32 [n, embedding_dim]: factors, then popularity."""
-        del item_categorical, item_numeric, item_term
+        del item_categorical, item_numeric, item_term, item_embedding
         return torch.cat([self.factor[item_token], self.popularity[item_token][:, None]], dim=1)
 
 

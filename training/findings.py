@@ -29,6 +29,7 @@ class Reason(StrEnum):
     OUT_OF_RANGE = "out_of_range"
     NOT_FINITE = "not_finite"
     REPEATED_KEY = "repeated_key"
+    OTHER_WIDTH = "other_width"
     DUPLICATE_ID = "duplicate_id"
     UNKNOWN_PRODUCT = "unknown_product"
     AFTER_CLOCK = "after_clock"
@@ -71,6 +72,8 @@ def check_field(array: Any, spec: Field) -> list[Finding]:
             findings.append(Finding(spec.name, Reason.UNKNOWN_VALUE, mask))
     elif spec.kind is Kind.INTEGER_MAP:
         findings += _check_map(array, spec)
+    elif spec.kind is Kind.VECTOR:
+        findings += _check_vectors(array, spec)
     return [finding for finding in findings if finding.mask.any()]
 
 
@@ -129,6 +132,27 @@ def _check_map(array: Any, spec: Field) -> list[Finding]:
     repeated = np.zeros(len(array), dtype=bool)
     repeated[owners[counts[inverse] > 1]] = True
     return [_nested(lists, parents, outside, spec), Finding(spec.name, Reason.REPEATED_KEY, repeated)]
+
+
+def _check_vectors(array: Any, spec: Field) -> list[Finding]:
+    """Finds vectors with wrong numbers, of no or too many numbers, or of another width than most have."""
+    parents = pc.list_parent_indices(array).to_numpy(zero_copy_only=False)
+    members = pc.list_flatten(array)
+    infinite, empty = np.zeros(len(array), dtype=bool), np.zeros(len(array), dtype=bool)
+    infinite[parents[_numpy(pc.invert(pc.is_finite(members)))]] = True
+    empty[parents[_numpy(pc.is_null(members))]] = True
+    width = pc.fill_null(pc.list_value_length(array), -1).to_numpy(zero_copy_only=False)  # -1 is none
+    assert spec.low is not None, "a vector has a least width"
+    assert spec.high is not None, "a vector has a largest width"
+    outside = (width >= 0) & ((width < spec.low) | (width > spec.high))
+    sound = width[(width >= 0) & ~outside]
+    # Of two widths that as many have, the smaller one counts.
+    usual = int(np.bincount(sound).argmax()) if len(sound) else 0
+    return [
+        Finding(spec.name, Reason.NOT_FINITE, infinite),
+        Finding(spec.name, Reason.OUT_OF_RANGE, outside | empty),
+        Finding(spec.name, Reason.OTHER_WIDTH, (width >= 0) & ~outside & (width != usual)),
+    ]
 
 
 def find_duplicate_ids(table: pa.Table, key: str) -> tuple[Mask, Mask]:
@@ -192,11 +216,13 @@ def _write_times(column: Any) -> Any:
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:
     """Drops missing cells and writes numbers that JSON does not have as text."""
-    return {
-        name: str(value) if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in row.items()
-        if value is not None
-    }
+    return {name: _write_numbers(value) for name, value in row.items() if value is not None}
+
+
+def _write_numbers(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_write_numbers(member) for member in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _numpy(mask: Any) -> Mask:

@@ -36,7 +36,7 @@ _BARRED_LOGIT: Final = -1e4  # Its exponential is exactly zero, and a row of not
 _SPECTRAL_LENGTH: Final = 0.8  # Of the first vectors; random ones have the same on average.
 # Names of parameters that are decayed otherwise than the rest.
 _PLAIN: Final = ("bias", "temperature", "heads")
-_CONTENT: Final = ("item_tower.content", "item_tower.project", "item_tower.term")
+_CONTENT: Final = ("item_tower.content", "item_tower.project", "item_tower.term", "item_tower.embedding")
 _EMBED_COUNT: Final = 4096  # Products embedded at once for `_mine`.
 _NOISE_STD: Final = 0.02  # Lets the two tables, which start alike, part.
 

@@ -47,10 +47,15 @@ class MfItemTower(nn.Module):
         self.bias = nn.Parameter(torch.zeros(token_count))
 
     def forward(
-        self, item_token: Tensor, item_categorical: Tensor, item_numeric: Tensor, item_term: Tensor
+        self,
+        item_token: Tensor,
+        item_categorical: Tensor,
+        item_numeric: Tensor,
+        item_term: Tensor,
+        item_embedding: Tensor | None = None,
     ) -> Tensor:
         """Returns item vectors, float32 [n, embedding_dim]: factors, then the bias."""
-        del item_categorical, item_numeric, item_term
+        del item_categorical, item_numeric, item_term, item_embedding
         return torch.cat([self.factor[item_token], self.bias[item_token][:, None]], dim=1)
 
 

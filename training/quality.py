@@ -143,7 +143,7 @@ def refuse_problems(checked: CheckedData) -> None:
 
 def _check_table(raw: RawTable, relations: list[Finding]) -> CheckedTable:
     findings = [_from_fault(raw, fault.field, fault.positions) for fault in raw.faults]
-    for spec_field in raw.spec.fields:
+    for spec_field in raw.spec.choose_fields(raw.table.column_names):
         unreadable = np.zeros(raw.table.num_rows, dtype=bool)
         for fault in raw.faults:
             if fault.field == spec_field.name:
@@ -187,7 +187,7 @@ def _assemble(
         duplicates_collapsed=int(extra.sum()),
         missing={
             f.name: count
-            for f in raw.spec.fields
+            for f in raw.spec.choose_fields(raw.table.column_names)
             if (count := raw.table.column(f.name).null_count) and f.name != "assumed"
         },
         out_of_range=dict(

@@ -19,6 +19,7 @@ from typing import Any, Final
 import torch
 from rich.console import Console
 
+from index.fields import EMBEDDING
 from training.checkpoint import (
     Checkpoint,
     copy_weights,
@@ -42,6 +43,7 @@ from training.errors import (
 from training.examples import Examples, LearningData, encode_examples, read_learning_data
 from training.loop import Stage, Trainer, make_trainer, run_epoch
 from training.metrics import RankingQuality, measure_popularity
+from training.product_records import without_embedding
 from training.ranks import Ranks, join_ranks
 from training.split import Split, Validation, split_by_time
 
@@ -311,7 +313,11 @@ def identify_data(data: LearningData) -> str:
     events = data.interactions
     for array in (events.user_row, events.item_row, events.event_code, events.event_time, events.liking):
         digest.update(array.tobytes())
-    digest.update(repr((data.user_ids, data.profiles, data.products)).encode())
+    # NumPy shortens the text of a long array.
+    digest.update(repr((data.user_ids, data.profiles, without_embedding(data.products))).encode())
+    for product in data.products:
+        if product.get(EMBEDDING) is not None:
+            digest.update(product["id"].encode() + product[EMBEDDING].tobytes())
     if data.shards is not None:
         digest.update(data.shards.manifest.digest.encode())
     return digest.hexdigest()

@@ -5,7 +5,7 @@ One description drives the Arrow schemas, the reading of CSV and Parquet, the ch
 that is absent stays absent, because unknown denies.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
@@ -14,6 +14,8 @@ from typing import Any, Final
 import pyarrow as pa
 
 from index.features import EVENT_TYPES
+from index.fields import EMBEDDING
+from index.item_embedding import WIDTH_MAX
 from suitability import records
 from suitability.records import AMOUNT_MAX
 
@@ -33,6 +35,7 @@ class Kind(StrEnum):
     INSTANT = "instant"
     TEXTS = "texts"
     INTEGER_MAP = "integer_map"
+    VECTOR = "vector"
 
 
 ARROW_TYPES: Final[Mapping[Kind, Any]] = MappingProxyType(
@@ -45,6 +48,7 @@ ARROW_TYPES: Final[Mapping[Kind, Any]] = MappingProxyType(
         Kind.INSTANT: pa.timestamp("us", tz="UTC"),
         Kind.TEXTS: pa.list_(pa.string()),
         Kind.INTEGER_MAP: pa.map_(pa.string(), pa.int64()),
+        Kind.VECTOR: pa.list_(pa.float32()),
     }
 )
 
@@ -55,8 +59,9 @@ class Field:
 
     `low` and `high` bound integers, numbers, the values of maps and the UTF-8 byte length of texts (which
     may not be blank), both inclusive. A text, or every text of a list, is one of the `choices` and matches
-    the `pattern` as a whole, where there are any. A `required` field is refused when absent; any other
-    absence is kept as missing.
+    the `pattern` as a whole, where there are any; they bound how many numbers a vector has. A `required`
+    field is refused when absent; any other absence is kept as missing. An `extra` field is a column only of
+    the tables that came with it.
     """
 
     name: str
@@ -66,6 +71,7 @@ class Field:
     choices: tuple[str, ...] | None = None
     required: bool = False
     pattern: str | None = None
+    extra: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,11 +86,20 @@ class TableSpec:
         """Returns the field with that name, or None."""
         return next((field for field in self.fields if field.name == name), None)
 
+    def choose_fields(self, names: Collection[str]) -> tuple[Field, ...]:
+        """Chooses the fields of a table that came with these columns: all, and of the extra ones its own."""
+        return tuple(field for field in self.fields if not field.extra or field.name in names)
+
     @property
     def arrow(self) -> pa.Schema:
-        """The Arrow schema in which the table is stored."""
-        columns: list[tuple[str, Any]] = [(f.name, ARROW_TYPES[f.kind]) for f in self.fields]
-        return pa.schema(columns)
+        """The Arrow schema in which the table is stored, without extra fields."""
+        return make_arrow(self.choose_fields(()))
+
+
+def make_arrow(fields: tuple[Field, ...]) -> pa.Schema:
+    """Makes the Arrow schema of some fields."""
+    columns: list[tuple[str, Any]] = [(field.name, ARROW_TYPES[field.kind]) for field in fields]
+    return pa.schema(columns)
 
 
 def _id(name: str) -> Field:
@@ -151,6 +166,7 @@ PRODUCTS: Final = TableSpec(
         Field("price_minor", Kind.INTEGER, 0, AMOUNT_MAX),
         *_read_by_rules(records.PRODUCT_FIELDS, left_out="id"),
         _texts("assumed"),
+        Field(EMBEDDING, Kind.VECTOR, 1, WIDTH_MAX, extra=True),
     ),
     key="id",
 )

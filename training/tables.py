@@ -2,9 +2,9 @@
 
 CSV: UTF-8, one header row, commas, double quotes. An empty cell is missing. A list is written `a|b`, a map
 `FUND=2|WEALTH=1`, and `[]` is a list or map that is known to be empty. Flags are true or false, dates
-YYYY-MM-DD, instants RFC 3339 with a zone. Parquet: columns of the documented type (integers and floats of
-any width, instants with a zone). A file that is not the table it should be is a SchemaError; a cell that
-cannot be read is a Fault, for the checks to count and set aside.
+YYYY-MM-DD, instants RFC 3339 with a zone; a vector is numbers parted by `|`. Parquet: columns of the
+documented type (integers and floats of any width, instants with a zone). A file that is not the table it
+should be is a SchemaError; a cell that cannot be read is a Fault, for the checks to count and set aside.
 """
 
 import datetime
@@ -23,7 +23,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from training.errors import MissingFileError, SchemaError
-from training.schema import ARROW_TYPES, Field, Kind, TableSpec
+from training.schema import ARROW_TYPES, Field, Kind, TableSpec, make_arrow
 
 INTEGER_PATTERN: Final = r"^[+-]?[0-9]{1,18}$"  # 18 digits always fit 64 bits.
 NUMBER_PATTERN: Final = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?$|^[+-]?(?i:nan|inf)$"
@@ -84,8 +84,9 @@ def from_columns(spec: TableSpec, columns: dict[str, Any]) -> RawTable:
     row_count = max((len(values) for values in columns.values()), default=0)
     unknown = sorted(set(columns) - {field.name for field in spec.fields})
     assert not unknown, f"columns {unknown} are not in {spec.name}"
-    arrays = [_as_array(columns.get(field.name), field, row_count) for field in spec.fields]
-    table = pa.Table.from_arrays(arrays, schema=spec.arrow)
+    fields = spec.choose_fields(columns)
+    arrays = [_as_array(columns.get(field.name), field, row_count) for field in fields]
+    table = pa.Table.from_arrays(arrays, schema=make_arrow(fields))
     return RawTable(spec, table, table, np.arange(1, row_count + 1, dtype=np.int64))
 
 
@@ -145,7 +146,8 @@ def _read_csv(path: Path, spec: TableSpec) -> RawTable:
     row_numbers = np.setdiff1d(np.arange(1, total + 1, dtype=np.int64), bad_numbers)
     arrays: list[Any] = []
     faults: list[Fault] = []
-    for field in spec.fields:
+    fields = spec.choose_fields(raw.column_names)
+    for field in fields:
         if field.name not in raw.column_names:
             arrays.append(pa.nulls(raw.num_rows, ARROW_TYPES[field.kind]))
             continue
@@ -153,7 +155,7 @@ def _read_csv(path: Path, spec: TableSpec) -> RawTable:
         arrays.append(array)
         if len(positions):
             faults.append(Fault(field.name, positions))
-    table = pa.Table.from_arrays(arrays, schema=spec.arrow)
+    table = pa.Table.from_arrays(arrays, schema=make_arrow(fields))
     return RawTable(spec, table, raw, row_numbers, tuple(faults), malformed)
 
 
@@ -174,14 +176,15 @@ def conform(raw: pa.Table, spec: TableSpec, file_name: str) -> pa.Table:
     """
     _refuse_unknown_columns(file_name, spec, raw.column_names)
     arrays = []
-    for field in spec.fields:
+    fields = spec.choose_fields(raw.column_names)
+    for field in fields:
         if field.name in raw.column_names:
             arrays.append(_cast(raw.column(field.name).combine_chunks(), field, file_name))
         elif field.required:
             raise SchemaError(f"{file_name}: column {field.name!r} is missing; found {raw.column_names}")
         else:
             arrays.append(pa.nulls(raw.num_rows, ARROW_TYPES[field.kind]))
-    return pa.Table.from_arrays(arrays, schema=spec.arrow)
+    return pa.Table.from_arrays(arrays, schema=make_arrow(fields))
 
 
 def _refuse_unknown_columns(file_name: str, spec: TableSpec, names: Sequence[str]) -> None:
@@ -221,6 +224,10 @@ def _castable(found: pa.DataType, kind: Kind) -> bool:
         ),
         Kind.INTEGER_MAP: lambda t: (
             pa.types.is_map(t) and _is_text(t.key_type) and pa.types.is_integer(t.item_type)
+        ),
+        Kind.VECTOR: lambda t: (
+            (pa.types.is_list(t) or pa.types.is_large_list(t) or pa.types.is_fixed_size_list(t))
+            and (pa.types.is_floating(t.value_type) or pa.types.is_integer(t.value_type))
         ),
     }
     return pa.types.is_null(found) or tests[kind](value)
@@ -262,6 +269,7 @@ def parse_text(cells: Any, kind: Kind) -> tuple[Any, npt.NDArray[np.int64]]:
         Kind.FLAG: {"true": True, "false": False}.get,
         Kind.TEXTS: _parse_texts,
         Kind.INTEGER_MAP: _parse_map,
+        Kind.VECTOR: _parse_vector,
     }
     return _parse_distinct(cells, parsers[kind], ARROW_TYPES[kind])
 
@@ -314,6 +322,13 @@ def _parse_map(cell: str) -> list[tuple[str, int]] | None:
             return None
         pairs.append((key, int(value)))
     return pairs
+
+
+def _parse_vector(cell: str) -> list[float] | None:
+    numbers = cell.split("|")
+    if not all(re.fullmatch(NUMBER_PATTERN, number) for number in numbers):
+        return None
+    return [float(number) for number in numbers]
 
 
 def _positions(mask: Any) -> npt.NDArray[np.int64]:

@@ -104,6 +104,7 @@ class ItemTower(nn.Module):
         with torch.no_grad():
             self.project.weight[inner_dim:] = self.project.bias[inner_dim:] = 0.0
         self.term = _make_table(torch.zeros(TERM_CODE_COUNT + 1, inner_dim + head_count))
+        self.embedding = _make_reader(spec, inner_dim + head_count)
         self.heads = TaskHeads(config.heads, inner_dim) if config.heads else None
         self.id_dropout = config.id_dropout
         self.term_dropout = config.term_dropout
@@ -120,7 +121,12 @@ class ItemTower(nn.Module):
         return math.sqrt(2.0) / self.log_temperature.exp()
 
     def forward(
-        self, item_token: Tensor, item_categorical: Tensor, item_numeric: Tensor, item_term: Tensor
+        self,
+        item_token: Tensor,
+        item_categorical: Tensor,
+        item_numeric: Tensor,
+        item_term: Tensor,
+        item_embedding: Tensor | None = None,
     ) -> Tensor:
         """Returns item vectors, float32 [n, embedding_dim]: a vector, then the scaled bias.
 
@@ -134,6 +140,8 @@ class ItemTower(nn.Module):
             forgotten = torch.rand(item_term.shape) < self.term_dropout
             item_term = item_term.masked_fill(forgotten.to(item_term.device), 0)
         content = self.project(self.content(item_categorical, item_numeric)) + self._read(item_term)
+        if self.embedding is not None:
+            content = content + self.embedding(item_embedding)
         inner_dim = self.token.embedding_dim
         taste = identity[:, :inner_dim] + content[:, :inner_dim]
         # A popularity that is known needs no guess.
@@ -172,6 +180,18 @@ class FeatureEncoder(nn.Module):
         """Returns float32 [batch, output_dim]."""
         parts = [table(categorical[:, column]) for column, table in enumerate(self.tables)]
         return torch.cat([*parts, numeric], dim=1)
+
+
+def _make_reader(spec: FeatureSpec, output_dim: int) -> nn.Linear | None:
+    """Makes what reads the catalogue's embeddings, from zero; None where it has none.
+
+    Nothing is drawn at random, so that all other weights start as they do without embeddings.
+    """
+    if spec.item_embedding is None:
+        return None
+    reader = nn.Linear(spec.item_embedding.width + 1, output_dim, bias=False, device="meta")
+    reader.weight = nn.Parameter(torch.zeros(reader.weight.shape))
+    return reader
 
 
 def _start_popularity(token_share: Tensor) -> Tensor:

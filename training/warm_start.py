@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from index.features import FIRST_TOKEN, FeatureSpec, Vocabulary
+from index.item_embedding import EmbeddingScale
 from training.checkpoint import copy_weights, load_weights
 from training.config import TwoTowerConfig
 from training.errors import CheckpointError, SettingError
@@ -22,6 +23,7 @@ from training.two_tower import FeatureEncoder, TwoTower
 
 _TOKEN_TABLES: Final = ("user_tower.token", "user_tower.history.logit.token", "item_tower.token")
 _BIAS: Final = "item_tower.bias.weight"
+_EMBEDDING: Final = "item_tower.embedding.weight"
 
 Weights = dict[str, Tensor]
 Categories = Mapping[str, tuple[str, ...]]
@@ -51,7 +53,8 @@ def carry_weights(previous: TrainedRun, trainer: Trainer) -> None:
     """Replaces a fresh trainer's weights by those of an earlier run.
 
     Raises:
-        CheckpointError: the earlier run knows none of the products, or its weights do not fit the model.
+        CheckpointError: the earlier run knows none of the products, or its weights do not fit the model; or
+            it read embeddings of products, and those of the data are missing or of another width.
     """
     towers, examples = trainer.learner.towers, trainer.examples
     assert isinstance(towers, TwoTower), "an origin is for two towers"
@@ -60,6 +63,7 @@ def carry_weights(previous: TrainedRun, trainer: Trainer) -> None:
     place = _place_tokens(previous.vocabulary, examples.vocabulary)
     _carry_products(carried, fresh, place)
     _carry_features(carried, previous.towers, previous.spec, examples.spec)
+    _carry_embedding(carried, fresh, previous.spec.item_embedding, examples.spec.item_embedding)
     load_weights(towers, carried)
 
 
@@ -105,6 +109,27 @@ def _carry_values(carried: Weights, encoder: str, old: Categories, new: Categori
         codes = torch.tensor([0, *(code_of.get(value, 0) for value in values)])
         table = f"{encoder}.tables.{column}.weight"
         carried[table] = carried[table][codes]
+
+
+def _carry_embedding(
+    carried: Weights, fresh: Weights, old: EmbeddingScale | None, new: EmbeddingScale | None
+) -> None:
+    """Adapts what reads the catalogue's embeddings to their new scale; what is new starts fresh."""
+    if old is None:
+        carried |= {_EMBEDDING: fresh[_EMBEDDING]} if new is not None else {}
+        return
+    found = None if new is None else new.width
+    if new is None or found != old.width:
+        raise CheckpointError(
+            f"products: embedding: the earlier run learned from {old.width} numbers for a product; expected "
+            f"the same encoder's, got {found or 'no such column'}"
+        )
+    weight = carried[_EMBEDDING]  # [outputs, width + 1], last what a missing one adds
+    moved = (torch.tensor(new.mean) - torch.tensor(old.mean)) / old.scale
+    shift = weight[:, :-1] @ moved
+    carried["item_tower.project.bias"] += shift
+    weight[:, -1] -= shift
+    weight[:, :-1] *= new.scale / old.scale
 
 
 def _find_numeric(encoder: FeatureEncoder, reader: nn.Linear) -> int:

@@ -64,9 +64,9 @@ def hide_inputs(examples: Examples, part: Part | None) -> Examples:
             examples, user_categorical=torch.zeros_like(examples.user_categorical), user_numeric=numeric
         )
     if part == "content":
-        token, categorical, numeric, term = examples.item_inputs
+        token, categorical, numeric, term, *embedding = examples.item_inputs
         inputs = (token, torch.zeros_like(categorical), _make_missing(numeric), torch.zeros_like(term))
-        return replace(examples, item_inputs=inputs)
+        return replace(examples, item_inputs=(*inputs, *map(_hide_embedding, embedding)))
     return examples
 
 
@@ -101,6 +101,13 @@ def hide_history(users: Targets, part: Part | None) -> Targets:
     if part != "history":
         return users
     return replace(users, history_end=np.zeros_like(users.history_end))
+
+
+def _hide_embedding(embedding: torch.Tensor) -> torch.Tensor:
+    """Returns as many embeddings that are missing: zeros, then 1 for missing."""
+    hidden = torch.zeros_like(embedding)
+    hidden[:, -1] = 1.0
+    return hidden
 
 
 def _make_missing(numeric: torch.Tensor) -> torch.Tensor:

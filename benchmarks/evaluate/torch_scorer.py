@@ -8,7 +8,9 @@ import numpy as np
 import torch
 
 from benchmarks.dataset import DataSet
+from benchmarks.errors import BenchmarkInputError
 from benchmarks.evaluate.task import Scores
+from index.errors import FeatureError
 from index.features import Event, encode_items, encode_users
 from training.trained import open_run
 
@@ -28,6 +30,9 @@ class TorchScorer:
             histories: what users did before `now`, by user id.
             dataset: holds profiles and products.
             now: the decision time.
+
+        Raises:
+            BenchmarkInputError: the products lack a column that the run learned from.
         """
         torch.set_num_threads(1)
         self._trained = open_run(run)
@@ -35,7 +40,12 @@ class TorchScorer:
         self._profiles = dataset.profiles
         self._now = now
         self._rows = {product: row for row, product in enumerate(dataset.products)}
-        items = encode_items(self._trained.spec, self._trained.vocabulary, list(dataset.products.values()))
+        products = list(dataset.products.values())
+        try:
+            self._trained.spec.require_columns(products[0])
+            items = encode_items(self._trained.spec, self._trained.vocabulary, products)
+        except FeatureError as error:
+            raise BenchmarkInputError(str(error)) from error
         with torch.no_grad():
             self._items = self._trained.towers.item_tower(
                 *map(torch.from_numpy, items.feed().values())

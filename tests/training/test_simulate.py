@@ -1,6 +1,7 @@
 """The simulated platform: repeatable bytes, sizes, shape of behaviour, gaps, personas, the known truth."""
 
 import io
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -286,6 +287,8 @@ def test_the_smallest_platforms_work(users, courses, products):
         ({"seed": -1}, "seed"),
         ({"taste_correlation": 1.5}, "taste_correlation"),
         ({"taste_drift": float("nan")}, "taste_drift"),
+        ({"embedding_width": -1}, "embedding_width"),
+        ({"embedding_noise": float("nan")}, "embedding_noise"),
         ({"clock": datetime(2026, 1, 1)}, "clock"),  # noqa: DTZ001 - a clock without a zone is the point.
     ],
 )
@@ -298,6 +301,23 @@ def test_a_wrong_size_on_the_command_line_writes_nothing(tmp_path, capsys):
     assert main(["simulate", str(tmp_path / "data"), "--users", "0"]) == 1
     assert "SettingError: users: expected 1 to" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_embeddings_are_near_for_products_that_are_near_in_truth_and_change_nothing_else():
+    settings = SimulationSettings(clock=CLOCK, users=20, courses=90, products=40)
+    bare = simulate(settings, lambda _: None)
+    drawn = simulate(replace(settings, embedding_width=61), lambda _: None)
+    column = drawn.products.table.column("embedding").to_pylist()
+    assert drawn.products.table.drop_columns(["embedding"]).equals(bare.products.table)
+    assert drawn.interactions.table.equals(bare.interactions.table)
+    assert drawn.truth == bare.truth
+    truth = np.load(io.BytesIO(drawn.truth))
+    places = np.concatenate([truth["course_positions"], truth["product_positions"]])
+    known = [row for row, vector in enumerate(column) if vector is not None]
+    assert 120 <= len(known) < 130
+    told = np.array([column[row] for row in known])
+    likeness = np.corrcoef((told @ told.T).ravel(), (places[known] @ places[known].T).ravel())[0, 1]
+    assert likeness > 0.7
 
 
 def test_an_existing_target_is_refused_before_any_work(tmp_path, capsys):

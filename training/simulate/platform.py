@@ -8,18 +8,20 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
+from index.fields import EMBEDDING
 from training.dataset import DataSource, format_clock
 from training.quality import CheckedData
 from training.schema import INTERACTIONS, PRODUCTS, PROFILES, TableSpec
 from training.simulate.behaviour import draw_interactions
 from training.simulate.courses import draw_courses
+from training.simulate.embeddings import draw_embeddings
 from training.simulate.people import draw_people
 from training.simulate.products import draw_products
 from training.simulate.settings import SimulationSettings
 from training.simulate.tastes import QUARTER_COUNT, Latents, draw_latents
 from training.tables import RawTable, from_columns
 
-STREAMS: Final = ("latents", "courses", "products", "people", "behaviour")
+STREAMS: Final = ("latents", "courses", "products", "people", "behaviour", "embeddings")
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,10 @@ def simulate(settings: SimulationSettings, advance: Callable[[int], None]) -> Si
     products, steps = draw_products(settings, latents, rngs["products"])
     people = draw_people(settings, rngs["people"])
     ids = [*courses["id"], *products["id"]]
+    if settings.embedding_width:
+        positions = np.concatenate([latents.course_positions, latents.product_positions])
+        column = draw_embeddings(settings, positions, rngs["embeddings"])
+        courses[EMBEDDING], products[EMBEDDING] = column[: len(courses["id"])], column[len(courses["id"]) :]
     events = draw_interactions(
         settings=settings,
         latents=latents,
@@ -76,6 +82,7 @@ def describe_simulation(settings: SimulationSettings, checked: CheckedData) -> D
         notes=(
             f"seed {settings.seed}; taste correlation over the two domains {settings.taste_correlation}; "
             f"taste drift per quarter {settings.taste_drift}",
+            *_describe_embeddings(settings),
             "truth.npz holds the latent tastes and positions, so that transfer can be measured",
         ),
         counts={
@@ -86,6 +93,15 @@ def describe_simulation(settings: SimulationSettings, checked: CheckedData) -> D
             "interactions": checked.interactions.table.num_rows,
         },
         personas=personas,
+    )
+
+
+def _describe_embeddings(settings: SimulationSettings) -> tuple[str, ...]:
+    if not settings.embedding_width:
+        return ()
+    return (
+        f"embeddings of {settings.embedding_width} numbers are a random projection of the true positions, "
+        f"with {settings.embedding_noise} of noise",
     )
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+from index.item_embedding import WIDTH_MAX
 from training.errors import SettingError
 
 COUNT_LIMITS: Final = {"users": 1_000_000, "courses": 100_000, "products": 100_000}
@@ -24,6 +25,8 @@ class SimulationSettings:
         products: number of financial and insurance products, 0 or more.
         taste_correlation: correlation of a user's taste for courses and for financial products, -1 to 1.
         taste_drift: share of a taste that is renewed each quarter, 0 to 1.
+        embedding_width: how many numbers each product's embedding has; 0 writes none.
+        embedding_noise: how strong the noise in an embedding is, relative to what it tells, 0 to 100.
     """
 
     clock: datetime
@@ -33,6 +36,8 @@ class SimulationSettings:
     products: int = 600
     taste_correlation: float = 0.7
     taste_drift: float = 0.25
+    embedding_width: int = 0
+    embedding_noise: float = 0.5
 
     def __post_init__(self) -> None:
         """Refuses settings out of range.
@@ -50,6 +55,10 @@ class SimulationSettings:
             raise SettingError(f"taste_correlation: expected -1 to 1, got {self.taste_correlation}")
         if not 0.0 <= self.taste_drift <= 1.0:
             raise SettingError(f"taste_drift: expected 0 to 1, got {self.taste_drift}")
+        if not 0 <= self.embedding_width <= WIDTH_MAX:
+            raise SettingError(f"embedding_width: expected 0 to {WIDTH_MAX}, got {self.embedding_width}")
+        if not 0.0 <= self.embedding_noise <= 100.0:
+            raise SettingError(f"embedding_noise: expected 0 to 100, got {self.embedding_noise}")
         if self.clock.tzinfo is None:
             raise SettingError(f"clock: expected an instant with a zone, got {self.clock.isoformat()}")
 
