@@ -1,4 +1,4 @@
-"""The command line: `python -m server [settings]` serves, `import-users` fills a store, `doctor` tries."""
+"""The command line: `python -m server [settings]` serves, `doctor` tries, others make stores and keys."""
 
 import argparse
 import contextlib
@@ -9,20 +9,19 @@ from pathlib import Path
 
 import structlog
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from server import store_commands
 from server.config import load_settings
 from server.errors import StartError
-from server.import_users import ImportCounts, import_users
 
 
 def main(arguments: list[str]) -> int:
     """Runs the command; returns the exit status."""
     _start_logging()
     try:
-        if arguments[:1] == ["import-users"]:
-            return _import_users(arguments[1:])
+        if arguments[:1] and arguments[0] in store_commands.COMMANDS:
+            return store_commands.COMMANDS[arguments[0]](arguments[1:])
         if arguments[:1] == ["doctor"]:
             return _examine(arguments[1:])
         return _serve(arguments)
@@ -45,28 +44,6 @@ def _serve(arguments: list[str]) -> int:
     return 0
 
 
-def _import_users(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m server import-users", allow_abbrev=False)
-    parser.add_argument("--profiles", type=Path, required=True, help="Parquet table of profiles.")
-    parser.add_argument("--interactions", type=Path, required=True, help="Parquet table of interactions.")
-    parser.add_argument("--store", type=Path, required=True, help="SQLite file to write.")
-    parser.add_argument("--force", action="store_true", help="Replace an existing store.")
-    options = parser.parse_args(arguments)
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        tasks = {name: progress.add_task(name, total=None) for name in ("users", "events")}
-        counts = import_users(
-            options.profiles,
-            options.interactions,
-            options.store,
-            force=options.force,
-            on_progress=lambda step, done, total: progress.update(tasks[step], completed=done, total=total),
-        )
-    console.print(_summarise(counts, options.store), soft_wrap=True)
-    return 0
-
-
 def _examine(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m server doctor", allow_abbrev=False)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="Where to run.")
@@ -83,13 +60,6 @@ def _examine(arguments: list[str]) -> int:
         console.print(mark, Text(f"{finding.subject}:", "bold"), Text(finding.detail))
     console.print("all is well" if bad_count == 0 else f"bad: {bad_count}")
     return 0 if bad_count == 0 else 1
-
-
-def _summarise(counts: ImportCounts, store: Path) -> str:
-    return (
-        f"{store}: {counts.user_count} users ({counts.user_without_profile_count} without a profile), "
-        f"{counts.event_count} events kept, {counts.event_left_out_count} older ones left out"
-    )
 
 
 class _ErrorOutput:

@@ -21,8 +21,9 @@ from server.recall_monitor import RecallMonitor
 from server.services import RecommendationService, describe_source
 from server.signals import StopSignals
 from server.snapshot import load_fit_policy, open_snapshot, under_policy, warm_up
-from server.store import Store
 from server.telemetry import SearchMetrics, serve_metrics
+from server.users.directory import Directory
+from server.users.opening import open_directory
 
 _log = structlog.get_logger("server")
 
@@ -43,10 +44,8 @@ def _serve(settings: Settings, held: contextlib.ExitStack) -> None:
     stop = held.enter_context(StopSignals())
     _write_port(settings, None)
     active = _open_active_policy(settings, held)
-    snapshot, store = active.pin(), None
-    if settings.store is not None:
-        store = held.enter_context(Store(settings.store, allow_assumed=settings.allow_assumed))
-    assumed_data = snapshot.assumed_data or (store is not None and store.holds_assumed())
+    snapshot, users = active.pin(), _open_users(settings, held)
+    assumed_data = snapshot.assumed_data or (users.store is not None and users.store.holds_assumed())
     registry = CollectorRegistry()
     metrics = _open_metrics(settings, registry, held)
     monitor = _open_monitor(settings, registry, held)
@@ -60,7 +59,7 @@ def _serve(settings: Settings, held: contextlib.ExitStack) -> None:
             tell_of_gpu()
         pipeline = Pipeline(
             active,
-            store,
+            users,
             clock=settings.decision_clock(),
             channel=settings.channel,
             queue_limit=settings.queue_limit,
@@ -77,6 +76,14 @@ def _serve(settings: Settings, held: contextlib.ExitStack) -> None:
         door.drain(settings.drain_delay_s)
     finally:
         _close(door, pipeline, settings.grace_s)
+
+
+def _open_users(settings: Settings, held: contextlib.ExitStack) -> Directory:
+    """Opens the stored users and the keys of their pseudonyms."""
+    users = open_directory(settings.store, settings.pseudonym_keys, allow_assumed=settings.allow_assumed)
+    if users.store is not None:
+        held.callback(users.store.close)
+    return users
 
 
 def tell_of_gpu() -> None:

@@ -58,8 +58,15 @@ class Settings(BaseSettings):
     signature_days_max: Annotated[int, Field(ge=1, le=3650)] = Field(
         default=30, description="Days after which a signature is too old to authorise a change."
     )
-    store: Path | None = Field(
-        default=None, description="SQLite store of users. Default: none, every profile comes inline."
+    store: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Store of users, an SQLite file. Default: none, every profile comes inline.",
+    )
+    pseudonym_keys: Path | None = Field(
+        default=None,
+        description="File of the keys that turn user ids into pseudonyms. Default: STORE.keys beside the "
+        "store; without a store, a key that ends with the process.",
     )
     host: str = Field(default="127.0.0.1", min_length=1, description="Address to bind.")
     port: Annotated[int, Field(ge=0, le=65535)] = Field(

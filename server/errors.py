@@ -5,7 +5,12 @@ ServerError
 |   |-- InvalidArgumentError  a field is wrong; `.field` names it
 |   |-- MalformedMessageError the bytes are not the message that the method takes
 |   |-- ProductUnknownError   the product asked about is not in the bundle
-|   |-- ProfileRefusedError   this server takes no inline profiles
+|   |-- ProfileRefusedError   this server takes no inline profiles, or no changes of stored ones
+|   |-- StoreMissingError     this server has no store of users
+|   |-- ProfileMissingError   nothing is stored about the user that could be read or changed
+|   |-- UserErasedError       the user was erased; nothing may be stored about them
+|   |-- VersionMismatchError  the stored profile has another version than the caller expected
+|   |-- IdempotencyKeyError   the idempotency key came with another request before
 |   |-- ChangeRefusedError    a change of policy or overlay is refused; what was in force stays
 |   |   |-- PolicyKeysMissingError   this server has no officers' keys, so nothing can authorise a change
 |   |   |-- SignatureInvalidError    the signatures do not authorise this change
@@ -19,7 +24,8 @@ ServerError
 |-- ServingError              our fault or our state; answered
 |   |-- OverloadError         the queue is full; worth retrying
 |   |-- NotReadyError         starting or draining; worth retrying
-|   |-- StoreReadError        the store failed under a request
+|   |-- StoreReadError        the store failed under a request; worth retrying
+|   |-- StoreWriteError       the store failed under a change; worth retrying with the same key
 |   |-- ModelOutputError      the user tower gave no usable vector for this request
 |   |-- FeedbackLogError      events could not be made durable; none of them is acknowledged, worth retrying
 |   `-- PolicyLogError        a change could not be written; it did not take effect
@@ -28,6 +34,7 @@ ServerError
     |-- PortError             the address cannot be bound
     |-- DeviceError           the device asked for did not load
     |-- StoreError            the store is missing, corrupt or of another version
+    |-- PseudonymKeyError     the key file is missing, open to others, or not the store's
     |-- SnapshotError         bundle, policy and stages do not make a servable whole
     |-- AssumedDataError      assumed data without leave to serve it
     |-- FeedbackStateError    the feedback log cannot be opened, is corrupt or does not fit the store
@@ -63,7 +70,27 @@ class ProductUnknownError(RequestError):
 
 
 class ProfileRefusedError(RequestError):
-    """This server takes no inline profiles."""
+    """This server takes no inline profiles, or no changes of stored ones."""
+
+
+class StoreMissingError(RequestError):
+    """This server has no store of users."""
+
+
+class ProfileMissingError(RequestError):
+    """Nothing is stored about the user that could be read or changed."""
+
+
+class UserErasedError(RequestError):
+    """The user was erased; nothing may be stored about them."""
+
+
+class VersionMismatchError(RequestError):
+    """The stored profile has another version than the caller expected."""
+
+
+class IdempotencyKeyError(RequestError):
+    """The idempotency key came with another request before."""
 
 
 class ChangeRefusedError(RequestError):
@@ -122,6 +149,10 @@ class StoreReadError(ServingError):
     """The store failed under a request."""
 
 
+class StoreWriteError(ServingError):
+    """The store failed under a change; whether it was made is not known."""
+
+
 class ModelOutputError(ServingError):
     """The user tower gave no usable vector for this request."""
 
@@ -152,6 +183,10 @@ class DeviceError(StartError):
 
 class StoreError(StartError):
     """The store is missing, corrupt or of another version."""
+
+
+class PseudonymKeyError(StartError):
+    """The key file is missing, open to others, or not the one that the store was written with."""
 
 
 class SnapshotError(StartError):

@@ -44,19 +44,32 @@ class UserInput:
     user_id: str
     profile: Mapping[str, Any] | None
     history: tuple[Event, ...]
+    personalised: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
     """The user that a decision is made for, after the store was read.
 
-    `profile` holds suitability's field names, `pseudonym` among them when the user is known.
+    Attributes:
+        profile: suitability's field names, `pseudonym` among them when the user is known.
+        history: what the user did, in any order.
+        assumed_fields: fields of the profile that were filled by assumption.
+        known: whether there is a profile, inline or stored.
+        pseudonym: names the user in everything that is stored, logged or counted.
+        hidden_product_ids: products that the user said no to.
+        personalised: whether behaviour and tastes may rank products.
+        holds_known: whether the store could be asked for what it holds against the user.
     """
 
     profile: Mapping[str, Any]
     history: tuple[Event, ...]
     assumed_fields: tuple[str, ...]
     known: bool
+    pseudonym: bytes = b""
+    hidden_product_ids: frozenset[str] = frozenset()
+    personalised: bool = True
+    holds_known: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,12 +23,11 @@ from server.lists import (
     judge_last,
 )
 from server.messages import Domain, ResponseReason, Subject
-from server.profiles import apply_holds, derive_pseudonym
 from server.recall_monitor import RecallMonitor
 from server.retrieval import Rows
 from server.search import Found, Job, Searcher
 from server.snapshot import Snapshot
-from server.store import Store
+from server.users.directory import Directory
 
 SEARCH_AGAIN_COUNT_MAX: Final = 2
 """How often a search is repeated because a halt took products out of its list."""
@@ -51,7 +50,7 @@ class Pipeline:
     def __init__(
         self,
         active: ActivePolicy,
-        store: Store | None,
+        users: Directory,
         *,
         clock: Clock,
         channel: str,
@@ -63,7 +62,7 @@ class Pipeline:
 
         Args:
             active: gives each request the snapshot under the policy in force.
-            store: the stored users, if any.
+            users: finds whom a request is for.
             clock: the decision clock.
             channel: the sales channel of every request.
             queue_limit: searches that may wait.
@@ -72,7 +71,7 @@ class Pipeline:
         """
         self.active = active
         self.clock = clock
-        self._store = store
+        self._users = users
         self._channel = channel
         self._monitor = monitor
         self._observe = observe
@@ -100,7 +99,7 @@ class Pipeline:
         row = snapshot.row_of.get(query.product_id)
         if row is None:
             raise ProductUnknownError("product_id: the bundle does not know this product")
-        subject = self._resolve(query.user)
+        subject = self._users.resolve(query.user)
         start, stop = _domain_rows(snapshot, query.domain)
         job = Job(
             snapshot=snapshot,
@@ -126,7 +125,7 @@ class Pipeline:
     def score(self, query: messages.NamedQuery, call: Call) -> messages.ScoreAnswer:
         """Answers ScoreProducts."""
         snapshot = self.active.pin()
-        subject = self._resolve(query.user)
+        subject = self._users.resolve(query.user)
         rows = _rows_of(snapshot, query.product_ids)
         job = Job(
             snapshot=snapshot,
@@ -163,7 +162,7 @@ class Pipeline:
     def check(self, query: messages.NamedQuery) -> messages.CheckAnswer:
         """Answers CheckEligibility."""
         pinned = self.active.pin()
-        subject = self._resolve(query.user)
+        subject = self._users.resolve(query.user)
         now = self.clock.now()
         snapshot = self.active.renew(pinned, now)
         user = snapshot.gate.admit(subject.profile, now, self._channel, query.risk_score_limit)
@@ -188,7 +187,7 @@ class Pipeline:
     ) -> _Submitted | Exception:
         start_s = time.perf_counter()
         try:
-            subject = self._resolve(query.user)
+            subject = self._users.resolve(query.user)
             user_s = time.perf_counter() - start_s
             ticket = self._batcher.submit([_plan(snapshot, query, subject)], call)[0]
         except Exception as error:  # noqa: BLE001 - in a batch each request has its own error.
@@ -245,21 +244,6 @@ class Pipeline:
         if isinstance(ticket, OverloadError):
             raise ticket
         return ticket.wait()
-
-    def _resolve(self, user: messages.UserInput) -> Subject:
-        """Finds the user: an inline profile under the stored holds, or the stored profile and history."""
-        if user.profile is not None:
-            stored = self._store.find_profile(user.user_id) if self._store is not None else None
-            profile = dict(user.profile) if stored is None else apply_holds(user.profile, stored)
-            profile["pseudonym"] = derive_pseudonym(user.user_id)
-            return Subject(profile, user.history, (), known=True)
-        found = self._store.find(user.user_id) if self._store is not None else None
-        if found is None:
-            return Subject({}, (), (), known=False)
-        profile = {**found.profile, "pseudonym": derive_pseudonym(user.user_id)}
-        if found.assumed_fields:
-            profile["assumed"] = found.assumed_fields
-        return Subject(profile, found.history, found.assumed_fields, known=True)
 
     def _stamp(
         self, snapshot: Snapshot, user: GateUser, verdict: LastVerdict, request_id: str

@@ -25,7 +25,7 @@ from benchmarks.stages import Stage, compute_key
 from index.build import build_bundle
 from index.bundle import Bundle
 from index.reference import INT16_LIMIT
-from server.import_users import import_users
+from server.users.opening import fill_store
 from training.schema import PRODUCTS
 from training.simulate.products import draw_products
 from training.simulate.settings import COUNT_LIMITS, SimulationSettings
@@ -98,7 +98,14 @@ def make_catalogue(trained: Artifacts, out: Path, count: int, policy: Path) -> A
     drawn = _draw_products(trained, table.schema, count - table.num_rows)
     shutil.copytree(trained.export, artifacts.export)
     profiles, interactions = trained.data / "profiles.parquet", trained.data / "interactions.parquet"
-    import_users(profiles, interactions, artifacts.store, force=True, on_progress=lambda *_: None)
+    fill_store(
+        str(artifacts.store),
+        None,
+        profiles=profiles,
+        interactions=interactions,
+        force=True,
+        on_progress=lambda *_: None,
+    )
     _add_vectors(artifacts.export, table, drawn)
     products = out / "products.parquet"
     pq.write_table(pa.concat_tables([table, drawn]), products)

@@ -57,7 +57,7 @@ def test_a_catalogue_is_made_again_only_if_what_it_is_made_of_has_changed(
     (trained.export / "export.json").write_text("{}")
     products = pa.table({"id": ["a"], "family": ["FUND"]})
     pq.write_table(products, trained.data / "products.parquet")
-    for name in ("import_users", "_add_vectors"):
+    for name in ("fill_store", "_add_vectors"):
         monkeypatch.setattr(catalogue, name, lambda *_, **__: None)
     monkeypatch.setattr(catalogue, "_draw_products", lambda *_: products)
     monkeypatch.setattr(catalogue, "build_bundle", lambda **_: made.append(1))

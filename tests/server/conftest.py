@@ -18,7 +18,7 @@ import pytest
 from prudence.v1 import recommendation_pb2_grpc
 
 from index.build import build_bundle
-from server.import_users import import_users
+from server.users.opening import fill_store
 from tests.server.cases import FAMILIES, NOW, draw_products, eligible_product, eligible_user
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -126,10 +126,11 @@ def platform(make_export: Callable[..., Any], tmp_path_factory: pytest.TempPathF
     store = directory / "users.sqlite"
     ids = sorted(row["id"] for row in rows)
     write_tables(directory, stored, ids)
-    import_users(
-        directory / "profiles.parquet",
-        directory / "interactions.parquet",
-        store,
+    fill_store(
+        str(store),
+        None,
+        profiles=directory / "profiles.parquet",
+        interactions=directory / "interactions.parquet",
         force=False,
         on_progress=lambda step, done, total: None,
     )

@@ -14,7 +14,7 @@ import grpc
 import pytest
 from prudence.v1 import recommendation_pb2, recommendation_pb2_grpc
 
-from server.import_users import import_users
+from server.users.opening import fill_store
 from suitability.policy import default_policy_path
 from tests.server.cases import eligible_user
 from tests.server.conftest import (
@@ -90,8 +90,14 @@ def test_a_missing_store_refuses_to_start(platform: Platform, tmp_path: Path) ->
 def test_assumed_profiles_are_served_only_with_leave_and_say_so(platform: Platform, tmp_path: Path) -> None:
     write_tables(tmp_path, {"ana": eligible_user(5)}, sorted(platform.products), assumed=("risk_level",))
     store = tmp_path / "users.sqlite"
-    tables = (tmp_path / "profiles.parquet", tmp_path / "interactions.parquet")
-    import_users(*tables, store, force=False, on_progress=lambda step, done, total: None)
+    fill_store(
+        str(store),
+        None,
+        profiles=tmp_path / "profiles.parquet",
+        interactions=tmp_path / "interactions.parquet",
+        force=False,
+        on_progress=lambda *_: None,
+    )
     plan = ("--bundles", str(platform.bundles), "--store", str(store), "--clock", CLOCK)
     assert_refused(run_command(*plan, "--port", "0"), "--allow-assumed")
     with (

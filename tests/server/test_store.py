@@ -5,6 +5,7 @@ import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,16 @@ import pytest
 
 from index.features import Event
 from server.errors import StoreError, StoreReadError
-from server.import_users import ImportCounts, import_users
-from server.profiles import apply_holds, derive_pseudonym, dump_profile, load_profile
-from server.store import HISTORY_COUNT_MAX, PRODUCT_COUNT_MAX, Store
+from server.users.import_users import ImportCounts, import_users
+from server.users.profiles import apply_holds, dump_profile, load_profile
+from server.users.pseudonyms import Pseudonyms
+from server.users.sqlite_store import SqliteStore
+from server.users.store import HISTORY_COUNT_MAX, PRODUCT_COUNT_MAX, StoredUser
 from tests.server.cases import NOW, eligible_user
 from tests.server.conftest import run_command
 
 Import = Callable[..., ImportCounts]
+PSEUDONYMS = Pseudonyms({1: b"k" * 32})
 PROFILES: list[dict[str, Any]] = [
     {
         "user_id": "ana",
@@ -58,6 +62,19 @@ def event(user_id: str, product_id: str, day: int, kind: str = "click") -> dict[
 EVENTS = [event("ana", "p1", 1), event("ana", "p2", 2, "enrol"), event("cy", "p3", 1), event("ana", "p1", 1)]
 
 
+def open_store(path: Path, **settings: bool) -> SqliteStore:
+    return SqliteStore(path, PSEUDONYMS, **settings)
+
+
+def find(store: SqliteStore, user_id: str) -> StoredUser | None:
+    return store.find(PSEUDONYMS.derive_all(user_id))
+
+
+def find_profile(store: SqliteStore, user_id: str) -> Any:
+    found = find(store, user_id)
+    return None if found is None else found.state.profile
+
+
 @pytest.fixture
 def store_path(tmp_path: Path) -> Path:
     return tmp_path / "users.sqlite"
@@ -77,6 +94,7 @@ def run_import(tmp_path: Path, store_path: Path) -> Import:
             tmp_path / "p.parquet",
             tmp_path / "i.parquet",
             store_path,
+            PSEUDONYMS,
             force=force,
             on_progress=lambda step, done, total: None,
         )
@@ -89,10 +107,10 @@ def test_an_imported_user_comes_back_with_suitabilitys_types(run_import: Import,
     assert counts == ImportCounts(
         user_count=3, user_without_profile_count=1, event_count=3, event_left_out_count=0
     )
-    with Store(store_path) as store:
-        found = store.find("ana")
+    with open_store(store_path) as store:
+        found = find(store, "ana")
         assert found is not None
-        assert found.profile == {
+        assert found.state.profile == {
             "profile_as_of": NOW,
             "risk_level": 3,
             "birth_date": date(1990, 2, 28),
@@ -101,7 +119,7 @@ def test_an_imported_user_comes_back_with_suitabilitys_types(run_import: Import,
             "knowledge": {"FUND": 2},
             "held_issuer": {},
         }
-        assert found.assumed_fields == ("risk_level",)
+        assert found.state.assumed_fields == ("risk_level",)
         moment = datetime(2026, 1, 2, tzinfo=UTC).timestamp()
         assert set(found.history) == {
             Event("p1", "click", moment),
@@ -112,19 +130,19 @@ def test_an_imported_user_comes_back_with_suitabilitys_types(run_import: Import,
 
 def test_a_user_with_events_only_is_known_without_a_profile(run_import: Import, store_path: Path) -> None:
     run_import()
-    with Store(store_path) as store:
-        found = store.find("cy")
+    with open_store(store_path) as store:
+        found = find(store, "cy")
         assert found is not None
-        assert (found.profile, len(found.history)) == ({}, 1)
-        assert store.find("nobody") is None
-        assert store.find_profile("nobody") is None
+        assert (found.state.profile, len(found.history)) == (None, 1)
+        assert find(store, "nobody") is None
+        assert find_profile(store, "nobody") is None
 
 
 def test_the_latest_events_are_kept(run_import: Import, store_path: Path) -> None:
     counts = run_import(events=[event("ana", f"p{day % 7}", day) for day in range(HISTORY_COUNT_MAX + 30)])
     assert (counts.event_count, counts.event_left_out_count) == (HISTORY_COUNT_MAX, 30)
-    with Store(store_path) as store:
-        found = store.find("ana")
+    with open_store(store_path) as store:
+        found = find(store, "ana")
         assert found is not None
         assert (
             min(entry.event_time for entry in found.history)
@@ -137,16 +155,16 @@ def test_a_long_history_keeps_one_event_of_each_further_product(run_import: Impo
     events = [event("ana", f"p{day}", day) for day in days] + [event("ana", "p29", 0), event("bo", "q", 0)]
     counts = run_import(events=events)
     assert (counts.event_count, counts.event_left_out_count) == (PRODUCT_COUNT_MAX + 1, 31)
-    with Store(store_path) as store:
-        found = store.find("ana")
+    with open_store(store_path) as store:
+        found = find(store, "ana")
         assert found is not None
         assert {entry.product_id for entry in found.history} == {f"p{day}" for day in days if day >= 30}
 
 
 def test_every_thread_reads_for_itself(run_import: Import, store_path: Path) -> None:
     run_import()
-    with Store(store_path) as store, ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(store.find_profile, ["ana", "bo"] * 50))
+    with open_store(store_path) as store, ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(partial(find_profile, store), ["ana", "bo"] * 50))
     assert found[::2] == [found[0]] * 50
 
 
@@ -155,8 +173,8 @@ def test_an_existing_store_is_replaced_only_when_told(run_import: Import, store_
     with pytest.raises(StoreError, match="--force"):
         run_import()
     run_import(profiles=PROFILES[:1], events=EVENTS[:1], force=True)
-    with Store(store_path) as store:
-        assert store.find("bo") is None
+    with open_store(store_path) as store:
+        assert find(store, "bo") is None
 
 
 @pytest.mark.parametrize(
@@ -197,6 +215,7 @@ def test_a_column_of_another_type_is_refused(
             tmp_path / "odd.parquet",
             tmp_path / "i.parquet",
             tmp_path / "odd.sqlite",
+            PSEUDONYMS,
             force=False,
             on_progress=lambda step, done, total: None,
         )
@@ -209,6 +228,7 @@ def test_a_missing_table_is_refused(tmp_path: Path, store_path: Path) -> None:
             tmp_path / "none.parquet",
             tmp_path / "none.parquet",
             store_path,
+            PSEUDONYMS,
             force=False,
             on_progress=lambda step, done, total: None,
         )
@@ -222,14 +242,15 @@ def test_a_folder_that_cannot_be_written_is_refused(run_import: Import, tmp_path
             tmp_path / "p.parquet",
             tmp_path / "i.parquet",
             tmp_path / folder / "s.sqlite",
+            PSEUDONYMS,
             force=False,
             on_progress=lambda step, done, total: None,
         )
 
 
 def test_a_missing_store_is_refused_with_the_command_that_writes_one(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="no such file; `python -m server import-users` writes one"):
-        Store(tmp_path / "none")
+    with pytest.raises(StoreError, match="no such file; `python -m server import-users` or"):
+        open_store(tmp_path / "none")
 
 
 def test_what_is_no_store_is_refused(tmp_path: Path, run_import: Import, store_path: Path) -> None:
@@ -241,10 +262,10 @@ def test_what_is_no_store_is_refused(tmp_path: Path, run_import: Import, store_p
     connection.close()
     run_import()
     truncated = tmp_path / "truncated.sqlite"
-    truncated.write_bytes(store_path.read_bytes()[:-2048])
+    truncated.write_bytes(store_path.read_bytes()[:-6144])
     for path in (tmp_path / "none", text, other, truncated):
         with pytest.raises(StoreError, match=path.name):
-            Store(path)
+            open_store(path)
 
 
 def test_a_store_of_another_version_is_refused(run_import: Import, store_path: Path) -> None:
@@ -252,8 +273,8 @@ def test_a_store_of_another_version_is_refused(run_import: Import, store_path: P
     with sqlite3.connect(store_path) as connection:
         connection.execute("PRAGMA user_version = 9")
     connection.close()
-    with pytest.raises(StoreError, match="expected format 1, got 9"):
-        Store(store_path)
+    with pytest.raises(StoreError, match="expected format 2, got 9"):
+        open_store(store_path)
 
 
 def test_the_command_line_imports_and_says_how_much(run_import: Import, tmp_path: Path) -> None:
@@ -289,18 +310,12 @@ def test_a_stored_hold_that_was_written_wrongly_still_holds(written: Any) -> Non
     assert held == {"blocked": True, "consent_sensitive": False}
 
 
-def test_pseudonyms_differ_by_user_and_do_not_hold_the_id() -> None:
-    names = {derive_pseudonym(user_id) for user_id in ("ana", "bo", "")}
-    assert len(names) == 3
-    assert all(len(name) == 32 for name in names)
-
-
 def test_another_file_in_place_is_read_at_once_by_every_thread(run_import: Import, store_path: Path) -> None:
     run_import()
-    with Store(store_path) as store, ThreadPoolExecutor(8) as pool:
-        before = list(pool.map(store.find_profile, ["ana"] * 40))
+    with open_store(store_path) as store, ThreadPoolExecutor(8) as pool:
+        before = list(pool.map(partial(find_profile, store), ["ana"] * 40))
         run_import(profiles=[PROFILES[0] | {"blocked": True}], force=True)
-        after = list(pool.map(store.find_profile, ["ana"] * 40))
+        after = list(pool.map(partial(find_profile, store), ["ana"] * 40))
     assert {profile["blocked"] for profile in before if profile} == {False}
     assert {profile["blocked"] for profile in after if profile} == {True}
 
@@ -308,11 +323,11 @@ def test_another_file_in_place_is_read_at_once_by_every_thread(run_import: Impor
 def test_a_log_of_the_file_before_never_reaches_the_new_one(run_import: Import, store_path: Path) -> None:
     run_import()
     writer = sqlite3.connect(store_path)
-    writer.execute("UPDATE users SET profile = '{}'")
+    writer.execute("UPDATE users SET profile = '{}', version = version + 1")
     writer.commit()
     run_import(force=True)
-    with Store(store_path) as store:
-        found = store.find_profile("ana")
+    with open_store(store_path) as store:
+        found = find_profile(store, "ana")
     writer.close()
     assert found
     assert found["risk_level"] == 3
@@ -323,7 +338,7 @@ def test_a_store_that_is_lost_while_open_fails_the_request(
     run_import: Import, store_path: Path, tmp_path: Path, replacement: bytes | None
 ) -> None:
     run_import()
-    with Store(store_path) as store:
+    with open_store(store_path) as store:
         if replacement is None:
             store_path.unlink()
         else:
@@ -331,17 +346,17 @@ def test_a_store_that_is_lost_while_open_fails_the_request(
             (tmp_path / "other").replace(store_path)
         for _ in range(2):
             with pytest.raises(StoreReadError):
-                store.find("ana")
+                find(store, "ana")
 
 
 def test_assumed_values_that_come_later_need_leave_too(run_import: Import, store_path: Path) -> None:
     run_import(profiles=PROFILES[1:])
-    with Store(store_path, allow_assumed=False) as store:
-        assert store.find("bo")
+    with open_store(store_path, allow_assumed=False) as store:
+        assert find(store, "bo")
         run_import(force=True)
         for _ in range(3):
             with pytest.raises(StoreReadError) as failure:
-                store.find("bo")
+                find(store, "bo")
     cause = failure.value.__cause__
     assert cause is not None
     # The fault is kept and raised again: its traceback must not grow with every request.
@@ -354,4 +369,4 @@ def test_a_store_without_its_tables_is_refused(run_import: Import, store_path: P
         connection.execute("DROP TABLE users")
     connection.close()
     with pytest.raises(StoreError, match=r"users\.sqlite"):
-        Store(store_path)
+        open_store(store_path)

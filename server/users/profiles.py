@@ -1,8 +1,5 @@
-"""A user's profile as the store keeps it: JSON out, suitability's fields in; and what the store has to say
-about an inline one.
-"""
+"""A user's profile as stores keep it: JSON out, suitability's fields in; and the holds on an inline one."""
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
@@ -10,13 +7,6 @@ from typing import Any, Final
 
 from server.errors import StoreReadError
 from suitability.records import USER_FIELDS, Kind
-
-_USER_ID_PREFIX: Final = b"prudence user id\x00"
-
-
-def derive_pseudonym(user_id: str) -> bytes:
-    """Returns the name under which suitability and records know the user."""
-    return hashlib.sha256(_USER_ID_PREFIX + user_id.encode()).digest()
 
 
 def dump_profile(profile: Mapping[str, Any]) -> str:

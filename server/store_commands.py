@@ -1,0 +1,100 @@
+"""Commands about users: `import-users`, `make-store`, and for their keys `make-keys`, `add-key-epoch`."""
+
+import argparse
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from server.users.import_users import ImportCounts
+from server.users.opening import fill_store, make_store
+from server.users.pseudonyms import add_epoch, make_key_file
+
+
+def run_import_users(arguments: list[str]) -> int:
+    """Fills a store from tables; returns the exit status."""
+    parser = _make_parser("import-users", "Fills a store of users from tables.")
+    parser.add_argument("--profiles", type=Path, required=True, help="Parquet table of profiles.")
+    parser.add_argument("--interactions", type=Path, required=True, help="Parquet table of interactions.")
+    _add_store(parser)
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="Replace an existing store; erasures, holds and hidden products stay.",
+    )
+    options = parser.parse_args(arguments)
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        tasks = {name: progress.add_task(name, total=None) for name in ("users", "events")}
+        counts = fill_store(
+            options.store,
+            options.pseudonym_keys,
+            profiles=options.profiles,
+            interactions=options.interactions,
+            force=options.force,
+            on_progress=lambda step, done, total: progress.update(tasks[step], completed=done, total=total),
+        )
+    console.print(_summarise(counts, options.store), soft_wrap=True)
+    return 0
+
+
+def run_make_store(arguments: list[str]) -> int:
+    """Makes a store without users; returns the exit status."""
+    parser = _make_parser("make-store", "Makes a store without users.")
+    _add_store(parser)
+    options = parser.parse_args(arguments)
+    make_store(options.store, options.pseudonym_keys)
+    return 0
+
+
+def run_make_keys(arguments: list[str]) -> int:
+    """Makes a key file; returns the exit status."""
+    parser = _make_parser("make-keys", "Makes a file with a key for pseudonyms, for its owner only.")
+    parser.add_argument("file", type=Path, metavar="FILE", help="File to make.")
+    make_key_file(parser.parse_args(arguments).file)
+    return 0
+
+
+def run_add_key_epoch(arguments: list[str]) -> int:
+    """Adds a key to a key file; returns the exit status."""
+    parser = _make_parser(
+        "add-key-epoch", "Adds a key, under which users who are new are stored from then on."
+    )
+    parser.add_argument("file", type=Path, metavar="FILE", help="Key file.")
+    options = parser.parse_args(arguments)
+    epoch = add_epoch(options.file)
+    Console(stderr=True).print(f"{options.file}: epoch {epoch}", soft_wrap=True, highlight=False)
+    return 0
+
+
+COMMANDS: Final[Mapping[str, Callable[[list[str]], int]]] = {
+    "import-users": run_import_users,
+    "make-store": run_make_store,
+    "make-keys": run_make_keys,
+    "add-key-epoch": run_add_key_epoch,
+}
+
+
+def _make_parser(name: str, description: str) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(
+        prog=f"python -m server {name}", description=description, allow_abbrev=False
+    )
+
+
+def _add_store(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--store", required=True, help="SQLite file to write.")
+    parser.add_argument(
+        "--pseudonym-keys",
+        type=Path,
+        help="Key file. Default: STORE.keys beside the store, made if it is not there.",
+    )
+
+
+def _summarise(counts: ImportCounts, store: str) -> str:
+    return (
+        f"{store}: {counts.user_count} users ({counts.user_without_profile_count} without a profile), "
+        f"{counts.event_count} events kept, {counts.event_left_out_count} older ones left out"
+    )
