@@ -35,6 +35,7 @@ class ResponseReason(IntEnum):
     USER_UNKNOWN = 3
     HISTORY_EMPTY = 4
     RULES_CHANGED = 5
+    SEGMENT_FALLBACK = 7
 
 
 @dataclass(frozen=True, slots=True)

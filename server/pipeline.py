@@ -11,7 +11,7 @@ from server import messages
 from server.active_policy import ActivePolicy
 from server.batching import Batcher, Call, Ticket
 from server.clock import Clock
-from server.errors import OverloadError, ProductUnknownError, ServerError
+from server.errors import ModelOutputError, OverloadError, ProductUnknownError, ServerError
 from server.gate import GateUser, find_eligible
 from server.lists import (
     LastVerdict,
@@ -139,6 +139,10 @@ class Pipeline:
             risk_score_limit=query.risk_score_limit,
         )
         found = self._run(job, call)
+        if found.stood_in:
+            raise ModelOutputError(
+                "the user tower gave NaN or infinity, and a segment's scores are no user's"
+            )
         snapshot = found.snapshot
         listing = build_list(subject, found, len(rows))
         listed = {product.product_id for product in listing.products}
@@ -209,6 +213,8 @@ class Pipeline:
         reasons = _explain(job, found, listing)
         if job.subject.known and found.history_event_count == 0:
             reasons = (*reasons, ResponseReason.HISTORY_EMPTY)
+        if found.stood_in:
+            reasons = (*reasons, ResponseReason.SEGMENT_FALLBACK)
         if query.count_whole_domain:
             withheld = count_withheld_in(
                 found, job.row_start, job.row_stop, with_examples=query.include_trace

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from index.device_matrix import DeviceMatrix
 from index.features import encode_users
-from index.segments import Segments
 from server.clock import Clock
 from server.diversity import WHOLE, count_pool
 from server.errors import ModelOutputError
@@ -19,6 +18,7 @@ from server.gate import GateUser, Masks, find_eligible
 from server.messages import StageTime, Subject
 from server.retrieval import Round, Rows
 from server.row_bits import RowSet, all_rows, some_rows
+from server.segments import name_segments, stand_in
 from server.snapshot import Snapshot
 
 WHOLE_COUNT_MAX: Final = 1000
@@ -26,7 +26,6 @@ WHOLE_COUNT_MAX: Final = 1000
 
 Scores = NDArray[np.int64]
 Vector = NDArray[np.int16]
-Queries = NDArray[np.int16]  # [batch, dim]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +84,7 @@ class Found:
     history_event_count: int
     history_unknown_count: int
     segment_id: str  # Empty where there is none.
+    stood_in: bool  # Whether a segment's query stood in for the user's.
 
 
 @dataclass(slots=True)
@@ -120,6 +120,7 @@ class _Embedded:
     event_counts: list[int]
     unknown_counts: list[int]
     segment_ids: list[str]
+    stood_in: list[bool]
     features_s: float
     embed_s: float
 
@@ -192,35 +193,31 @@ def _embed(snapshot: Snapshot, jobs: Sequence[Job], now: datetime) -> _Embedded:
         # NaN must not reach the neighbours' arithmetic; its own row is answered with an error.
         vectors = np.where(finite[:, np.newaxis], vectors, np.float32(0.0))
     queries = snapshot.scorer.quantise(vectors)
+    event_counts: list[int] = (inputs.history_token > 0).sum(axis=1).tolist()
+    segment_ids = name_segments(bundle.segments, queries, event_counts)
+    stood_in = [False] * len(jobs)
     chosen: list[Vector | ModelOutputError] = []
     for position, job in enumerate(jobs):
         if job.like_row is not None:
             chosen.append(snapshot.scorer.query_for_row(job.like_row))
         elif finite[position]:
             chosen.append(queries[position])
+        elif (other := stand_in(snapshot, job.subject.history)) is not None:
+            chosen.append(other.vector)
+            segment_ids[position], stood_in[position] = other.segment_id, True
         else:
             chosen.append(ModelOutputError("the user tower gave NaN or infinity"))
-    event_counts: list[int] = (inputs.history_token > 0).sum(axis=1).tolist()
     return _Embedded(
         queries=chosen,
-        on_device=on_device,
+        # Elsewhere than in `chosen` stand-ins are not.
+        on_device=None if any(stood_in) else on_device,
         event_counts=event_counts,
         unknown_counts=inputs.unknown_count.tolist(),
-        segment_ids=_find_segments(bundle.segments, queries, event_counts),
+        segment_ids=segment_ids,
+        stood_in=stood_in,
         features_s=encoded_s - start_s,
         embed_s=time.perf_counter() - encoded_s,
     )
-
-
-def _find_segments(segments: Segments | None, users: Queries, event_counts: Sequence[int]) -> list[str]:
-    """Names each user's segment: none for a user whose vector rests on no event, only on a profile."""
-    if segments is None:
-        return [""] * len(users)
-    places = segments.assign(users).tolist()
-    return [
-        segments.segment_ids[place] if count else ""
-        for place, count in zip(places, event_counts, strict=True)
-    ]
 
 
 def _begin(job: Job, user: GateUser, vector: Vector, row_count: int) -> _Progress:
@@ -322,6 +319,7 @@ def _finish(
         history_event_count=embedded.event_counts[position],
         history_unknown_count=embedded.unknown_counts[position],
         segment_id=embedded.segment_ids[position],
+        stood_in=embedded.stood_in[position],
     )
 
 

@@ -45,6 +45,11 @@ class SearchMetrics:
             ["segment"],
             registry=registry,
         )
+        self._stand_ins = Counter(
+            "prudence_segment_fallbacks",
+            "Searches by a segment's query because the user tower gave nothing that can be used.",
+            registry=registry,
+        )
         self._stages = Histogram(
             "prudence_stage_seconds",
             "Time that a stage took for the batch that a search was in.",
@@ -60,6 +65,7 @@ class SearchMetrics:
         self._rounds.inc(found.round_count)
         self._scanned.observe(found.rows_scanned_count)
         self._candidates.observe(found.candidate_count)
+        self._stand_ins.inc(found.stood_in)
         self._segments.labels(found.segment_id or "none").inc()
         for stage in found.stages:
             self._stages.labels(stage.stage).observe(stage.seconds)

@@ -39,6 +39,7 @@ class ResponseReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     RESPONSE_REASON_USER_UNKNOWN: _ClassVar[ResponseReason]
     RESPONSE_REASON_HISTORY_EMPTY: _ClassVar[ResponseReason]
     RESPONSE_REASON_RULES_CHANGED: _ClassVar[ResponseReason]
+    RESPONSE_REASON_SEGMENT_FALLBACK: _ClassVar[ResponseReason]
 
 class Intent(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -64,6 +65,7 @@ RESPONSE_REASON_FEWER_ELIGIBLE_THAN_K: ResponseReason
 RESPONSE_REASON_USER_UNKNOWN: ResponseReason
 RESPONSE_REASON_HISTORY_EMPTY: ResponseReason
 RESPONSE_REASON_RULES_CHANGED: ResponseReason
+RESPONSE_REASON_SEGMENT_FALLBACK: ResponseReason
 INTENT_UNSPECIFIED: Intent
 INTENT_RECOMMENDATION: Intent
 INTENT_USER_INITIATED: Intent
