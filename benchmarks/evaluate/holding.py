@@ -114,6 +114,18 @@ def hold_out_after(data: Path, out: Path, *, known_until: datetime, tested_from:
     return tested
 
 
+def forget_products(data: Path, share: float, *, seed: int) -> int:
+    """Takes every event of some products out of a data set, in place; returns the number of products."""
+    path = data / "interactions.parquet"
+    events = pyarrow.parquet.read_table(path, use_threads=False)
+    products = sorted(pc.unique(events["product_id"]).to_pylist())
+    count = int(share * len(products))
+    cold = np.random.default_rng(seed).choice(products, count, replace=False).tolist()
+    kept = pc.invert(pc.is_in(events["product_id"], pa.array(sorted(cold), pa.string())))
+    pyarrow.parquet.write_table(events.filter(kept), path)
+    return count
+
+
 def find_instants(data: Path, *shares: float) -> list[datetime]:
     """Finds the instants before which these shares of the events lie."""
     times = np.sort(_read_events(data)["event_time"].cast(pa.int64()).to_numpy())

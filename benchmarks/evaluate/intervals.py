@@ -32,15 +32,48 @@ def estimate(users: Sequence[Sequence[str]], values: Sequence[FloatArray], *, se
         values: for each split a value per user, float64 [users].
         seed: of the resampling.
     """
+    mean = float(np.mean([np.mean(split) for split in values]))
+    return _bound(mean, _draw_means(users, values, seed))
+
+
+def estimate_gain(
+    users: Sequence[Sequence[str]],
+    values: Sequence[FloatArray],
+    others: Sequence[FloatArray],
+    *,
+    seed: int = 0,
+) -> Estimate:
+    """Estimates by which share one mean is above another, over the same users: 0.5 for half as much again.
+
+    Args:
+        users: for each split its users.
+        values: for each split a value per user, float64 [users].
+        others: what `values` is compared with; not all zero.
+        seed: of the resampling; both means are of the same draws.
+    """
+    own, other = (float(np.mean([np.mean(split) for split in each])) for each in (values, others))
+    assert other > 0, "a gain over nothing has no size"
+    drawn = _draw_means(users, others, seed)
+    ratios = np.divide(
+        _draw_means(users, values, seed), drawn, out=np.full(len(drawn), np.inf), where=drawn > 0
+    )
+    return _bound(own / other - 1.0, ratios - 1.0)
+
+
+def _bound(mean: float, drawn: FloatArray) -> Estimate:
+    edge = (1 - LEVEL) / 2
+    low, high = np.quantile(drawn, [edge, 1 - edge])
+    return Estimate(mean, float(low), float(high))
+
+
+def _draw_means(users: Sequence[Sequence[str]], values: Sequence[FloatArray], seed: int) -> FloatArray:
+    """Draws the users again and again; returns the mean of each draw, [RESAMPLE_COUNT]."""
     names = sorted({user for split in users for user in split})
     row_of = {user: row for row, user in enumerate(names)}
     rows = [np.array([row_of[user] for user in split], np.int64) for split in users]
-    mean = float(np.mean([np.mean(split) for split in values]))
     rng = np.random.default_rng(seed)
-    means = [_resample(rows, values, len(names), rng) for _ in range(RESAMPLE_COUNT // _BLOCK_COUNT)]
-    edge = (1 - LEVEL) / 2
-    low, high = np.quantile(np.concatenate(means), [edge, 1 - edge])
-    return Estimate(mean, float(low), float(high))
+    blocks = RESAMPLE_COUNT // _BLOCK_COUNT
+    return np.concatenate([_resample(rows, values, len(names), rng) for _ in range(blocks)])
 
 
 def _resample(

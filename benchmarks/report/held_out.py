@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet
@@ -25,6 +24,7 @@ from benchmarks.evaluate.holding import (
     Products,
     collect_products,
     find_instants,
+    forget_products,
     hold_out_after,
     hold_out_drawn,
 )
@@ -122,18 +122,6 @@ def compare_with_newer(artifacts: Artifacts, newer: Path) -> HeldOut:
         f"tested on newer data. {_FOUND}"
     )
     return HeldOut(artifacts, known_until, _read_clock(artifacts.data), relevant, owned, looked_at)
-
-
-def forget_products(data: Path, share: float, *, seed: int) -> int:
-    """Takes every event of some products out of a data set, in place; returns the number of products."""
-    path = data / "interactions.parquet"
-    events = pyarrow.parquet.read_table(path, use_threads=False)
-    products = sorted(pc.unique(events["product_id"]).to_pylist())
-    count = int(share * len(products))
-    cold = np.random.default_rng(seed).choice(products, count, replace=False).tolist()
-    kept = pc.invert(pc.is_in(events["product_id"], pa.array(sorted(cold), pa.string())))
-    pyarrow.parquet.write_table(events.filter(kept), path)
-    return count
 
 
 def _read_settings(artifacts: Artifacts) -> dict[str, Any]:

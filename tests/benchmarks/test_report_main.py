@@ -14,9 +14,10 @@ import pytest
 from rich.console import Console
 
 from benchmarks.errors import BenchmarkInputError, EmptyTestError
+from benchmarks.evaluate.holding import forget_products
 from benchmarks.pipeline import DEFAULT_POLICY, Artifacts
 from benchmarks.report.__main__ import main
-from benchmarks.report.held_out import compare_with_newer, forget_products, hold_out
+from benchmarks.report.held_out import compare_with_newer, hold_out
 from benchmarks.stages import Stage
 from tests.tiny_data import START, make_events, write_data
 

@@ -1,0 +1,115 @@
+"""Reports on the cold as a table, JSON and a picture."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.cold.measure import Plan, Row
+from benchmarks.cold.questions import COLD_PRODUCTS, COLD_USERS, EVERYBODY, FEW_EVENTS
+from benchmarks.dataset import read_json
+from benchmarks.evaluate.intervals import Estimate
+from benchmarks.machine import Machine
+from benchmarks.report_files import write_tables
+
+mpl.use("Agg")
+
+from matplotlib import pyplot as plt
+
+_MEANINGS = {
+    COLD_PRODUCTS: "the products without events among what users took; all products are candidates",
+    COLD_USERS: f"users of {FEW_EVENTS.start} to {FEW_EVENTS.stop - 1} events",
+    EVERYBODY: "all that was held out, cold or not",
+}
+_COLOURS = ("#2f6f9f", "#9aa5ad", "#c8643c")
+
+
+def write_report(
+    out: Path, name: str, plan: Plan, rows: Sequence[Row], machine: Machine, console: Console
+) -> None:
+    """Shows the table and writes it with JSON and a picture."""
+    notes = [*_describe(plan), machine.line]
+
+    def show(target: Console) -> None:
+        target.print(_make_table(name, rows))
+        for text in notes:
+            target.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    body = {
+        "hidden_share": plan.hidden_share,
+        "seeds": list(plan.seeds),
+        "model": plan.model,
+        "settings": dict(plan.settings),
+        "machine": asdict(machine),
+        "rows": [asdict(row) for row in rows],
+    }
+    write_tables(out, name, console, show, body)
+    _draw(out / f"{name}.png", name, rows)
+
+
+def _describe(plan: Plan) -> list[str]:
+    source = read_json(plan.data / "source.json")
+    lines = [f"{question}: {meaning}" for question, meaning in _MEANINGS.items()]
+    lines.append(
+        f"held out: the last tenth of the events; hidden: all events of {plan.hidden_share:.0%} of the "
+        f"products, anew in each of {len(plan.seeds)} draws; each has its own model, asked through its bundle"
+    )
+    lines.append(
+        "gain: by how much the model is above this line; 95 % bootstrap intervals over users, the same in "
+        "each draw; equal scores count by their expectation"
+    )
+    if source.get("simulated"):
+        lines.append("the data is simulated")
+    return [*lines, *([str(source["attribution"])] if source.get("attribution") else [])]
+
+
+def _make_table(name: str, rows: Sequence[Row]) -> Table:
+    table = Table(title=name, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for text in ("question", "scorer", "users", "pairs", "recall", "95 %", "gain", "nDCG", "95 %", "gain"):
+        left = text in {"question", "scorer", "gain"}
+        table.add_column(text, justify="left" if left else "right", no_wrap=True)
+    before = ""
+    for row in rows:
+        table.add_row(
+            f"{row.question} @{row.k}" if row.question != before else "",
+            row.scorer,
+            f"{row.user_count:,}",
+            f"{row.pair_count:,}",
+            *_show(row.recall, row.recall_gain),
+            *_show(row.ndcg, row.ndcg_gain),
+        )
+        before = row.question
+    return table
+
+
+def _show(reached: Estimate, gain: Estimate | None) -> tuple[str, str, str]:
+    text = "" if gain is None else f"{gain.mean:+.0%} ({gain.low:+.0%}, {gain.high:+.0%})"
+    return f"{reached.mean:.4f}", f"{reached.low:.3f}-{reached.high:.3f}", text
+
+
+def _draw(path: Path, name: str, rows: Sequence[Row]) -> None:
+    """Draws recall and nDCG of every question, a bar for each scorer with its interval."""
+    questions = list(dict.fromkeys(row.question for row in rows))
+    scorers = list(dict.fromkeys(row.scorer for row in rows))
+    figure, panels = plt.subplots(1, 2, figsize=(11, 4))
+    for axes, metric in zip(panels, ("recall", "ndcg"), strict=True):
+        for place, (scorer, colour) in enumerate(zip(scorers, _COLOURS, strict=True)):
+            mine: list[Any] = [getattr(row, metric) for row in rows if row.scorer == scorer]
+            means = [one.mean for one in mine]
+            spread = [[one.mean - one.low for one in mine], [one.high - one.mean for one in mine]]
+            where = [number + 0.27 * (place - 1) for number in range(len(questions))]
+            axes.bar(where, means, 0.25, yerr=spread, label=scorer, color=colour, capsize=2)
+        labels = [f"{row.question}\n@{row.k}" for row in rows if row.scorer == scorers[0]]
+        axes.set_xticks(range(len(questions)), labels)
+        axes.set(title=metric.replace("ndcg", "nDCG"))
+        axes.grid(alpha=0.3, axis="y")
+    panels[0].legend()
+    figure.suptitle(name)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
