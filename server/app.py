@@ -13,8 +13,12 @@ from server.active_policy import ActivePolicy, live_policies
 from server.admin import AdminService
 from server.config import Settings
 from server.convert import RequestLimits
-from server.door import Door, Service
+from server.door import Door, Entrance, Service
 from server.errors import SettingsError
+from server.identity.access_log import AccessLog
+from server.identity.admission import Admission
+from server.identity.callers import Callers
+from server.identity.tls import Certificates, TlsFiles
 from server.pipeline import Pipeline
 from server.policy_start import open_control
 from server.recall_monitor import RecallMonitor
@@ -50,7 +54,7 @@ def _serve(settings: Settings, held: contextlib.ExitStack) -> None:
     metrics = _open_metrics(settings, registry, held)
     monitor = _open_monitor(settings, registry, held)
     recommendation, admin_service = _open_recommendation(settings, assumed_data), AdminService()
-    door = Door(settings, _list_services(recommendation, admin_service))
+    door = Door(settings, _list_services(recommendation, admin_service), _open_entrance(settings, held))
     pipeline: Pipeline | None = None
     try:
         door.start()
@@ -84,6 +88,23 @@ def _open_users(settings: Settings, held: contextlib.ExitStack) -> Directory:
     if users.store is not None:
         held.callback(users.store.close)
     return users
+
+
+def _open_entrance(settings: Settings, held: contextlib.ExitStack) -> Entrance:
+    """Opens what is asked of callers: certificates and names, or nothing on a port of this machine's own."""
+    access_log = None
+    if settings.access_log is not None:
+        access_log = AccessLog(settings.access_log)
+        held.callback(access_log.close)
+    if (
+        settings.tls_certificate is None
+        or settings.tls_key is None
+        or settings.tls_client_ca is None
+        or settings.callers is None
+    ):
+        return Entrance(Admission(None), None, access_log)
+    files = TlsFiles(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
+    return Entrance(Admission(Callers(settings.callers)), Certificates(files).make_credentials(), access_log)
 
 
 def tell_of_gpu() -> None:

@@ -4,6 +4,7 @@ An unknown or bad value stops the program and names the field; nothing else read
 """
 
 import argparse
+import ipaddress
 import json
 import os
 from collections.abc import Sequence
@@ -26,6 +27,7 @@ from server.clock import Clock
 from server.errors import SettingsError
 
 PREFIX = "PRUDENCE_"
+TLS_FIELDS = ("tls_certificate", "tls_key", "tls_client_ca", "callers")
 
 
 class Settings(BaseSettings):
@@ -75,6 +77,26 @@ class Settings(BaseSettings):
     port_file: Path | None = Field(
         default=None, description="File to write the bound port to, once the server is ready."
     )
+    tls_certificate: Path | None = Field(
+        default=None,
+        description="PEM file of the server's certificate chain. With it callers need certificates, too. "
+        "Files that change serve the next connections.",
+    )
+    tls_key: Path | None = Field(default=None, description="PEM file of its key, without a password.")
+    tls_client_ca: Path | None = Field(
+        default=None, description="PEM file of the authorities that callers' certificates are from."
+    )
+    callers: Path | None = Field(
+        default=None,
+        description="JSON file of callers: names in their certificates, roles, channels and quotas.",
+    )
+    allow_plaintext: bool = Field(
+        default=False,
+        description="Whether to bind an address that other machines reach without tls_certificate.",
+    )
+    access_log: Path | None = Field(
+        default=None, description="File to append a JSON line to for every call. Default: none."
+    )
     device: Literal["cpu", "cuda"] = Field(
         default="cpu", description="Where the user tower and the index run; never replaced by another."
     )
@@ -107,8 +129,8 @@ class Settings(BaseSettings):
     )
     allow_inline_profile: bool = Field(
         default=True,
-        description="Whether requests may carry a profile. Until callers have identities with the role "
-        "profile_source, this server trusts every caller that can reach it.",
+        description="Whether requests may carry a profile: with tls_certificate from callers with the role "
+        "profile_source, without from every caller that can reach this server.",
     )
     retriever: Literal["auto", "exact", "faiss", "gpu"] = Field(
         default="auto",
@@ -150,6 +172,18 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _check_tls(self) -> "Settings":
+        files = {name: getattr(self, name) for name in TLS_FIELDS}
+        missing = [name for name, value in files.items() if value is None]
+        if 0 < len(missing) < len(files):
+            raise ValueError(f"{missing[0]} is not set; a port with TLS needs {', '.join(files)}")
+        if missing and not self.allow_plaintext and not _is_loopback(self.host):
+            raise ValueError(
+                f"host {self.host} is reached by other machines: set {', '.join(files)}, or allow_plaintext"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _check_policy_state(self) -> "Settings":
         if (self.policy_keys is None) != (self.policy_state is None):
             given, missing = ("policy_keys", "policy_state")[:: 1 if self.policy_keys else -1]
@@ -159,6 +193,14 @@ class Settings(BaseSettings):
     def decision_clock(self) -> Clock:
         """Returns the clock that decisions are made by."""
         return Clock(None if self.clock is None else self.clock.astimezone(UTC))
+
+
+def _is_loopback(host: str) -> bool:
+    """Tells whether nobody but this machine reaches the address; a name may mean anything but "localhost"."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def load_settings(arguments: Sequence[str]) -> Settings:

@@ -13,6 +13,8 @@ from grpc_reflection.v1alpha import reflection
 from server import admin
 from server.config import Settings
 from server.errors import PortError
+from server.identity.access_log import AccessLog
+from server.identity.admission import Admission
 from server.interceptors import REJECTION_COUNT_MAX, CallPool, DoorInterceptor
 
 MESSAGE_BYTES_MAX: Final = 1 << 20
@@ -34,10 +36,25 @@ class Service:
     register: Callable[[Any, grpc.Server], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Entrance:
+    """What is asked of callers.
+
+    Attributes:
+        admission: who may call what.
+        credentials: of the port; None for plaintext.
+        access_log: where calls are accounted for, if anywhere.
+    """
+
+    admission: Admission
+    credentials: grpc.ServerCredentials | None
+    access_log: AccessLog | None
+
+
 class Door:
     """Takes calls for the services; NOT_SERVING until `set_ready`."""
 
-    def __init__(self, settings: Settings, services: Sequence[Service]) -> None:
+    def __init__(self, settings: Settings, services: Sequence[Service], entrance: Entrance) -> None:
         """Binds the port; no call is taken before `start`.
 
         Raises:
@@ -45,7 +62,13 @@ class Door:
         """
         self._names = tuple(service.name for service in services)
         self._pool = CallPool(settings.rpc_thread_count, "rpc")
-        self._interceptor = DoorInterceptor(self._pool, settings.queue_limit, admin.SERVICE_NAME)
+        self._interceptor = DoorInterceptor(
+            self._pool,
+            settings.queue_limit,
+            admin.SERVICE_NAME,
+            admission=entrance.admission,
+            access_log=entrance.access_log,
+        )
         self._server = _make_server(settings, self._pool, self._interceptor)
         for service in services:
             service.register(service.servicer, self._server)
@@ -54,7 +77,7 @@ class Door:
         reflection.enable_server_reflection(
             (*self._names, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
         )
-        self.port = _bind(self._server, settings.host, settings.port)
+        self.port = _bind(self._server, settings.host, settings.port, entrance.credentials)
         # The library starts "" as SERVING; nothing is ready yet.
         self._set_health(_NOT_SERVING)
 
@@ -102,7 +125,7 @@ def _make_server(settings: Settings, pool: CallPool, interceptor: DoorIntercepto
     )
 
 
-def _bind(server: grpc.Server, host: str, port: int) -> int:
+def _bind(server: grpc.Server, host: str, port: int, credentials: grpc.ServerCredentials | None) -> int:
     address = f"{host}:{port}"
     try:
         # gRPC's own failure to bind says why in its log only, so the address is tried first.
@@ -110,6 +133,8 @@ def _bind(server: grpc.Server, host: str, port: int) -> int:
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(where)
-        return server.add_insecure_port(address)
+        if credentials is None:
+            return server.add_insecure_port(address)
+        return server.add_secure_port(address, credentials)
     except (OSError, RuntimeError) as error:
         raise PortError(f"{address}: cannot be bound: {error}") from error

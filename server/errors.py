@@ -19,10 +19,13 @@ ServerError
 |   |   |-- OverlaySequenceOldError  the sequence is not above that of the overlay in force
 |   |   `-- OverlayLooserError       the overlay lifts something and is not signed for that
 |   |-- FeedbackOffError      this server keeps no feedback log
+|   |-- CallerUnknownError    the certificate names no known caller, or several
+|   |-- RoleMissingError      the caller has none of the roles that the method asks for
 |   |-- DeadlineError         the caller's deadline passed before the answer
 |   `-- CancelledError        the caller went away before the answer
 |-- ServingError              our fault or our state; answered
 |   |-- OverloadError         the queue is full; worth retrying
+|   |-- QuotaError            the caller made too many calls; worth retrying
 |   |-- NotReadyError         starting or draining; worth retrying
 |   |-- StoreReadError        the store failed under a request; worth retrying
 |   |-- StoreWriteError       the store failed under a change; worth retrying with the same key
@@ -38,6 +41,9 @@ ServerError
     |-- SnapshotError         bundle, policy and stages do not make a servable whole
     |-- AssumedDataError      assumed data without leave to serve it
     |-- FeedbackStateError    the feedback log cannot be opened, is corrupt or does not fit the store
+    |-- CertificateError      a certificate, key or authority cannot be read, or they do not fit
+    |-- CallersFileError      the callers' file cannot be read
+    |-- AccessLogError        the access log cannot be opened
     `-- PolicyStateError      policy log, officers' keys or the first policy's signatures are not usable
 
 The class decides what a caller sees; the one table is in `status.py`.
@@ -125,6 +131,14 @@ class FeedbackOffError(RequestError):
     """This server keeps no feedback log."""
 
 
+class CallerUnknownError(RequestError):
+    """The certificate names no known caller, or several."""
+
+
+class RoleMissingError(RequestError):
+    """The caller has none of the roles that the method asks for."""
+
+
 class DeadlineError(RequestError):
     """The caller's deadline passed before the answer."""
 
@@ -139,6 +153,10 @@ class ServingError(ServerError):
 
 class OverloadError(ServingError):
     """The queue is full."""
+
+
+class QuotaError(ServingError):
+    """The caller made more calls than its quota allows."""
 
 
 class NotReadyError(ServingError):
@@ -199,6 +217,18 @@ class AssumedDataError(StartError):
 
 class FeedbackStateError(StartError):
     """The feedback log cannot be opened, is corrupt or does not fit the store."""
+
+
+class CertificateError(StartError):
+    """A certificate, key or authority cannot be read, or they do not fit together."""
+
+
+class CallersFileError(StartError):
+    """The callers' file cannot be read or is not what it should be."""
+
+
+class AccessLogError(StartError):
+    """The access log cannot be opened."""
 
 
 class PolicyStateError(StartError):

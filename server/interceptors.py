@@ -1,21 +1,26 @@
-"""The door of every method: bytes that do not parse, errors, calls beyond what may wait, and silent callers.
+"""The door of every method: who may call, what does not parse, errors, calls beyond what may wait, silence.
 
 gRPC's own answers to these leak or mislead: a request that does not parse is INTERNAL, and an exception's
 text goes to the peer. A thread is held by a call from its first byte, so a call whose message never comes is
 cancelled, and streams, which last as long as their callers like, have threads of their own.
 """
 
+import functools
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import grpc
 from google.protobuf.message import DecodeError
 
 from server.errors import MalformedMessageError, NotReadyError, OverloadError, ServingError
+from server.identity.access_log import Access, AccessLog
+from server.identity.admission import ANYBODY, Admission, acting
 from server.status import describe, to_status
 
 REJECTION_COUNT_MAX = 4096
@@ -72,15 +77,27 @@ class _Guarded:
 class DoorInterceptor(Interceptor):
     """Wraps each method once, and refuses calls while too many wait."""
 
-    def __init__(self, pool: CallPool, waiting_limit: int, urgent_service: str = "") -> None:
+    def __init__(
+        self,
+        pool: CallPool,
+        waiting_limit: int,
+        urgent_service: str = "",
+        *,
+        admission: Admission | None = None,
+        access_log: AccessLog | None = None,
+    ) -> None:
         """Starts the threads beside the pool.
 
         Args:
             pool: the threads that take calls.
             waiting_limit: calls that may wait for one of them.
             urgent_service: the service whose calls never wait behind the others: a halt must get through.
+            admission: says who may call what; None for anybody and everything.
+            access_log: where calls are accounted for; None for nowhere.
         """
         self._pool = pool
+        self._admission = admission or Admission(None)
+        self._access_log = access_log
         self._urgent = CallPool(URGENT_THREAD_COUNT, "urgent")
         self._urgent_prefix = f"/{urgent_service}/"
         self._waiting_limit = waiting_limit
@@ -105,15 +122,17 @@ class DoorInterceptor(Interceptor):
             handler = continuation(handler_call_details)
             urgent = method.startswith(self._urgent_prefix)
             guarded = (
-                None if handler is None else self._guard(handler, self._urgent if urgent else self._pool)
+                None
+                if handler is None
+                else self._guard(method, handler, self._urgent if urgent else self._pool)
             )
             if guarded is None:
                 return handler
             self._guarded[method] = guarded
         if self._draining:
-            return self._reject(NotReadyError("the server is draining"))
+            return self._reject(method, NotReadyError("the server is draining"))
         if guarded.pool.waiting_count >= self._waiting_limit:
-            return self._reject(OverloadError("too many calls wait; retry later"))
+            return self._reject(method, OverloadError("too many calls wait; retry later"))
         return guarded.handler
 
     def refuse_all(self) -> None:
@@ -127,23 +146,38 @@ class DoorInterceptor(Interceptor):
         for pool in (self._streams, self._urgent):
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _reject(self, error: ServingError) -> Handler:
+    def _reject(self, method: str, error: ServingError) -> Handler:
         def refuse(_: object, context: grpc.ServicerContext) -> None:
-            _abort(context, error)
+            with self._entered(method, context, admit=False):
+                raise error
 
         # gRPC runs a behaviour on its own pool when it names one: a refusal must not wait behind the work.
         refuse.experimental_thread_pool = self._rejections  # type: ignore[attr-defined]
         return grpc.unary_unary_rpc_method_handler(refuse, request_deserializer=bytes)
 
-    def _guard(self, handler: Handler, pool: CallPool) -> _Guarded | None:
+    def _guard(self, method: str, handler: Handler, pool: CallPool) -> _Guarded | None:
         if handler.unary_unary is not None:
-            return _Guarded(self._guard_unary(handler, pool), pool)
+            return _Guarded(self._guard_unary(method, handler, pool), pool)
         behave = handler.stream_stream or handler.unary_stream
-        if behave is None or getattr(behave, "experimental_non_blocking", False):
+        if behave is None:
             return None
+        if getattr(behave, "experimental_non_blocking", False):
+            # It holds no thread, and says itself when it is done.
+            @functools.wraps(behave)
+            def watch(request: Any, context: grpc.ServicerContext, *send: Any) -> Any:
+                with self._entered(method, context):
+                    return behave(request, context, *send)
+
+            return _Guarded(
+                grpc.unary_stream_rpc_method_handler(
+                    watch, handler.request_deserializer, handler.response_serializer
+                ),
+                self._streams,
+            )
 
         def stream(request: Any, context: grpc.ServicerContext) -> Any:
-            return behave(request, context)
+            with self._entered(method, context):
+                yield from behave(request, context)
 
         stream.experimental_thread_pool = self._streams  # type: ignore[attr-defined]
         make: Any = grpc.unary_stream_rpc_method_handler
@@ -152,7 +186,7 @@ class DoorInterceptor(Interceptor):
         made = make(stream, handler.request_deserializer, handler.response_serializer)
         return _Guarded(made, self._streams)
 
-    def _guard_unary(self, handler: Handler, pool: CallPool) -> Handler:
+    def _guard_unary(self, method: str, handler: Handler, pool: CallPool) -> Handler:
         parse, behave = handler.request_deserializer, handler.unary_unary
         assert parse is not None
         assert behave is not None
@@ -164,18 +198,39 @@ class DoorInterceptor(Interceptor):
                 return MalformedMessageError("expected the method's request message, got bytes that are none")
 
         def answer(requests: Iterator[Any], context: grpc.ServicerContext) -> Any:
-            try:
+            with self._entered(method, context):
                 return behave(self._receive(requests, context), context)
-            except grpc.RpcError:
-                # The caller is gone; gRPC raised this and wants it back.
-                raise
-            except Exception as error:  # noqa: BLE001
-                # The last door: whatever it is, the caller gets a row of the table and none of its text.
-                return _abort(context, error)
 
         answer.experimental_thread_pool = pool  # type: ignore[attr-defined]
         # A stream of one message is the same on the wire, and only it lets us watch for the message.
         return grpc.stream_unary_rpc_method_handler(answer, deserialize, handler.response_serializer)
+
+    @contextmanager
+    def _entered(self, method: str, context: grpc.ServicerContext, *, admit: bool = True) -> Iterator[None]:
+        """Lets the caller in, accounts for the call, and turns what goes wrong into a row of the table."""
+        came, start_s = datetime.now(UTC), time.perf_counter()
+        caller, code, reason = ANYBODY, grpc.StatusCode.OK, ""
+        try:
+            caller = self._admission.identify(context)
+            if admit:
+                self._admission.admit(caller, method)
+            with acting(caller):
+                yield
+        except grpc.RpcError:
+            # The caller is gone; gRPC raised this and wants it back.
+            code, reason = grpc.StatusCode.CANCELLED, "CALL_CANCELLED"
+            raise
+        except Exception as error:  # noqa: BLE001
+            # The last door: whatever it is, the caller gets a row of the table and none of its text.
+            failure = describe(error)
+            code, reason = failure.row.code, failure.row.reason
+            context.abort_with_status(to_status(failure))
+        finally:
+            if self._access_log is not None:
+                elapsed_s = time.perf_counter() - start_s
+                self._access_log.write(
+                    Access(came, caller.name, context.peer(), method, code.name, reason, elapsed_s)
+                )
 
     def _receive(self, requests: Iterator[Any], context: grpc.ServicerContext) -> Any:
         self._awaited[context] = time.monotonic()
@@ -198,7 +253,3 @@ class DoorInterceptor(Interceptor):
             for context, start_s in self._awaited.copy().items():
                 if now_s - start_s > patience_s:
                     context.cancel()  # type: ignore[no-untyped-call]
-
-
-def _abort(context: grpc.ServicerContext, error: Exception) -> None:
-    context.abort_with_status(to_status(describe(error)))

@@ -13,6 +13,7 @@ from server.batching import Batcher, Call, Ticket
 from server.clock import Clock
 from server.errors import ModelOutputError, OverloadError, ProductUnknownError, ServerError
 from server.gate import GateUser, find_eligible
+from server.identity.admission import current_caller
 from server.lists import (
     LastVerdict,
     Listing,
@@ -64,7 +65,7 @@ class Pipeline:
             active: gives each request the snapshot under the policy in force.
             users: finds whom a request is for.
             clock: the decision clock.
-            channel: the sales channel of every request.
+            channel: the sales channel of callers that have none of their own.
             queue_limit: searches that may wait.
             monitor: measures the recall of lists; None for nobody.
             observe: counts searches; None where nobody reads the count.
@@ -111,6 +112,7 @@ class Pipeline:
             like_row=row,
             k=query.k,
             risk_score_limit=query.risk_score_limit,
+            channel=current_caller().channel,
         )
         found, listing = self._list(job, self._run(job, call), call)
         return messages.ListAnswer(
@@ -137,6 +139,7 @@ class Pipeline:
             like_row=None,
             k=len(rows),
             risk_score_limit=query.risk_score_limit,
+            channel=current_caller().channel,
         )
         found = self._run(job, call)
         if found.stood_in:
@@ -169,7 +172,8 @@ class Pipeline:
         subject = self._users.resolve(query.user)
         now = self.clock.now()
         snapshot = self.active.renew(pinned, now)
-        user = snapshot.gate.admit(subject.profile, now, self._channel, query.risk_score_limit)
+        channel = current_caller().channel or self._channel
+        user = snapshot.gate.admit(subject.profile, now, channel, query.risk_score_limit)
         verdict = judge_last(snapshot, user, _rows_of(snapshot, query.product_ids))
         verdicts = explain_named(
             snapshot,
@@ -284,6 +288,7 @@ def _plan(snapshot: Snapshot, query: messages.RecommendQuery, subject: Subject) 
         k=query.k,
         risk_score_limit=query.risk_score_limit,
         trade_off=query.trade_off,
+        channel=current_caller().channel,
     )
 
 

@@ -43,6 +43,7 @@ class Job:
         k: number of products wanted.
         risk_score_limit: the request's own limit.
         trade_off: of score and variety, as `server.diversity` has it.
+        channel: sales channel of the caller; None for the server's own.
     """
 
     snapshot: Snapshot
@@ -55,6 +56,7 @@ class Job:
     k: int
     risk_score_limit: int | None
     trade_off: int = WHOLE
+    channel: str | None = None
 
     @property
     def pool_count(self) -> int:
@@ -133,7 +135,7 @@ class Searcher:
 
         Args:
             clock: the decision clock.
-            channel: the sales channel of every request.
+            channel: the sales channel of jobs that name none.
             renew: gives a snapshot's bundle under the policy in force at an instant.
         """
         self._clock = clock
@@ -165,7 +167,9 @@ class Searcher:
         for position, (job, query) in enumerate(zip(jobs, embedded.queries, strict=True)):
             if isinstance(query, ModelOutputError):
                 continue
-            user = snapshot.gate.admit(job.subject.profile, now, self._channel, job.risk_score_limit)
+            user = snapshot.gate.admit(
+                job.subject.profile, now, job.channel or self._channel, job.risk_score_limit
+            )
             searches[position] = _begin(job, user, query, snapshot.bundle.products.count)
         _search(snapshot, searches, embedded.on_device)
         return [

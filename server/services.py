@@ -3,6 +3,7 @@
 import importlib.metadata
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -11,6 +12,8 @@ from prudence.v1 import recommendation_pb2, recommendation_pb2_grpc
 from server import convert, render
 from server.batching import WAIT_S_MAX, Call
 from server.errors import InvalidArgumentError, NotReadyError, RequestError, ServerError
+from server.identity.admission import current_caller
+from server.identity.roles import Role
 from server.messages import RecommendQuery
 from server.pipeline import Pipeline
 
@@ -34,6 +37,7 @@ class RecommendationService(recommendation_pb2_grpc.RecommendationServiceService
             assumed_data: whether catalogue or store hold assumed values.
         """
         self._limits = limits
+        self._limits_of_strangers = replace(limits, allow_inline_profile=False)
         self._batch_count_max = batch_count_max
         self._assumed_data = assumed_data
         self._pipeline: Pipeline | None = None
@@ -47,7 +51,7 @@ class RecommendationService(recommendation_pb2_grpc.RecommendationServiceService
     ) -> recommendation_pb2.RecommendResponse:
         """Answers Recommend."""
         pipeline = self._ready()
-        query = convert.read_recommend(request, self._limits, pipeline.clock.now())
+        query = convert.read_recommend(request, self._limits_now(), pipeline.clock.now())
         answer = pipeline.recommend([query], _call_of(context))[0]
         if isinstance(answer, Exception):
             raise answer
@@ -62,7 +66,7 @@ class RecommendationService(recommendation_pb2_grpc.RecommendationServiceService
         queries: list[RecommendQuery | ServerError] = []
         for single in request.requests:
             try:
-                queries.append(convert.read_recommend(single, self._limits, pipeline.clock.now()))
+                queries.append(convert.read_recommend(single, self._limits_now(), pipeline.clock.now()))
             except RequestError as error:
                 queries.append(error)
         answers = pipeline.recommend(queries, _call_of(context))
@@ -75,7 +79,7 @@ class RecommendationService(recommendation_pb2_grpc.RecommendationServiceService
     ) -> recommendation_pb2.ScoreProductsResponse:
         """Answers ScoreProducts."""
         pipeline = self._ready()
-        query = convert.read_named(request, self._limits, pipeline.clock.now())
+        query = convert.read_named(request, self._limits_now(), pipeline.clock.now())
         return render.render_score(pipeline.score(query, _call_of(context)))
 
     def SimilarProducts(
@@ -83,7 +87,7 @@ class RecommendationService(recommendation_pb2_grpc.RecommendationServiceService
     ) -> recommendation_pb2.SimilarProductsResponse:
         """Answers SimilarProducts."""
         pipeline = self._ready()
-        query = convert.read_similar(request, self._limits, pipeline.clock.now())
+        query = convert.read_similar(request, self._limits_now(), pipeline.clock.now())
         return render.render_similar(pipeline.find_similar(query, _call_of(context)))
 
     def CheckEligibility(
@@ -91,7 +95,7 @@ class RecommendationService(recommendation_pb2_grpc.RecommendationServiceService
     ) -> recommendation_pb2.CheckEligibilityResponse:
         """Answers CheckEligibility."""
         pipeline = self._ready()
-        query = convert.read_named(request, self._limits, pipeline.clock.now())
+        query = convert.read_named(request, self._limits_now(), pipeline.clock.now())
         return render.render_check(pipeline.check(query))
 
     def GetServingInfo(
@@ -146,6 +150,11 @@ class RecommendationService(recommendation_pb2_grpc.RecommendationServiceService
                 "requests",
                 f"expected at most {BATCH_WHOLE_DOMAIN_COUNT_MAX} with count_whole_domain, got {counting}",
             )
+
+    def _limits_now(self) -> convert.RequestLimits:
+        """Returns the limits of this thread's caller: only a source of profiles may say who a user is."""
+        trusted = Role.PROFILE_SOURCE in current_caller().roles
+        return self._limits if trusted else self._limits_of_strangers
 
     def _ready(self) -> Pipeline:
         if self._pipeline is None:

@@ -10,10 +10,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import grpc
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
 from prudence import render, requests
+from prudence.channels import read_credentials
 from prudence.client import RECOMMENDATION_SERVICE, Client
 from prudence.errors import CallError, InputFileError
 
@@ -35,7 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"{options.command} needs --user or --user-file")
     run: Callable[[Client, argparse.Namespace], Output] = options.run
     try:
-        with Client(options.target, timeout_s=options.timeout) as client:
+        credentials = _read_credentials(options)
+        with Client(options.target, timeout_s=options.timeout, credentials=credentials) as client:
             output = run(client, options)
     except InputFileError as error:
         sys.stderr.write(f"prudence: {error}\n")
@@ -45,6 +48,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     sys.stdout.write((output.json if options.json else output.text) + "\n")
     return 0 if output.good else 1
+
+
+def _read_credentials(options: argparse.Namespace) -> grpc.ChannelCredentials | None:
+    files = {"--ca": options.ca, "--certificate": options.certificate, "--key": options.key}
+    missing = [name for name, path in files.items() if path is None]
+    if len(missing) == len(files):
+        return None
+    if missing:
+        raise InputFileError(f"{missing[0]} is missing; a server with TLS needs {', '.join(files)}")
+    return read_credentials(options.ca, options.certificate, options.key)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -132,6 +145,12 @@ def _add_command(
     command.add_argument(
         "--timeout", type=_seconds, metavar="SECONDS", help="time limit (default: 5 to 300 s by method)"
     )
+    for option, what in (
+        ("--ca", "authorities"),
+        ("--certificate", "your certificate"),
+        ("--key", "its key"),
+    ):
+        command.add_argument(option, type=Path, metavar="PEM", help=f"for a server with TLS: {what}")
     command.add_argument("--json", action="store_true", help="print the response as JSON instead of a table")
     return command
 

@@ -2,9 +2,12 @@
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import grpc
+
+from prudence.errors import InputFileError
 
 DEFAULT_TIMEOUT_S: Final = 10.0
 TIMEOUTS_S: Final[Mapping[str, float]] = {
@@ -51,19 +54,41 @@ _OPTIONS: Final = (
 )
 
 
-def open_channels(target: str, count: int) -> tuple[grpc.Channel, ...]:
-    """Opens plaintext channels, each with a connection of its own; nothing is sent before the first call.
+def read_credentials(ca: Path, certificate: Path, key: Path) -> grpc.ChannelCredentials:
+    """Reads what a server with TLS asks for.
+
+    Args:
+        ca: PEM file of the authorities that the server's certificate is from.
+        certificate: PEM file of the caller's certificate chain.
+        key: PEM file of its key.
+
+    Raises:
+        InputFileError: a file cannot be read.
+    """
+    try:
+        return grpc.ssl_channel_credentials(ca.read_bytes(), key.read_bytes(), certificate.read_bytes())
+    except OSError as error:
+        raise InputFileError(f"{error.filename}: cannot be read: {error.strerror}") from error
+
+
+def open_channels(
+    target: str, count: int, credentials: grpc.ChannelCredentials | None = None
+) -> tuple[grpc.Channel, ...]:
+    """Opens channels, each with a connection of its own; nothing is sent before the first call.
 
     Args:
         target: "HOST:PORT", or any name that gRPC resolves.
         count: number of connections, at least 1.
+        credentials: as `read_credentials` gives them; None for plaintext.
 
     Raises:
         ValueError: the count is below 1.
     """
     if count < 1:
         raise ValueError(f"channel_count: expected at least 1, got {count}")
-    return tuple(grpc.insecure_channel(target, options=_OPTIONS) for _ in range(count))
+    if credentials is None:
+        return tuple(grpc.insecure_channel(target, options=_OPTIONS) for _ in range(count))
+    return tuple(grpc.secure_channel(target, credentials, options=_OPTIONS) for _ in range(count))
 
 
 def find_timeout_s(request_name: str) -> float:

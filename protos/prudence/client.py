@@ -31,16 +31,24 @@ class Client:
     that change nothing are repeated up to twice while the server is UNAVAILABLE, within the call's timeout.
     """
 
-    def __init__(self, target: str, *, timeout_s: float | None = None, channel_count: int = 1) -> None:
-        """Opens plaintext channels to `target`, "HOST:PORT"; nothing is sent before the first call.
+    def __init__(
+        self,
+        target: str,
+        *,
+        timeout_s: float | None = None,
+        channel_count: int = 1,
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
+        """Opens channels to `target`, "HOST:PORT"; nothing is sent before the first call.
 
         Args:
             target: the server's address, or a name with several.
             timeout_s: time limit of every call; None for each method's own (`prudence.channels.TIMEOUTS_S`).
-            channel_count: connections that calls take turns on; one carries some thousand calls a second.
+            channel_count: connections that calls take turns on.
+            credentials: for a server with TLS, from `prudence.channels.read_credentials`; None for plaintext.
         """
         self._timeout_s = timeout_s
-        self._channels = open_channels(target, channel_count)
+        self._channels = open_channels(target, channel_count, credentials)
         self._turns = itertools.cycle([_Stubs(channel) for channel in self._channels])
 
     def __enter__(self) -> Self:

@@ -26,6 +26,38 @@ class ProfileSourceRequiredError(RefusedError):
     """Only a trusted source may send profiles, and this caller is none."""
 
 
+class CallerUnknownError(RefusedError):
+    """The client's certificate names nobody that the server knows."""
+
+
+class RoleMissingError(RefusedError):
+    """The caller has none of the roles that the method asks for."""
+
+
+class ProfileMissingError(RefusedError):
+    """The store has no profile of the user."""
+
+
+class UserErasedError(RefusedError):
+    """The user was erased, and is not to come back."""
+
+
+class VersionMismatchError(RefusedError):
+    """The profile has another version than was expected: read it again."""
+
+
+class IdempotencyKeyReusedError(RefusedError):
+    """The key was used for another request."""
+
+
+class StoreMissingError(RefusedError):
+    """The server has no store of users."""
+
+
+class FeedbackOffError(RefusedError):
+    """The server keeps no feedback log."""
+
+
 class ChangeRefusedError(CallError):
     """A change of policy or overlay was not authorised; nothing changed."""
 
@@ -62,8 +94,20 @@ class OverloadedError(PassingError):
     """The server has too much to do; `fault.retry_delay_s` says when to ask again."""
 
 
+class QuotaExceededError(PassingError):
+    """The caller made more calls than its quota allows; `fault.retry_delay_s` says when to ask again."""
+
+
 class NotReadyError(PassingError):
     """The server starts or drains."""
+
+
+class StoreUnavailableError(PassingError):
+    """The store of users does not answer."""
+
+
+class FeedbackLogFailedError(PassingError):
+    """The events could not be made durable; none of them was acknowledged."""
 
 
 class DeadlinePassedError(PassingError):
@@ -76,10 +120,6 @@ class CallCancelledError(PassingError):
 
 class ServerFaultError(CallError):
     """The server failed; its log has the id in the message."""
-
-
-class StoreFailedError(ServerFaultError):
-    """The store of users could not be read."""
 
 
 class ModelOutputInvalidError(ServerFaultError):
@@ -95,17 +135,27 @@ ERROR_BY_REASON: Final[Mapping[str, type[CallError]]] = {
     "MESSAGE_MALFORMED": MessageMalformedError,
     "PRODUCT_UNKNOWN": ProductUnknownError,
     "PROFILE_SOURCE_REQUIRED": ProfileSourceRequiredError,
+    "CALLER_UNKNOWN": CallerUnknownError,
+    "ROLE_MISSING": RoleMissingError,
+    "PROFILE_MISSING": ProfileMissingError,
+    "USER_ERASED": UserErasedError,
+    "VERSION_MISMATCH": VersionMismatchError,
+    "IDEMPOTENCY_KEY_REUSED": IdempotencyKeyReusedError,
+    "STORE_MISSING": StoreMissingError,
+    "FEEDBACK_OFF": FeedbackOffError,
     "POLICY_KEYS_MISSING": PolicyKeysMissingError,
     "SIGNATURE_INVALID": SignatureInvalidError,
     "POLICY_UNFIT": PolicyUnfitError,
     "POLICY_VERSION_OLD": PolicyVersionOldError,
     "OVERLAY_SEQUENCE_OLD": OverlaySequenceOldError,
     "OVERLAY_LOOSER": OverlayLooserError,
+    "STORE_UNAVAILABLE": StoreUnavailableError,
+    "FEEDBACK_LOG_FAILED": FeedbackLogFailedError,
     "DEADLINE_PASSED": DeadlinePassedError,
     "CALL_CANCELLED": CallCancelledError,
     "OVERLOADED": OverloadedError,
+    "QUOTA_EXCEEDED": QuotaExceededError,
     "NOT_READY": NotReadyError,
-    "STORE_FAILED": StoreFailedError,
     "MODEL_OUTPUT_INVALID": ModelOutputInvalidError,
     "POLICY_LOG_FAILED": PolicyLogFailedError,
     "INTERNAL": ServerFaultError,

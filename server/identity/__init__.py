@@ -1,0 +1,1 @@
+"""Who calls: certificates, callers and their roles, quotas, and the access log."""

@@ -1,0 +1,74 @@
+"""Admits calls: the caller by the certificate's names, the role that the method asks for, and the quota."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import grpc
+
+from server.errors import RoleMissingError
+from server.identity.callers import Caller, Callers
+from server.identity.quotas import Quotas
+from server.identity.roles import Role, find_roles
+
+ANYBODY: Final = Caller("", frozenset(Role))
+"""Who calls where the port asks for no certificate: whoever the network lets through."""
+
+_NAMES: Final = "x509_subject_alternative_name"
+_thread: Final = threading.local()
+
+
+class Admission:
+    """Says who calls, and whether they may."""
+
+    def __init__(self, callers: Callers | None) -> None:
+        """Keeps the callers.
+
+        Args:
+            callers: who is known; None where the port asks for no certificate.
+        """
+        self._callers = callers
+        self._quotas = Quotas()
+
+    def identify(self, context: grpc.ServicerContext) -> Caller:
+        """Returns who makes the call.
+
+        Raises:
+            CallerUnknownError: the certificate's names belong to nobody, or to several.
+        """
+        if self._callers is None:
+            return ANYBODY
+        names = context.auth_context().get(_NAMES, ())
+        return self._callers.find(bytes(name).decode("utf-8", "replace") for name in names)
+
+    def admit(self, caller: Caller, method: str) -> None:
+        """Lets the call in.
+
+        Raises:
+            RoleMissingError: the caller has none of the method's roles.
+            QuotaError: the caller made too many calls.
+        """
+        if self._callers is None:
+            return
+        wanted = find_roles(method)
+        if caller.roles.isdisjoint(wanted):
+            names = ", ".join(sorted(wanted)) or "nobody's"
+            raise RoleMissingError(f"{method.rpartition('/')[2]} needs the role {names}")
+        self._quotas.take(caller)
+
+
+@contextmanager
+def acting(caller: Caller) -> Iterator[None]:
+    """Makes the caller the one that `current_caller` returns in this thread."""
+    _thread.caller = caller
+    try:
+        yield
+    finally:
+        _thread.caller = ANYBODY
+
+
+def current_caller() -> Caller:
+    """Returns who makes the call that this thread answers."""
+    caller: Caller = getattr(_thread, "caller", ANYBODY)
+    return caller
