@@ -140,4 +140,5 @@ _FIELDS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "vulnerable": ("vulnerable", _keep),
     "blocked": ("blocked", _keep),
     "consent_sensitive": ("consent_sensitive", _keep),
+    "user_risk_band": ("user_risk_band", _keep),
 }

@@ -50,7 +50,8 @@ PRODUCT_DTYPE: Final = np.dtype(
         *((name, np.uint8) for name in ("knowledge_slot", "over_tolerance", "financial", "rated")),
         *((name, np.uint8) for name in ("investment", "insurance", "high_risk", "over_limited_cap")),
         *((name, np.uint8) for name in ("over_elder_cap", "over_vulnerable_cap", "us_persons_ok")),
-        ("padding", np.uint8, 4),
+        ("credit_like", np.uint8),
+        ("padding", np.uint8, 3),
     ]
 )
 
@@ -245,7 +246,7 @@ def _fill_time(table: Records, products: Products, sets: Mapping[str, Distinct])
 
 
 def _fill_product(table: Records, products: Products, policy: Policy, sets: Mapping[str, Distinct]) -> None:
-    """Fills what predicates 1, 4, 5, 11, 18, 19, 22 and 23 know of the product."""
+    """Fills what predicates 1, 4, 5, 11, 18, 19, 22, 23 and 26 know of the product."""
     table["status_code"] = read_status_codes(products, policy).array(np.uint8)
     table["offering_code"] = _check(products, policy, check_offering, "offering").array(np.uint8)
     table["quota_code"] = read_quota_codes(products)
@@ -261,6 +262,7 @@ def _fill_product(table: Records, products: Products, policy: Policy, sets: Mapp
         .map(lambda permitted: permitted is True)
         .array(np.bool_)
     )
+    table["credit_like"] = ask(products, ratings.is_credit_like, "credit_like").array(np.bool_)
 
 
 def _fill_risk(table: Records, products: Products, policy: Policy) -> None:

@@ -302,4 +302,5 @@ _PROFILE_FIELDS: dict[str, tuple[str, _Converter]] = {
     "vulnerable": ("vulnerable", None),
     "blocked": ("blocked", None),
     "consent_sensitive": ("consent_sensitive", None),
+    "user_risk_band": ("user_risk_band", None),
 }

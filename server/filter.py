@@ -3,8 +3,8 @@
 The filter lets through every pair that the gate would pass, and some others; it is never asked for a verdict.
 Two forms hold the catalogue. A bitmap holds the rows with one value of a set (a currency, an objective), or
 the rows that a yes or no lets through. A threshold holds for each row the least that the user must bring (a
-horizon, a risk level). Premiums and what is held at one issuer or at high risk are left to the gate, and so
-is the overlay: it only ever takes away.
+horizon, a risk level). Premiums, credit-like products, and what is held at one issuer or at high risk
+are left to the gate, and so is the overlay: it only ever takes away.
 
 What a product alone decides is taken from the gate's columns, so that it is compiled once. Another value that
 is missing needs no rule here: such a row is in no bitmap, and nobody meets its threshold.

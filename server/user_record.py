@@ -27,6 +27,7 @@ from suitability.calendar_days import age_rounded_down, age_rounded_up
 from suitability.evaluate import PREDICATE_ERROR
 from suitability.policy import Policy
 from suitability.predicates.assessment import check_assessment
+from suitability.predicates.credit import check_credit
 from suitability.predicates.insurance import check_needs
 from suitability.predicates.pair import Pair
 from suitability.predicates.product import check_system
@@ -47,11 +48,11 @@ USER_DTYPE: Final = np.dtype(
         *((name, np.uint8) for name in ("capacity_code", "assessment_code", "tolerance_code", "age_code")),
         *((name, np.uint8) for name in ("jurisdiction_code", "currency_code", "liquid_code")),
         *((name, np.uint8) for name in ("holdings_code", "objectives_code", "needs_code")),
-        *((name, np.uint8) for name in ("groups_code", "income_code")),
+        *((name, np.uint8) for name in ("groups_code", "income_code", "credit_code")),
         *((name, np.int8) for name in ("risk_level", "loss_capacity")),
         *((name, np.uint8) for name in ("limited", "professional", "elder", "vulnerable", "us_person")),
         ("knowledge", np.int8, UNKNOWN_FAMILY_SLOT + 1),
-        ("padding", np.uint8, 4),
+        ("padding", np.uint8, 3),
     ]
 )
 
@@ -59,16 +60,16 @@ USER_DTYPE: Final = np.dtype(
 _NUMBER_NAMES: Final = [name for name in USER_DTYPE.names or () if name not in {"knowledge", "padding"}]
 _FORMATS: Final = {"int64": "q", "int32": "i", "int16": "h", "int8": "b", "uint8": "B"}
 _FORM: Final = struct.Struct(
-    "<" + "".join(_FORMATS[USER_DTYPE[name].name] for name in _NUMBER_NAMES) + f"{UNKNOWN_FAMILY_SLOT + 1}b4x"
+    "<" + "".join(_FORMATS[USER_DTYPE[name].name] for name in _NUMBER_NAMES) + f"{UNKNOWN_FAMILY_SLOT + 1}b3x"
 )
 # A user who holds one of these is shown no financial product.
 _DENYING: Final = (
     *("system_code", "user_code", "staleness_code", "capacity_code"),
     *("age_code", "jurisdiction_code", "currency_code"),
 )
-WORST: Final = {"family": "INS_LINKED", "needs_served": ()}
-"""A rated insurance of unknown level that serves no need: no rule that protects a user lets it pass, and any
-code of predicate 23 but MAT_NEEDS is said of the user's statement."""
+WORST: Final = {"family": "INS_LINKED", "needs_served": (), "credit_like": True}
+"""A rated, credit-like insurance of unknown level that serves no need: no rule that protects a user lets it
+pass, and any code of predicate 23 but MAT_NEEDS is said of the user's statement."""
 # Above every amount; the room for a purchase may exceed what 64 bits hold.
 _ROOM_MAX: Final = 2**62
 _WHOLE_BPS: Final = 10_000
@@ -166,7 +167,7 @@ def _code(check: Callable[[Pair], str | None], pair: Pair) -> int:
 
 
 def _decide(pair: Pair) -> _Values:
-    """Decides predicates 0, 6, 7, 8, 9 and 17, and what the others say of the user alone."""
+    """Decides predicates 0, 6, 7, 8, 9, 17 and 26, and what the others say of the user alone."""
     capacity = _code(check_capacity, pair)
     limited = capacity == code_number("MAT_LIMITED_CAPACITY_LEVEL")
     needs = _code(check_needs, pair)
@@ -179,6 +180,7 @@ def _decide(pair: Pair) -> _Values:
         "limited": limited,
         "assessment_code": _code(check_assessment, pair),
         "tolerance_code": code_number("USR_ASSESSMENT_MISSING") if no_risk_level else 0,
+        "credit_code": _code(check_credit, pair),
         "vulnerable": check_vulnerable(pair) is not None,
         "professional": records.text(pair.user, USER_FIELDS["client_type"]) == "PROFESSIONAL",
         "us_person": records.flag(pair.user, USER_FIELDS["us_person"]) is not False,

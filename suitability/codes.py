@@ -159,6 +159,9 @@ _ROWS: tuple[ReasonCode, ...] = (
     ReasonCode(79, "MAT_AGE_PLUS_PAY_TERM", "not_matching_age", _NONE, "NFRA"),
     ReasonCode(80, "PRD_RISK_SCORE_UNKNOWN", "product_incomplete", _NONE, _UNKNOWN_IS_NO),
     ReasonCode(81, "MAT_RISK_SCORE_OVER_LIMIT", "not_matching_risk", _NONE, "NFRA 12-13"),
+    ReasonCode(82, "MAT_CREDIT_NOT_OFFERED", "not_offered", _NONE, "internal control"),
+    ReasonCode(83, "USR_RISK_BAND_UNKNOWN", "user_profile", _COMPLETE, _UNKNOWN_IS_NO),
+    ReasonCode(84, "MAT_RISK_BAND_OVER_LIMIT", "not_matching_credit", _NONE, "internal control"),
 )
 
 CODES: Mapping[str, ReasonCode] = MappingProxyType({code.name: code for code in _ROWS})

@@ -13,7 +13,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from suitability.errors import PolicyKeyError, PolicyValueError
-from suitability.records import RISK_SCORE_MAX, SCALE_LEVEL_MAX, true_integer
+from suitability.records import RISK_BAND_MAX, RISK_SCORE_MAX, SCALE_LEVEL_MAX, true_integer
 
 SCHEMA_NAME = "suitability-policy/1"
 RISK_LEVELS = ("0", "1", "2", "3", "4", "5")
@@ -131,6 +131,17 @@ class ListOf:
             check_shape(member, self.shape, f"{path}[{position}]")
 
 
+@dataclass(frozen=True)
+class Optional:
+    """Wants a shape where the key is there; the key may be absent, but not null."""
+
+    shape: Mapping[str, Any]
+
+    def check(self, value: object, path: str) -> None:
+        """Raises PolicyKeyError or PolicyValueError where the value has another shape."""
+        check_shape(value, self.shape, path)
+
+
 _LEVEL = Whole(0, max(SCALE_LEVEL_MAX.values()))
 _MONTHS = Whole(0, 1200)
 _COUNT = Whole(0, 1000)
@@ -191,6 +202,8 @@ SCHEMA: Mapping[str, Any] = MappingProxyType(
         "halted_issuers": Texts(),
         "level_cap": Whole(0, max(SCALE_LEVEL_MAX.values()), nullable=True),
         "response_max_ttl_s": Whole(1, 86_400),
+        # Without it no credit-like product is shown to anybody.
+        "credit": Optional({"max_band": Whole(0, RISK_BAND_MAX)}),
     }
 )
 
@@ -217,6 +230,8 @@ def check_shape(value: object, shape: Any, path: str = "") -> None:
             )
     for name, member in shape.items():
         if name not in value:
+            if isinstance(member, Optional):
+                continue
             raise PolicyKeyError("expected a value, got no such key", _join(path, name))
         check_shape(value[name], member, _join(path, name))
 

@@ -1,4 +1,4 @@
-"""Derives what the rules read from a product: effective level, effective risk score, whether it is rated."""
+"""Derives what the rules read from a product: effective level, effective risk score, rated, credit-like."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +12,7 @@ from suitability.records import (
     RISK_SCORE_MAX,
     SCALE_LEVEL_MAX,
     USER_FIELDS,
+    flag,
     integer,
     raw,
     text,
@@ -74,6 +75,15 @@ def is_rated(product: object, policy: Policy | Mapping[str, Any]) -> bool:
 def is_learning(product: object) -> bool:
     """Tells whether a product is learning content, to which only predicates 0 to 3 apply."""
     return text(product, PRODUCT_FIELDS["family"]) == LEARNING_FAMILY
+
+
+def is_credit_like(product: object) -> bool:
+    """Tells whether a product lends, or is sold on credit.
+
+    Absence means that it does not; what is stated and cannot be read counts as true.
+    """
+    stated = raw(product, "credit_like") is not None
+    return stated and flag(product, PRODUCT_FIELDS["credit_like"]) is not False
 
 
 def applied_risk_score_limit(

@@ -19,6 +19,7 @@ from types import MappingProxyType
 AMOUNT_MAX = 10**15
 COUNT_MAX = 10**6
 RISK_SCORE_MAX = 10_000
+RISK_BAND_MAX = 99
 
 LEARNING_FAMILY = "COURSE"
 INVESTMENT_FAMILIES = frozenset({"WEALTH", "FUND", "TRUST", "STRUCTURED"})
@@ -99,6 +100,7 @@ USER_FIELDS: Mapping[str, Field] = _table(
     Field("vulnerable", Kind.FLAG),
     Field("blocked", Kind.FLAG),
     Field("consent_sensitive", Kind.FLAG),
+    Field("user_risk_band", Kind.INTEGER, low=1, high=RISK_BAND_MAX),
 )
 
 PRODUCT_FIELDS: Mapping[str, Field] = _table(
@@ -135,6 +137,7 @@ PRODUCT_FIELDS: Mapping[str, Field] = _table(
     Field("annual_premium", Kind.INTEGER),
     Field("single_premium", Kind.INTEGER),
     Field("risk_score", Kind.INTEGER, high=RISK_SCORE_MAX),
+    Field("credit_like", Kind.FLAG),
 )
 
 

@@ -108,6 +108,10 @@ USER_TEXTS: Mapping[str, tuple[str, str]] = MappingProxyType(
             "This product does not match your financial situation on record.",
             "该产品与您记录中的财务状况不匹配。",
         ),
+        "not_matching_credit": (
+            "This product is not offered on the basis of your credit assessment on record.",
+            "依据您记录中的信用评估结果,无法提供该产品。",
+        ),
         "not_matching_objectives": (
             "This product does not match your objectives on record.",
             "该产品与您记录中的投资目标不匹配。",

@@ -315,6 +315,7 @@ def _profile(*, risk_level: int) -> dict[str, Any]:
         "vulnerable": False,
         "blocked": False,
         "consent_sensitive": True,
+        "user_risk_band": 2,
     }
 
 

@@ -1,7 +1,7 @@
 """Checks input tables: sets bad rows aside with a reason, collapses exact duplicates, counts everything.
 
-A row with any bad value is set aside whole. Clearing only the bad cell would be unsafe: an absent risk_score
-or dup_group has a meaning of its own, so that clearing one could make a product suit more users.
+A row with any bad value is set aside whole. Clearing only the bad cell would be unsafe: an absent risk_score,
+dup_group or credit_like has a meaning of its own, so that clearing one could make a product suit more users.
 """
 
 import json

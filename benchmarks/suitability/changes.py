@@ -112,6 +112,7 @@ USER_CHANGES: Changes = MappingProxyType(
         "vulnerable": (*_NO_FLAG, True),
         "blocked": (*_NO_FLAG, True),
         "consent_sensitive": (*_NO_FLAG, False),
+        "user_risk_band": (*_NO_INTEGER, 0, 1, 2, 4, 99, 100),
     }
 )
 PRODUCT_CHANGES: Changes = MappingProxyType(
@@ -159,5 +160,6 @@ PRODUCT_CHANGES: Changes = MappingProxyType(
             *(None, True, 5.5, float("nan"), "9", "9", -1, 10_001, 10**30),
             *(0, 1999, 2000, 2001, 4000, 5999, 6001, 10_000),
         ),
+        "credit_like": (*_NO_FLAG, 1, 0.0, True),
     }
 )

@@ -39,6 +39,7 @@ def edge_cases() -> Iterator[Asked]:
     yield from _exact_ratios()
     yield from _leap_days_and_midnights()
     yield from _scores_of_zero()
+    yield from _bands_and_credit()
     yield from _many_members()
     yield from _broken_records()
 
@@ -169,6 +170,15 @@ def _scores_of_zero() -> Iterator[Asked]:
     for limit in (0, -1, 1, True, "0", None):
         yield _ask({}, {"risk_score": 0}, limit=limit)
         yield _ask({}, {}, "no score derived", limit=limit)
+
+
+def _bands_and_credit() -> Iterator[Asked]:
+    bands = (*USER_CHANGES["user_risk_band"], 3)
+    stated = (*PRODUCT_CHANGES["credit_like"], False)
+    policies = (AS_IT_IS, "credit to band 3", "credit to nobody")
+    for number, (band, credit_like, policy) in enumerate(combine(bands, stated, policies)):
+        family = ("FUND", "INS_PROTECTION", "COURSE", "STRUCTURED", "OPTION")[number % 5]
+        yield _ask({"user_risk_band": band}, {"credit_like": credit_like}, policy, family=family)
 
 
 class _Broken(dict[str, Any]):

@@ -35,6 +35,8 @@ __all__ = [
 INVESTMENT = ("WEALTH", "FUND", "TRUST", "STRUCTURED")
 INSURANCE = ("INS_PROTECTION", "INS_PAR_UL", "INS_LINKED")
 FAMILIES = ("COURSE", *INVESTMENT, *INSURANCE)
+CREDIT_LIKE_EVERY = 17
+"""Every so many of the drawn products are credit-like."""
 
 
 def eligible_user(risk_level: int = 5) -> dict[str, Any]:
@@ -71,6 +73,7 @@ def eligible_user(risk_level: int = 5) -> dict[str, Any]:
         "vulnerable": False,
         "blocked": False,
         "consent_sensitive": True,
+        "user_risk_band": 3,
     }
 
 
@@ -108,6 +111,7 @@ def eligible_product(product_id: str, family: str = "FUND", level: int = 1) -> d
         "currency": "CNY",
         "min_amount": 100_000,
         "capacity_left": 5_000_000,
+        "credit_like": False,
     }
     if family in INSURANCE:
         return product | {
@@ -125,6 +129,8 @@ def policy_variants(policy: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         "as it is": {},
         "halted": {"halted_products": ["x0009", "x0012"], "halted_issuers": ["halted issuer", "issuer 3"]},
         "level cap": {"level_cap": 2},
+        "credit to band 3": {"credit": {"max_band": 3}},
+        "credit to nobody": {"credit": {"max_band": 0}},
         "nothing above the cap": {"level_cap": 0},
         "neutral allowed": {"target_market": {"client_type_neutral": "ALLOW"}},
         "longer horizon": {"horizon": {"buffer_months": 54}},
@@ -141,6 +147,7 @@ def policy_variants(policy: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
             "concentration": {"issuer_max_bps": 500, "high_risk_level": 2, "high_risk_max_bps": 333},
             "insurance": dict(policy["insurance"])
             | {"age_plus_pay_years_max_exclusive": 56, "budget_max_bps": 666, "rated_from_level": 2},
+            "credit": {"max_band": 2},
         },
         "looser": {
             "limited_capacity": {"max_level": 3},
@@ -150,6 +157,7 @@ def policy_variants(policy: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
             "concentration": {"issuer_max_bps": 10_000, "high_risk_level": 5, "high_risk_max_bps": 10_000},
             "insurance": dict(policy["insurance"])
             | {"age_plus_pay_years_max_exclusive": 100, "rated_from_level": 5},
+            "credit": {"max_band": 99},
         },
     }
     return {name: dict(policy) | change for name, change in changes.items()}
@@ -200,6 +208,8 @@ def draw_products(random: np.random.Generator, count: int) -> list[dict[str, Any
             product["scale"] = "SRI7"
         if "pay_years" in product and random.random() < 0.4:
             product["pay_years"] = 0
+        if "credit_like" in product and number % CREDIT_LIKE_EVERY == 0:
+            product["credit_like"] = True
         for _ in range(int(random.choice([0, 1, 2], p=[0.55, 0.3, 0.15]))):
             put(product, *next(changes))
         products.append(product)

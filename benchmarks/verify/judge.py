@@ -53,6 +53,7 @@ CHECKS: Mapping[int, Callable[[Pair], str | None]] = MappingProxyType(
         23: money_rules.check_needs,
         24: money_rules.check_premium,
         25: match_rules.check_score,
+        26: money_rules.check_credit,
     }
 )
 LEARNING_CHECKS = frozenset({0, 1, 2, 3})

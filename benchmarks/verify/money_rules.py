@@ -1,10 +1,11 @@
-"""Predicates 20 to 24: money, objectives and needs. Python's integers do not overflow."""
+"""Predicates 20 to 24 and 26: money, objectives, needs and credit. Python's integers do not overflow."""
 
 from benchmarks.verify.pair import Pair
 from benchmarks.verify.values import age_at_most, amounts, day, months_later, whole, word, words
 
 BPS = 10_000
 PAY_YEARS_MAX = 100
+BAND_MAX = 99
 
 
 def check_affordability(pair: Pair) -> str | None:
@@ -112,3 +113,16 @@ def _check_term(pair: Pair, years: int) -> str | None:
     age = age_at_most(pair.born, pair.today)
     limit = pair.policy["insurance"]["age_plus_pay_years_max_exclusive"]
     return "MAT_AGE_PLUS_PAY_TERM" if age + years >= limit else None
+
+
+def check_credit(pair: Pair) -> str | None:
+    """Predicate 26, for products that are credit-like, or whose statement about it cannot be read."""
+    stated = pair.product.get("credit_like")
+    if stated is None or stated is False:
+        return None
+    if "credit" not in pair.policy:
+        return "MAT_CREDIT_NOT_OFFERED"
+    band = whole(pair.user, "user_risk_band", BAND_MAX, 1)
+    if band is None:
+        return "USR_RISK_BAND_UNKNOWN"
+    return None if band <= pair.policy["credit"]["max_band"] else "MAT_RISK_BAND_OVER_LIMIT"

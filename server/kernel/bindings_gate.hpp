@@ -43,7 +43,7 @@ inline std::vector<FieldLayout> product_layout() {
         PRUDENCE_FIELD(over_tolerance),   PRUDENCE_FIELD(financial),         PRUDENCE_FIELD(rated),
         PRUDENCE_FIELD(investment),       PRUDENCE_FIELD(insurance),         PRUDENCE_FIELD(high_risk),
         PRUDENCE_FIELD(over_limited_cap), PRUDENCE_FIELD(over_elder_cap),    PRUDENCE_FIELD(over_vulnerable_cap),
-        PRUDENCE_FIELD(us_persons_ok),    PRUDENCE_FIELD(padding),
+        PRUDENCE_FIELD(us_persons_ok),    PRUDENCE_FIELD(credit_like),       PRUDENCE_FIELD(padding),
     };
 }
 
@@ -61,9 +61,10 @@ inline std::vector<FieldLayout> user_layout() {
         PRUDENCE_FIELD(age_code),         PRUDENCE_FIELD(jurisdiction_code),  PRUDENCE_FIELD(currency_code),
         PRUDENCE_FIELD(liquid_code),      PRUDENCE_FIELD(holdings_code),      PRUDENCE_FIELD(objectives_code),
         PRUDENCE_FIELD(needs_code),       PRUDENCE_FIELD(groups_code),        PRUDENCE_FIELD(income_code),
-        PRUDENCE_FIELD(risk_level),       PRUDENCE_FIELD(loss_capacity),      PRUDENCE_FIELD(limited),
-        PRUDENCE_FIELD(professional),     PRUDENCE_FIELD(elder),              PRUDENCE_FIELD(vulnerable),
-        PRUDENCE_FIELD(us_person),        PRUDENCE_FIELD(knowledge),          PRUDENCE_FIELD(padding),
+        PRUDENCE_FIELD(credit_code),      PRUDENCE_FIELD(risk_level),         PRUDENCE_FIELD(loss_capacity),
+        PRUDENCE_FIELD(limited),          PRUDENCE_FIELD(professional),       PRUDENCE_FIELD(elder),
+        PRUDENCE_FIELD(vulnerable),       PRUDENCE_FIELD(us_person),          PRUDENCE_FIELD(knowledge),
+        PRUDENCE_FIELD(padding),
     };
 }
 

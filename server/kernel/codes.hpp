@@ -87,7 +87,10 @@
     X(78, MAT_PREMIUM_BUDGET) \
     X(79, MAT_AGE_PLUS_PAY_TERM) \
     X(80, PRD_RISK_SCORE_UNKNOWN) \
-    X(81, MAT_RISK_SCORE_OVER_LIMIT)
+    X(81, MAT_RISK_SCORE_OVER_LIMIT) \
+    X(82, MAT_CREDIT_NOT_OFFERED) \
+    X(83, USR_RISK_BAND_UNKNOWN) \
+    X(84, MAT_RISK_BAND_OVER_LIMIT)
 
 namespace prudence {
 
@@ -107,7 +110,7 @@ inline constexpr NamedCode named_codes[] = {PRUDENCE_CODES(PRUDENCE_NAME)};
 #undef PRUDENCE_NAME
 
 // Codes are numbered without a gap, so every number up to this one is a code.
-inline constexpr std::uint8_t code_max = 81;
+inline constexpr std::uint8_t code_max = 84;
 static_assert(sizeof(named_codes) / sizeof(named_codes[0]) == code_max);
 static_assert(static_cast<std::uint8_t>(named_codes[code_max - 1].code) == code_max);
 

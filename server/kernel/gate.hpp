@@ -16,7 +16,7 @@
 
 namespace prudence {
 
-inline constexpr std::size_t predicate_count = 26;
+inline constexpr std::size_t predicate_count = 27;
 
 // Code number n is bit n % 64 of word n / 64. All zero: eligible.
 struct Mask {
@@ -278,6 +278,11 @@ inline Code check_risk_score(const Pair& pair) {
          : Code::NONE;
 }
 
+// Predicate 26, credit-like products.
+inline Code check_credit(const Pair& pair) {
+    return pair.product.credit_like != 0 ? pair.user.credit_code : Code::NONE;
+}
+
 inline void add_code(Mask& mask, const Code code) {
     const auto number = static_cast<std::uint64_t>(code);
     const std::uint64_t bit = std::uint64_t{1} << (number & 63);
@@ -317,6 +322,7 @@ inline Mask judge(const Pair& pair) {
     add_code(financial, check_needs(pair));
     add_code(financial, check_premium(pair));
     add_code(financial, check_risk_score(pair));
+    add_code(financial, check_credit(pair));
     const std::uint64_t applies = std::uint64_t{0} - static_cast<std::uint64_t>(pair.product.financial != 0);
     Mask mask{every.low | (financial.low & applies), every.high | (financial.high & applies)};
     // A predicate that raised counts under predicate 0, whose own codes come first.

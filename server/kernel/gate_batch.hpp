@@ -58,7 +58,7 @@ inline void require_products(const std::vector<Product>& products) {
         require_between(product.dup_group, malformed, INT32_MAX, "products: dup_group", row);
         for (const std::uint8_t flag : {product.financial, product.rated, product.investment, product.insurance,
                                         product.high_risk, product.over_limited_cap, product.over_elder_cap,
-                                        product.over_vulnerable_cap, product.us_persons_ok}) {
+                                        product.over_vulnerable_cap, product.us_persons_ok, product.credit_like}) {
             require_between(flag, 0, 1, "products: flag", row);
         }
     }
@@ -108,7 +108,7 @@ inline void require_held(const Holdings& held, const User& user, const std::size
 inline void require_users(const Users& users) {
     for (std::size_t position = 0; position < users.count; ++position) {
         const User& user = users.records[position];
-        require_codes(user.system_code, user.income_code, "users", position);
+        require_codes(user.system_code, user.credit_code, "users", position);
         require_between(user.risk_level, 0, risk_level_count - 1, "users: risk_level", position);
         for (const std::uint8_t flag :
              {user.limited, user.professional, user.elder, user.vulnerable, user.us_person}) {

@@ -64,7 +64,8 @@ struct Product {
     std::uint8_t over_elder_cap;
     std::uint8_t over_vulnerable_cap;
     std::uint8_t us_persons_ok;
-    std::array<std::uint8_t, 4> padding;
+    std::uint8_t credit_like;
+    std::array<std::uint8_t, 3> padding;
 };
 static_assert(sizeof(Product) == 88 && alignof(Product) == 8);
 
@@ -103,6 +104,7 @@ struct User {
     Code needs_code;
     Code groups_code;
     Code income_code;                // Where income or budget is missing.
+    Code credit_code;                // Predicate 26 against credit-like products.
     std::int8_t risk_level;          // 0 where it is missing.
     std::int8_t loss_capacity;
     std::uint8_t limited;
@@ -111,7 +113,7 @@ struct User {
     std::uint8_t vulnerable;
     std::uint8_t us_person;
     std::array<std::int8_t, knowledge_slots> knowledge;
-    std::array<std::uint8_t, 4> padding;
+    std::array<std::uint8_t, 3> padding;
 };
 static_assert(sizeof(User) == 120 && alignof(User) == 8);
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from suitability.predicates.assessment import check_assessment
+from suitability.predicates.credit import check_credit
 from suitability.predicates.finances import check_affordability, check_concentration, check_premium
 from suitability.predicates.insurance import check_needs
 from suitability.predicates.pair import Pair
@@ -198,4 +199,5 @@ PREDICATES: tuple[Predicate, ...] = (
         (*_RATED, "risk_score"),
         ("risk_score", _RATED_FROM),
     ),
+    Predicate(26, "credit", check_credit, ("user_risk_band",), ("credit_like",), ("credit.max_band",)),
 )

@@ -13,7 +13,7 @@ from suitability.json_records import ASSUMED
 from suitability.policy import Policy
 from suitability.predicates.pair import Pair
 from suitability.predicates.table import LEARNING_PREDICATE_LAST, PREDICATES, Predicate
-from suitability.ratings import applied_risk_score_limit, effective_risk_score
+from suitability.ratings import applied_risk_score_limit, effective_risk_score, is_credit_like
 from suitability.records import PRODUCT_FIELDS, USER_FIELDS, Field, Kind, raw, read
 from suitability.validity import valid_until
 
@@ -29,6 +29,7 @@ _ONLY_FOR: Mapping[str, str] = MappingProxyType(
         "needs": "insurance",
         "premium": "insurance",
         "risk_score": "rated",
+        "credit": "credit-like",
     }
 )
 _MALFORMED_LENGTH_MAX = 60
@@ -156,7 +157,12 @@ def _explain_predicate(predicate: Predicate, pair: Pair) -> Row:
 def _applies(predicate: Predicate, pair: Pair) -> bool:
     if predicate.number > LEARNING_PREDICATE_LAST and pair.learning:
         return False
-    kinds = {"rated": pair.rated, "investment": pair.investment, "insurance": pair.insurance}
+    kinds = {
+        "rated": pair.rated,
+        "investment": pair.investment,
+        "insurance": pair.insurance,
+        "credit-like": is_credit_like(pair.product),
+    }
     return kinds.get(_ONLY_FOR.get(predicate.name, ""), True)
 
 
@@ -199,7 +205,8 @@ def _quoted(value: object) -> str:
 
 
 def _value_at(rules: Mapping[str, Any], path: str) -> object:
+    """Returns a value of the policy; None where a section that may be absent is."""
     value: Any = rules
     for name in path.split("."):
-        value = value[name]
+        value = None if value is None else value.get(name)
     return value

@@ -39,6 +39,7 @@ RECORD = {
     "vulnerable": False,
     "blocked": False,
     "consent_sensitive": True,
+    "user_risk_band": 99,
 }
 
 

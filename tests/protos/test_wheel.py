@@ -53,6 +53,7 @@ USER = {
         "vulnerable": False,
         "blocked": False,
         "consent_sensitive": True,
+        "user_risk_band": 2,
     },
     "history": [
         {"product_id": "c002", "event_type": "EVENT_TYPE_CLICK", "event_time": "2026-11-20T08:00:00Z"}

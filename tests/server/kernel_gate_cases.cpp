@@ -59,7 +59,7 @@ Product draw_product(Random& random) {
     product.loss_class = draw<std::int8_t>(random);
     product.knowledge_slot = static_cast<std::uint8_t>(random() % prudence::knowledge_slots);
     product.over_tolerance = draw<std::uint8_t>(random);
-    for (std::uint8_t* flag = &product.financial; flag <= &product.us_persons_ok; ++flag) {
+    for (std::uint8_t* flag = &product.financial; flag <= &product.credit_like; ++flag) {
         *flag = static_cast<std::uint8_t>(random() % 2);
     }
     return product;
@@ -74,7 +74,7 @@ User draw_user(Random& random) {
     for (std::int16_t* number = &user.risk_score_limit; number <= &user.pay_years_stop; ++number) {
         *number = draw<std::int16_t>(random);
     }
-    draw_codes(random, user.system_code, user.income_code);
+    draw_codes(random, user.system_code, user.credit_code);
     user.risk_level = static_cast<std::int8_t>(random() % prudence::risk_level_count);
     user.loss_capacity = draw<std::int8_t>(random);
     for (std::uint8_t* flag = &user.limited; flag <= &user.us_person; ++flag) {

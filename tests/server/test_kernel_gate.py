@@ -188,7 +188,7 @@ def test_the_kernel_knows_the_codes_of_the_registry() -> None:
     assert len(native.CODES) == len(registered)
 
 
-@pytest.mark.parametrize("predicates", [tuple(range(25)), tuple(range(27)), ()])
+@pytest.mark.parametrize("predicates", [tuple(range(26)), tuple(range(28)), ()])
 def test_a_kernel_with_other_predicates_is_refused(
     monkeypatch: pytest.MonkeyPatch, predicates: tuple[int, ...]
 ) -> None:

@@ -99,9 +99,9 @@ def test_valid_arguments_give_a_mask_for_each_pair() -> None:
         ({"held_issuer_start": 3, "held_issuer_stop": 2}, "held_issuers: start of a user: 3"),
         ({"held_group_stop": 3}, "held_groups: stop of a user: 3 at position 0; expected 0 to 2"),
         ({"held_group_start": 2**31 - 1}, "held_groups: start of a user"),
-        ({"system_code": 82}, "users: code: 82 at position 0; expected 0 to 81"),
+        ({"system_code": 85}, "users: code: 85 at position 0; expected 0 to 84"),
         ({"income_code": 255}, "users: code: 255"),
-        ({"needs_code": [0, 82]}, "users: code: 82 at position 1"),
+        ({"needs_code": [0, 85]}, "users: code: 85 at position 1"),
         ({"risk_level": 6}, "users: risk_level: 6"),
         ({"risk_level": -1}, "users: risk_level: -1"),
         ({"limited": 2}, "users: flag: 2"),
@@ -116,13 +116,14 @@ def test_a_wrong_argument_is_refused_and_named(changes: dict[str, Any], message:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"status_code": 82}, "products: code: 82 at position 0"),
+        ({"status_code": 85}, "products: code: 85 at position 0"),
         ({"needs_code": [0, 0, 0, 255, 0]}, "products: code: 255 at position 3"),
         ({"knowledge_slot": 9}, "products: knowledge_slot: 9"),
         ({"issuer": -2}, "products: issuer: -2"),
         ({"dup_group": -3}, "products: dup_group: -3"),
         ({"financial": 2}, "products: flag: 2"),
         ({"us_persons_ok": 128}, "products: flag: 128"),
+        ({"credit_like": 2}, "products: flag: 2"),
     ],
 )
 def test_a_catalogue_with_a_wrong_record_is_refused(values: dict[str, Any], message: str) -> None:

@@ -5,8 +5,9 @@ from datetime import date
 
 from suitability import evaluate, load_policy
 from tests.suitability.conftest import COURSE, INSURANCE, NOW, PRODUCT, USER
-from tests.suitability.golden_cases import POLICY
+from tests.suitability.golden_cases import POLICY as SHIPPED_POLICY
 
+POLICY = load_policy({**SHIPPED_POLICY.values, "credit": {"max_band": 3}})
 SINGLE = {"pay_years": 0, "annual_premium": None, "single_premium": 200_000}
 LEVEL_2 = {"level_issuer": 2, "level_distributor": 2}
 LEVEL_4 = {"level_issuer": 4, "level_distributor": 4, "risk_score": None}
@@ -34,9 +35,10 @@ BASES: Mapping[str, tuple[dict[str, object], dict[str, object]]] = {
         {**USER, "knowledge": {"INS_LINKED": 2}},
         {**INSURANCE, **SINGLE, "family": "INS_LINKED", "level_issuer": 3},
     ),
+    "fund on credit": (USER, {**PRODUCT, "credit_like": True}),
     "course": (USER, COURSE),
 }
-EXEMPT = frozenset({"dup_group", "risk_score"})
+EXEMPT = frozenset({"credit_like", "dup_group", "risk_score"})
 """Product fields whose absence has a meaning of its own."""
 
 
@@ -58,7 +60,7 @@ def without(record: Mapping[str, object], *names: str) -> dict[str, object]:
 
 
 def policy_with(**sections: object):
-    """Returns the default policy in which named values are replaced and named sections updated."""
+    """Returns the policy of the bases in which named values are replaced and named sections updated."""
     values = {**POLICY.values}
     for name, value in sections.items():
         values[name] = {**values[name], **value} if isinstance(value, Mapping) else value

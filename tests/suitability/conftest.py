@@ -41,6 +41,7 @@ USER = {
     "vulnerable": False,
     "blocked": False,
     "consent_sensitive": True,
+    "user_risk_band": 2,
 }
 
 PRODUCT = {

@@ -95,6 +95,7 @@ BOUNDS = [
     (24, "protection", "product", "annual_premium", [0, 3_000_000], [3_000_001], "MAT_PREMIUM_BUDGET"),
     (24, "protection", "product", "pay_years", [1, 2, 18, 19], [20, 21], "MAT_AGE_PLUS_PAY_TERM"),
     (24, "protection for an elder", "user", "income", [50_001, 50_000], [49_999], "MAT_PREMIUM_TO_INCOME"),
+    (26, "fund on credit", "user", "user_risk_band", [1, 2, 3], [4, 99], "MAT_RISK_BAND_OVER_LIMIT"),
     (25, "fund", "product", "risk_score", [0, 5999, 6000], [6001, 10_000], "MAT_RISK_SCORE_OVER_LIMIT"),
 ]
 
@@ -138,6 +139,7 @@ RULES = [
         "MAT_LIMITED_CAPACITY_LEVEL",
     ),
     ("vulnerable", "max_level", [2], [1], "fund for the vulnerable", "MAT_VULNERABLE_PROTECTION"),
+    ("credit", "max_band", [2, 3, 99], [1, 0], "fund on credit", "MAT_RISK_BAND_OVER_LIMIT"),
     ("elder", "max_insurance_level", [1], [0], "protection for an elder", "MAT_ELDER_PROTECTION"),
 ]
 

@@ -10,7 +10,7 @@ from suitability.texts import USER_TEXTS
 
 
 def test_names_and_numbers_are_unique_and_fit_the_mask():
-    assert len(CODES) == len(CODES_BY_NUMBER) == 81
+    assert len(CODES) == len(CODES_BY_NUMBER) == 84
     assert min(CODES_BY_NUMBER) == 1
     assert max(CODES_BY_NUMBER) <= 127
 
@@ -22,6 +22,7 @@ def test_numbers_are_stable():
     assert CODES["MAT_LEVEL_OVER_TOLERANCE"].number == 34
     assert CODES["USR_HOLDINGS_UNKNOWN"].number == 64
     assert CODES["MAT_RISK_SCORE_OVER_LIMIT"].number == 81
+    assert CODES["MAT_RISK_BAND_OVER_LIMIT"].number == 84
 
 
 def test_a_mask_gives_the_set_back_and_fits_sixteen_bytes():

@@ -18,7 +18,7 @@ from suitability import (
     valid_until,
 )
 from tests.server import checker
-from tests.suitability.bases import BASES, LEVEL_4, changed, policy_with, verdict, without
+from tests.suitability.bases import BASES, LEVEL_4, POLICY, changed, policy_with, verdict, without
 from tests.suitability.changes import (
     DELETABLE,
     ELIGIBLE_MIN,
@@ -30,7 +30,6 @@ from tests.suitability.changes import (
     pairs,
 )
 from tests.suitability.conftest import NOW, PRODUCT, USER
-from tests.suitability.golden_cases import POLICY
 
 MICROSECOND = timedelta(microseconds=1)
 ZONES = [
@@ -89,6 +88,7 @@ WORSE = [
     ("user", "income", -1, 10**7),
     ("user", "premium_budget", -1, 10**6),
     ("user", "held_high_risk", +1, 2 * 10**7),
+    ("user", "user_risk_band", +1, 100),
     ("user", "assessments_today", +1, 5),
     ("user", "assessments_12m", +1, 12),
     ("product", "level_issuer", +1, 5),

@@ -75,7 +75,11 @@ VALUES_OF_KIND = {
     Kind.BYTES: (b"x",),
 }
 # What a stated and unreadable value of a field gives, whose absence would say something else.
-STATED = {"risk_score": "PRD_RISK_SCORE_UNKNOWN", "dup_group": "MAT_DUPLICATE_COVER"}
+STATED = {
+    "risk_score": "PRD_RISK_SCORE_UNKNOWN",
+    "dup_group": "MAT_DUPLICATE_COVER",
+    "credit_like": "USR_RISK_BAND_UNKNOWN",
+}
 FIELDS = [("user", name) for name in USER_FIELDS] + [("product", name) for name in PRODUCT_FIELDS]
 
 

@@ -58,7 +58,7 @@ def test_an_eligible_pair_has_a_row_for_every_predicate_and_an_end(run):
     document = json.loads(output)
     assert status == 0
     assert document["eligible"]
-    assert [row["number"] for row in document["predicates"]] == list(range(26))
+    assert [row["number"] for row in document["predicates"]] == list(range(27))
     assert {row["verdict"] for row in document["predicates"]} == {"passes", "does not apply"}
     assert document["valid_until"] == "2026-11-22T04:05:00Z"
     assert document["warnings"] == ["W_FIRST_AT_LEVEL", "W_CAN_LOSE_CAPITAL"]
@@ -147,16 +147,16 @@ def test_learning_content_is_outside_the_financial_rows(run):
     status, output = run("--json", kind="course")
     verdicts = [row["verdict"] for row in json.loads(output)["predicates"]]
     assert status == 0
-    assert verdicts == ["passes"] * 4 + ["does not apply"] * 22
+    assert verdicts == ["passes"] * 4 + ["does not apply"] * 23
 
 
 def test_a_row_that_does_not_apply_is_one_that_its_predicate_passes_unseen():
     fund = decode_record(RECORDS["fund"], PRODUCT_FIELDS)
     cover = decode_record(RECORDS["insurance"], PRODUCT_FIELDS)
-    unfit = {"rated": cover, "investment": cover, "insurance": fund}
+    unfit = {"rated": cover, "investment": cover, "insurance": fund, "credit-like": fund}
     predicates = {predicate.name: predicate for predicate in PREDICATES}
     now = decode_record({"sale_end": NOW}, PRODUCT_FIELDS)["sale_end"]
-    assert len(_ONLY_FOR) == 7
+    assert len(_ONLY_FOR) == 8
     for name, kind in _ONLY_FOR.items():
         assert predicates[name].function(Pair({}, unfit[kind], POLICY, now, "app")) is None
         row = next(row for row in explain({}, unfit[kind], POLICY, now, "app").rows if row.name == name)

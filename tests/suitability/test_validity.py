@@ -5,9 +5,8 @@ from datetime import UTC, date, datetime, timedelta, timezone
 import pytest
 
 from suitability import eligible_until, load_policy, valid_until
-from tests.suitability.bases import BASES, policy_with, verdict
+from tests.suitability.bases import BASES, POLICY, policy_with, verdict
 from tests.suitability.conftest import COURSE, INSURANCE, NOW, PRODUCT, USER
-from tests.suitability.golden_cases import POLICY
 
 MICROSECOND = timedelta(microseconds=1)
 LIFE = timedelta(seconds=300)

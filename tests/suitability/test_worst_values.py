@@ -40,6 +40,7 @@ WORST = {
         "vulnerable": True,
         "blocked": True,
         "consent_sensitive": False,
+        "user_risk_band": 99,
     },
     "product": {
         "id": "",

@@ -83,7 +83,7 @@ class IntegerMap(_message.Message):
     def __init__(self, values: _Optional[_Mapping[str, int]] = ...) -> None: ...
 
 class UserProfile(_message.Message):
-    __slots__ = ("profile_as_of_time", "client_type", "capacity", "birth_date", "jurisdiction", "us_person", "risk_level", "assessed_on", "level_changed", "level_confirmed", "assessments_today_count", "assessments_12m_count", "change_reported", "knowledge", "loss_capacity", "max_loss_bps", "horizon_months", "objectives", "needs", "needs_on", "liquid_minor", "income_minor", "premium_budget_minor", "currencies", "held_issuer", "held_high_risk_minor", "held_dup_groups", "vulnerable", "blocked", "consent_sensitive")
+    __slots__ = ("profile_as_of_time", "client_type", "capacity", "birth_date", "jurisdiction", "us_person", "risk_level", "assessed_on", "level_changed", "level_confirmed", "assessments_today_count", "assessments_12m_count", "change_reported", "knowledge", "loss_capacity", "max_loss_bps", "horizon_months", "objectives", "needs", "needs_on", "liquid_minor", "income_minor", "premium_budget_minor", "currencies", "held_issuer", "held_high_risk_minor", "held_dup_groups", "vulnerable", "blocked", "consent_sensitive", "user_risk_band")
     PROFILE_AS_OF_TIME_FIELD_NUMBER: _ClassVar[int]
     CLIENT_TYPE_FIELD_NUMBER: _ClassVar[int]
     CAPACITY_FIELD_NUMBER: _ClassVar[int]
@@ -114,6 +114,7 @@ class UserProfile(_message.Message):
     VULNERABLE_FIELD_NUMBER: _ClassVar[int]
     BLOCKED_FIELD_NUMBER: _ClassVar[int]
     CONSENT_SENSITIVE_FIELD_NUMBER: _ClassVar[int]
+    USER_RISK_BAND_FIELD_NUMBER: _ClassVar[int]
     profile_as_of_time: _timestamp_pb2.Timestamp
     client_type: ClientType
     capacity: CivilCapacity
@@ -144,7 +145,8 @@ class UserProfile(_message.Message):
     vulnerable: bool
     blocked: bool
     consent_sensitive: bool
-    def __init__(self, profile_as_of_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., client_type: _Optional[_Union[ClientType, str]] = ..., capacity: _Optional[_Union[CivilCapacity, str]] = ..., birth_date: _Optional[_Union[Date, _Mapping]] = ..., jurisdiction: _Optional[str] = ..., us_person: _Optional[bool] = ..., risk_level: _Optional[int] = ..., assessed_on: _Optional[_Union[Date, _Mapping]] = ..., level_changed: _Optional[bool] = ..., level_confirmed: _Optional[bool] = ..., assessments_today_count: _Optional[int] = ..., assessments_12m_count: _Optional[int] = ..., change_reported: _Optional[bool] = ..., knowledge: _Optional[_Union[IntegerMap, _Mapping]] = ..., loss_capacity: _Optional[int] = ..., max_loss_bps: _Optional[int] = ..., horizon_months: _Optional[int] = ..., objectives: _Optional[_Union[StringSet, _Mapping]] = ..., needs: _Optional[_Union[StringSet, _Mapping]] = ..., needs_on: _Optional[_Union[Date, _Mapping]] = ..., liquid_minor: _Optional[int] = ..., income_minor: _Optional[int] = ..., premium_budget_minor: _Optional[int] = ..., currencies: _Optional[_Union[StringSet, _Mapping]] = ..., held_issuer: _Optional[_Union[IntegerMap, _Mapping]] = ..., held_high_risk_minor: _Optional[int] = ..., held_dup_groups: _Optional[_Union[StringSet, _Mapping]] = ..., vulnerable: _Optional[bool] = ..., blocked: _Optional[bool] = ..., consent_sensitive: _Optional[bool] = ...) -> None: ...
+    user_risk_band: int
+    def __init__(self, profile_as_of_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., client_type: _Optional[_Union[ClientType, str]] = ..., capacity: _Optional[_Union[CivilCapacity, str]] = ..., birth_date: _Optional[_Union[Date, _Mapping]] = ..., jurisdiction: _Optional[str] = ..., us_person: _Optional[bool] = ..., risk_level: _Optional[int] = ..., assessed_on: _Optional[_Union[Date, _Mapping]] = ..., level_changed: _Optional[bool] = ..., level_confirmed: _Optional[bool] = ..., assessments_today_count: _Optional[int] = ..., assessments_12m_count: _Optional[int] = ..., change_reported: _Optional[bool] = ..., knowledge: _Optional[_Union[IntegerMap, _Mapping]] = ..., loss_capacity: _Optional[int] = ..., max_loss_bps: _Optional[int] = ..., horizon_months: _Optional[int] = ..., objectives: _Optional[_Union[StringSet, _Mapping]] = ..., needs: _Optional[_Union[StringSet, _Mapping]] = ..., needs_on: _Optional[_Union[Date, _Mapping]] = ..., liquid_minor: _Optional[int] = ..., income_minor: _Optional[int] = ..., premium_budget_minor: _Optional[int] = ..., currencies: _Optional[_Union[StringSet, _Mapping]] = ..., held_issuer: _Optional[_Union[IntegerMap, _Mapping]] = ..., held_high_risk_minor: _Optional[int] = ..., held_dup_groups: _Optional[_Union[StringSet, _Mapping]] = ..., vulnerable: _Optional[bool] = ..., blocked: _Optional[bool] = ..., consent_sensitive: _Optional[bool] = ..., user_risk_band: _Optional[int] = ...) -> None: ...
 
 class Interaction(_message.Message):
     __slots__ = ("product_id", "event_type", "event_time")
