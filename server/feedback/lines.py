@@ -1,4 +1,7 @@
-"""Events and answers as JSON lines, with the names and types of the columns that compaction makes of them."""
+"""Events and answers as JSON lines, under the names of the columns that compaction makes of them.
+
+Instants are whole microseconds since 1970-01-01 UTC.
+"""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,7 +13,8 @@ from server.events import FeedbackEvent
 
 # ASCII alone: a line break inside a text would otherwise depend on who splits the lines.
 _encode: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False, ensure_ascii=True).encode
-_EVENT_NAMES: Final = tuple(field.name for field in fields(FeedbackEvent))
+_EVENT_COLUMNS: Final = tuple((field.name, field.name.removesuffix("_us")) for field in fields(FeedbackEvent))
+_EVENT_FIELDS: Final = {column: field for field, column in _EVENT_COLUMNS}
 _UNSTATED: Final = (None, "")
 
 
@@ -35,7 +39,7 @@ class LoggedAnswer:
         bundle_version, policy_hash, overlay_sequence: what it was decided with.
         placement, campaign: tags of the request.
         experiments: experiment and variant of each.
-        segment_id: the user's segment, if any.
+        segment_id: the user's segment; empty for none.
         products: in the order shown.
         history: product id, event type and time of what the tower read, the latest first.
         features: the profile's features as the tower read them.
@@ -54,7 +58,7 @@ class LoggedAnswer:
     placement: str
     campaign: str
     experiments: tuple[tuple[str, str], ...]
-    segment_id: int | None
+    segment_id: str
     products: tuple[LoggedProduct, ...]
     history: tuple[tuple[str, str, int], ...]
     features: Mapping[str, str | float | None]
@@ -65,10 +69,7 @@ class LoggedAnswer:
 
 def write_events(events: Iterable[FeedbackEvent]) -> bytes:
     """Writes one line for each event; what was not stated is left out."""
-    return b"".join(
-        _line({name: value for name in _EVENT_NAMES if (value := getattr(event, name)) not in _UNSTATED})
-        for event in events
-    )
+    return b"".join(_line(_event_columns(event)) for event in events)
 
 
 def read_events(payload: bytes, sequence: int) -> list[FeedbackEvent]:
@@ -78,7 +79,7 @@ def read_events(payload: bytes, sequence: int) -> list[FeedbackEvent]:
         FeedbackStateError: a line is no event, which its checksum excludes unless another program wrote it.
     """
     try:
-        return [FeedbackEvent(**json.loads(line)) for line in payload.splitlines()]
+        return [_read_event(json.loads(line)) for line in payload.splitlines()]
     except (ValueError, TypeError) as error:
         raise FeedbackStateError(f"feedback_log: block {sequence} holds a line that is no event") from error
 
@@ -94,12 +95,22 @@ def drop_users(payload: bytes, users: frozenset[str]) -> bytes:
     return b"".join(kept)
 
 
+def _event_columns(event: FeedbackEvent) -> dict[str, Any]:
+    return {
+        name: value for field, name in _EVENT_COLUMNS if (value := getattr(event, field)) not in _UNSTATED
+    }
+
+
+def _read_event(columns: Mapping[str, Any]) -> FeedbackEvent:
+    return FeedbackEvent(**{_EVENT_FIELDS.get(name, name): value for name, value in columns.items()})
+
+
 def _answer_columns(answer: LoggedAnswer) -> dict[str, Any]:
     return {
         "answer_id": answer.answer_id,
         "user": answer.user,
         "method": answer.method,
-        "decision_time_us": answer.decision_time_us,
+        "decision_time": answer.decision_time_us,
         "bundle_version": answer.bundle_version,
         "policy_hash": answer.policy_hash,
         "overlay_sequence": answer.overlay_sequence,
@@ -111,7 +122,7 @@ def _answer_columns(answer: LoggedAnswer) -> dict[str, Any]:
         "scores": [product.score for product in answer.products],
         "sources": [product.source for product in answer.products],
         "history": [
-            {"product_id": product_id, "event_type": event_type, "event_time_us": time_us}
+            {"product_id": product_id, "event_type": event_type, "event_time": time_us}
             for product_id, event_type, time_us in answer.history
         ],
         "features": json.dumps(answer.features, allow_nan=False, sort_keys=True),

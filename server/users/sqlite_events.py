@@ -16,6 +16,7 @@ from server.users.store import (
     HIDDEN_COUNT_MAX,
     NOT_INTERESTED,
     EventOutcome,
+    ScreenedEvent,
     UserEvent,
 )
 
@@ -32,6 +33,7 @@ DELETE FROM history WHERE pseudonym = :name AND event_time <= (
 _DROP_IDS: Final = """
 DELETE FROM event_ids WHERE number IN (SELECT number FROM event_ids ORDER BY number LIMIT ?) AND time_us < ?
 """
+_READ_ID: Final = "SELECT 1 FROM event_ids WHERE digest = ?"
 _WRITE_POSITION: Final = """
 INSERT INTO counters VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)
 """
@@ -46,6 +48,17 @@ def append(
     connection.execute(_DROP_IDS, (2 * len(batch), now_us - EVENT_ID_DAYS * _DAY_US))
     connection.execute(_WRITE_POSITION, (f"log {log_id}", log_position))
     return outcomes
+
+
+def screen(connection: sqlite3.Connection, batch: Sequence[UserEvent]) -> list[ScreenedEvent]:
+    """Tells what would become of each event, as `UserStore.screen_events` has it."""
+    screened = []
+    for event in batch:
+        name, outcome = _find_name(connection, event.names)
+        if name is not None and connection.execute(_READ_ID, (digest_event_id(event.event_id),)).fetchone():
+            outcome = EventOutcome.DUPLICATE
+        screened.append(ScreenedEvent(outcome, name))
+    return screened
 
 
 def digest_event_id(event_id: str) -> bytes:

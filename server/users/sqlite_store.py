@@ -30,6 +30,7 @@ from server.users.store import (
     Changed,
     EventOutcome,
     ProfileChange,
+    ScreenedEvent,
     StoredUser,
     UserEvent,
     UserState,
@@ -120,6 +121,13 @@ class SqliteStore:
     def erase(self, names: Names, time_us: int) -> int:
         """Erases a user, as `UserStore.erase` has it."""
         return self._writer.run(partial(_erase, names=names, time_us=time_us))
+
+    def screen_events(self, batch: Sequence[UserEvent]) -> list[ScreenedEvent]:
+        """Screens events, as `UserStore.screen_events` has it."""
+        try:
+            return sqlite_events.screen(self._connect(), batch)
+        except (sqlite3.Error, OSError, StartError) as error:
+            raise StoreReadError("the store of users cannot be read; retry later") from error
 
     def append_events(
         self, batch: Sequence[UserEvent], *, log_id: str, log_position: int

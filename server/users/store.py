@@ -115,6 +115,14 @@ class EventOutcome(StrEnum):
     USER_ERASED = "user_erased"  # The user was erased; nothing was kept.
 
 
+@dataclass(frozen=True, slots=True)
+class ScreenedEvent:
+    """What would become of an event, and the name that its user is stored under, None where they are not."""
+
+    outcome: EventOutcome
+    name: bytes | None
+
+
 class UserStore(Protocol):
     """Keeps users. Safe between threads; what a call acknowledged is durable and seen by every later call."""
 
@@ -147,6 +155,9 @@ class UserStore(Protocol):
         Raises:
             StoreWriteError: as in `change`.
         """
+
+    def screen_events(self, batch: Sequence[UserEvent]) -> list[ScreenedEvent]:
+        """Tells what `append_events` would answer to each event alone; raises as `find` does."""
 
     def append_events(
         self, batch: Sequence[UserEvent], *, log_id: str, log_position: int

@@ -274,3 +274,22 @@ def test_a_new_epoch_names_new_users_and_finds_the_others(
     assert append(store, event(2, names=ANA)) == [EventOutcome.USER_ERASED]
     assert set(store.erased_names()) == set(ana)
     store.close()
+
+
+def test_screening_tells_what_appending_would_answer_and_writes_nothing(store: UserStore) -> None:
+    ben, eve = PSEUDONYMS.derive_all("ben"), PSEUDONYMS.derive_all("eve")
+    store.change(put(3))
+    store.erase(eve, 1)
+    append(store, event(1))
+    batch = [event(1), event(2, names=(b"older", *ANA)), event(3, names=ben), event(4, names=eve)]
+    expected = [
+        EventOutcome.DUPLICATE,
+        EventOutcome.APPLIED,
+        EventOutcome.USER_UNKNOWN,
+        EventOutcome.USER_ERASED,
+    ]
+    for _ in range(2):
+        screened = store.screen_events(batch)
+        assert [each.outcome for each in screened] == expected
+        assert [each.name for each in screened] == [ANA[0], ANA[0], None, None]
+    assert append(store, *batch, position=2) == expected
