@@ -70,7 +70,8 @@ class TwoTowerLearner(nn.Module):
         share = torch.from_numpy((worth / worth.sum(axis=1, keepdims=True).clip(min=1e-12)).T).float()
         self.towers = TwoTower(examples.spec, share, config)
         # Id dropout teaches what a product like this has once it has events; this is the chance of any.
-        self.towers.item_tower.expect_unknown(len(self._seen_row) / len(examples.row_tokens))
+        chance = len(self._seen_row) / len(examples.row_tokens)
+        self.towers.item_tower.expect_unknown(math.log(chance) + config.new_product_lift)
         for table in self._list_tables():
             table.sparse = config.optimizer == "rowwise_adagrad"
         if config.spectral_start:

@@ -110,10 +110,10 @@ class ItemTower(nn.Module):
         self.term_dropout = config.term_dropout
         self.cosine = config.similarity == "cosine"
 
-    def expect_unknown(self, chance: float) -> None:
+    def expect_unknown(self, log_factor: float) -> None:
         """Scales the popularity that is expected of a product without a token."""
         with torch.no_grad():
-            self.bias.weight[UNKNOWN_TOKEN] = math.log(chance)
+            self.bias.weight[UNKNOWN_TOKEN] = log_factor
 
     @property
     def logit_scale(self) -> Tensor:
