@@ -145,7 +145,7 @@ def _make_table(heading: Heading, name: str, lines: Sequence[Line]) -> Table:
     return table
 
 
-def describe_agreement(model: str, found: Sequence[Agreement]) -> tuple[str, str]:
+def describe_agreement(model: str, found: Sequence[Agreement]) -> list[str]:
     """Says how far model, bundle and server agree."""
     users = sum(one.user_count for one in found)
     means = ", ".join(f"{form} {np.mean([one.ndcg[form] for one in found]):.4f}" for form in FORMS)
@@ -156,12 +156,21 @@ def describe_agreement(model: str, found: Sequence[Agreement]) -> tuple[str, str
         float(np.average([getattr(one, name) for one in found], weights=weights))
         for name in ("model_bundle_same", "bundle_server_same")
     ]
-    return (
+    gaps = [gap for one in found for gap in one.differing_gaps]
+    lines = [
         f"{model}, the same {users:,} users through each form: nDCG {means}; "
         f"greatest difference {difference:.5f}, {verdict} {LIMIT}",
         f"{model}, identical top {LIST_COUNT}: model and bundle {same[0]:.2%}, "
         f"bundle and server (Recommend) {same[1]:.2%} of users",
-    )
+    ]
+    if gaps:
+        usual = np.median([one.neighbour_gap for one in found])
+        lines.append(
+            f"{model}, the {len(gaps)} lists of model and bundle that differ: where they first do, the "
+            f"model's scores are {max(gaps):.1e} apart at most, {np.median(gaps):.1e} in the median; "
+            f"neighbours in a list are {usual:.1e}"
+        )
+    return lines
 
 
 def describe_untuned(outcomes: Mapping[str, Sequence[Outcome]], tuned: Sequence[str]) -> str:

@@ -1,6 +1,8 @@
 """One small model through all its forms: torch, sealed bundle and running server give the same lists."""
 
 import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,8 +16,10 @@ from benchmarks.dataset import read_dataset
 from benchmarks.errors import BenchmarkInputError
 from benchmarks.evaluate.agreement import LIMIT, find_difference, measure_agreement
 from benchmarks.evaluate.datasets import Request, make_tasks
-from benchmarks.evaluate.models import BuiltModel, open_catalogue, open_task
+from benchmarks.evaluate.models import BuiltModel, Form, open_catalogue, open_task
 from benchmarks.evaluate.ranking import evaluate_task
+from benchmarks.evaluate.report import describe_agreement
+from benchmarks.evaluate.task import Scorer
 from export.write import export_run
 from index.build import build_bundle
 from tests.tiny_data import TINY_SETTINGS, make_events, write_data
@@ -53,6 +57,35 @@ def test_the_forms_of_a_model_agree(built: BuiltModel) -> None:
     assert find_difference([found]) <= LIMIT
     assert found.model_bundle_same >= 0.9
     assert found.bundle_server_same == 1.0
+    assert len(found.differing_gaps) == round(found.user_count * (1 - found.model_bundle_same))
+
+
+class Shifted:
+    """Scores as another scorer but for one product, which gains a little."""
+
+    def __init__(self, scorer: Scorer, gain: float) -> None:
+        self.scorer, self.gain = scorer, gain
+
+    def score(self, users: Sequence[str], products: Sequence[str]) -> np.ndarray:
+        return self.scorer.score(users, products) + self.gain * (np.array(products) == "p003")
+
+
+def test_lists_that_differ_tell_by_how_much(built: BuiltModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = BuiltModel.open
+
+    @contextmanager
+    def open_shifted(model: BuiltModel, form: Form) -> Iterator[Scorer]:
+        with honest(model, "model" if form == "bundle" else form) as scorer:
+            yield Shifted(scorer, 1e-3) if form == "bundle" else scorer
+
+    monkeypatch.setattr(BuiltModel, "open", open_shifted)
+    found = measure_agreement(built, k=10, user_count=41, seed=0)
+    assert found.differing_gaps
+    assert len(found.differing_gaps) == round(found.user_count * (1 - found.model_bundle_same))
+    # What gained a thousandth passed nothing that stood further above it.
+    assert 0 <= min(found.differing_gaps) <= max(found.differing_gaps) <= 1e-3
+    assert found.neighbour_gap > 0
+    assert f"{max(found.differing_gaps):.1e} apart at most" in describe_agreement("mf", [found])[-1]
 
 
 def test_the_server_sends_the_bundles_own_integers(built: BuiltModel) -> None:
