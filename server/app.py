@@ -25,7 +25,7 @@ from server.recall_monitor import RecallMonitor
 from server.services import RecommendationService, describe_source
 from server.signals import StopSignals
 from server.snapshot import load_fit_policy, open_snapshot, under_policy, warm_up
-from server.telemetry import SearchMetrics, serve_metrics
+from server.telemetry import Metrics, serve_metrics
 from server.users.directory import Directory
 from server.users.opening import open_directory
 
@@ -54,7 +54,8 @@ def _serve(settings: Settings, held: contextlib.ExitStack) -> None:
     metrics = _open_metrics(settings, registry, held)
     monitor = _open_monitor(settings, registry, held)
     recommendation, admin_service = _open_recommendation(settings, assumed_data), AdminService()
-    door = Door(settings, _list_services(recommendation, admin_service), _open_entrance(settings, held))
+    entrance = _open_entrance(settings, metrics, held)
+    door = Door(settings, _list_services(recommendation, admin_service), entrance)
     pipeline: Pipeline | None = None
     try:
         door.start()
@@ -68,8 +69,10 @@ def _serve(settings: Settings, held: contextlib.ExitStack) -> None:
             channel=settings.channel,
             queue_limit=settings.queue_limit,
             monitor=monitor,
-            observe=None if metrics is None else metrics.observe,
+            metrics=metrics,
         )
+        if metrics is not None:
+            metrics.calls.watch_searches(lambda: 0 if pipeline is None else pipeline.waiting_count)
         recommendation.open(pipeline)
         admin_service.open(active)
         _settle_memory()
@@ -90,9 +93,9 @@ def _open_users(settings: Settings, held: contextlib.ExitStack) -> Directory:
     return users
 
 
-def _open_entrance(settings: Settings, held: contextlib.ExitStack) -> Entrance:
+def _open_entrance(settings: Settings, metrics: Metrics | None, held: contextlib.ExitStack) -> Entrance:
     """Opens what is asked of callers: certificates and names, or nothing on a port of this machine's own."""
-    access_log = None
+    access_log, calls = None, None if metrics is None else metrics.calls
     if settings.access_log is not None:
         access_log = AccessLog(settings.access_log)
         held.callback(access_log.close)
@@ -102,9 +105,10 @@ def _open_entrance(settings: Settings, held: contextlib.ExitStack) -> Entrance:
         or settings.tls_client_ca is None
         or settings.callers is None
     ):
-        return Entrance(Admission(None), None, access_log)
+        return Entrance(Admission(None), None, access_log, calls)
     files = TlsFiles(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
-    return Entrance(Admission(Callers(settings.callers)), Certificates(files).make_credentials(), access_log)
+    credentials = Certificates(files).make_credentials()
+    return Entrance(Admission(Callers(settings.callers)), credentials, access_log, calls)
 
 
 def tell_of_gpu() -> None:
@@ -117,12 +121,12 @@ def tell_of_gpu() -> None:
 
 def _open_metrics(
     settings: Settings, registry: CollectorRegistry, held: contextlib.ExitStack
-) -> SearchMetrics | None:
-    """Opens the metrics' port if it is asked for; without it nobody reads them and no search is counted."""
+) -> Metrics | None:
+    """Opens the metrics' port if it is asked for; without it nobody reads them and nothing is counted."""
     if settings.metrics_port is None:
         return None
     _log.info("metrics", address=held.enter_context(serve_metrics(registry, settings.metrics_port)))
-    return SearchMetrics(registry)
+    return Metrics(registry)
 
 
 def _open_monitor(

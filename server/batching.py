@@ -104,6 +104,11 @@ class Batcher(Generic[Job, Outcome]):
             self._changed.notify()
         return results
 
+    @property
+    def waiting_count(self) -> int:
+        """Jobs that wait to be computed."""
+        return len(self._queue)
+
     def close(self) -> None:
         """Refuses new jobs, computes those that wait, and ends the thread."""
         with self._changed:

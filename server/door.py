@@ -11,6 +11,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from server import admin
+from server.call_metrics import CallMetrics
 from server.config import Settings
 from server.errors import PortError
 from server.identity.access_log import AccessLog
@@ -44,11 +45,13 @@ class Entrance:
         admission: who may call what.
         credentials: of the port; None for plaintext.
         access_log: where calls are accounted for, if anywhere.
+        metrics: counts calls, if anybody reads the count.
     """
 
     admission: Admission
     credentials: grpc.ServerCredentials | None
     access_log: AccessLog | None
+    metrics: CallMetrics | None
 
 
 class Door:
@@ -68,6 +71,7 @@ class Door:
             admin.SERVICE_NAME,
             admission=entrance.admission,
             access_log=entrance.access_log,
+            metrics=entrance.metrics,
         )
         self._server = _make_server(settings, self._pool, self._interceptor)
         for service in services:

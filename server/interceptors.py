@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 from google.protobuf.message import DecodeError
 
+from server.call_metrics import CallMetrics
 from server.errors import MalformedMessageError, NotReadyError, OverloadError, ServingError
 from server.identity.access_log import Access, AccessLog
 from server.identity.admission import ANYBODY, Admission, acting
@@ -85,6 +86,7 @@ class DoorInterceptor(Interceptor):
         *,
         admission: Admission | None = None,
         access_log: AccessLog | None = None,
+        metrics: CallMetrics | None = None,
     ) -> None:
         """Starts the threads beside the pool.
 
@@ -94,10 +96,14 @@ class DoorInterceptor(Interceptor):
             urgent_service: the service whose calls never wait behind the others: a halt must get through.
             admission: says who may call what; None for anybody and everything.
             access_log: where calls are accounted for; None for nowhere.
+            metrics: counts calls; None where nobody reads the count.
         """
         self._pool = pool
         self._admission = admission or Admission(None)
         self._access_log = access_log
+        self._metrics = metrics
+        if metrics is not None:
+            metrics.watch_calls(lambda: self._pool.waiting_count)
         self._urgent = CallPool(URGENT_THREAD_COUNT, "urgent")
         self._urgent_prefix = f"/{urgent_service}/"
         self._waiting_limit = waiting_limit
@@ -210,6 +216,8 @@ class DoorInterceptor(Interceptor):
         """Lets the caller in, accounts for the call, and turns what goes wrong into a row of the table."""
         came, start_s = datetime.now(UTC), time.perf_counter()
         caller, code, reason = ANYBODY, grpc.StatusCode.OK, ""
+        if self._metrics is not None:
+            self._metrics.begin()
         try:
             caller = self._admission.identify(context)
             if admit:
@@ -226,8 +234,10 @@ class DoorInterceptor(Interceptor):
             code, reason = failure.row.code, failure.row.reason
             context.abort_with_status(to_status(failure))
         finally:
+            elapsed_s = time.perf_counter() - start_s
+            if self._metrics is not None:
+                self._metrics.end(method, code.name, reason, elapsed_s)
             if self._access_log is not None:
-                elapsed_s = time.perf_counter() - start_s
                 self._access_log.write(
                     Access(came, caller.name, context.peer(), method, code.name, reason, elapsed_s)
                 )

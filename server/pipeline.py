@@ -1,7 +1,7 @@
 """The path of each request after its fields were checked: user, search, list, answer."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,6 +28,7 @@ from server.recall_monitor import RecallMonitor
 from server.retrieval import Rows
 from server.search import Found, Job, Searcher
 from server.snapshot import Snapshot
+from server.telemetry import Metrics
 from server.users.directory import Directory
 
 SEARCH_AGAIN_COUNT_MAX: Final = 2
@@ -57,7 +58,7 @@ class Pipeline:
         channel: str,
         queue_limit: int,
         monitor: RecallMonitor | None = None,
-        observe: Callable[[Found], None] | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         """Starts the compute thread.
 
@@ -68,14 +69,14 @@ class Pipeline:
             channel: the sales channel of callers that have none of their own.
             queue_limit: searches that may wait.
             monitor: measures the recall of lists; None for nobody.
-            observe: counts searches; None where nobody reads the count.
+            metrics: counts searches and answers; None where nobody reads the count.
         """
         self.active = active
         self.clock = clock
         self._users = users
         self._channel = channel
         self._monitor = monitor
-        self._observe = observe
+        self._metrics = metrics
         searcher = Searcher(clock, channel, active.renew)
         self._batcher: Batcher[Job, Found] = Batcher(searcher.run, queue_limit=queue_limit)
 
@@ -115,7 +116,7 @@ class Pipeline:
             channel=current_caller().channel,
         )
         found, listing = self._list(job, self._run(job, call), call)
-        return messages.ListAnswer(
+        answer = messages.ListAnswer(
             products=listing.products,
             reasons=_explain(job, found, listing),
             withheld=count_withheld(found, listing.verdict, with_examples=False),
@@ -123,6 +124,7 @@ class Pipeline:
             trace=None,
             segment_id=found.segment_id,
         )
+        return self._count(answer)
 
     def score(self, query: messages.NamedQuery, call: Call) -> messages.ScoreAnswer:
         """Answers ScoreProducts."""
@@ -186,6 +188,11 @@ class Pipeline:
         decision = self._stamp(snapshot, user, verdict, query.request_id)
         return messages.CheckAnswer(products=verdicts, decision=decision)
 
+    @property
+    def waiting_count(self) -> int:
+        """Searches that wait for the compute thread."""
+        return self._batcher.waiting_count
+
     def close(self) -> None:
         """Computes what waits and ends the compute thread."""
         self._batcher.close()
@@ -204,9 +211,14 @@ class Pipeline:
 
     def _answer(self, submitted: _Submitted) -> messages.ListAnswer | Exception:
         try:
-            return self._recommend(submitted)
+            return self._count(self._recommend(submitted))
         except Exception as error:  # noqa: BLE001 - in a batch each request has its own error.
             return error
+
+    def _count(self, answer: messages.ListAnswer) -> messages.ListAnswer:
+        if self._metrics is not None:
+            self._metrics.answers.observe(answer)
+        return answer
 
     def _recommend(self, submitted: _Submitted) -> messages.ListAnswer:
         query, ticket = submitted.query, submitted.ticket
@@ -245,8 +257,8 @@ class Pipeline:
             listing = build_list(job.subject, found, job.k, job.trade_off)
         if self._monitor is not None:
             self._monitor.offer(job, found, listing)
-        if self._observe is not None:
-            self._observe(found)
+        if self._metrics is not None:
+            self._metrics.searches.observe(found)
         return found, listing
 
     def _run(self, job: Job, call: Call) -> Found:

@@ -1,16 +1,18 @@
-"""Metrics of searches, and the port of this machine's own that serves metrics in Prometheus' text format."""
+"""Every metric of the server, and the loopback port that serves them in Prometheus' text format."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, start_http_server
 
+from server.call_metrics import AnswerMetrics, CallMetrics
 from server.errors import PortError
 from server.search import Found
 
 _HOST = "127.0.0.1"
 _SECONDS: Final = (25e-6, 50e-6, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 1.0)
+_BATCHES: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 _COUNTS: Final = (100.0, 200.0, 500.0, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6, 1e7)
 
 
@@ -50,6 +52,12 @@ class SearchMetrics:
             "Searches by a segment's query because the user tower gave nothing that can be used.",
             registry=registry,
         )
+        self._batches = Histogram(
+            "prudence_batch_size",
+            "Searches in the batch that a search was in.",
+            buckets=_BATCHES,
+            registry=registry,
+        )
         self._stages = Histogram(
             "prudence_stage_seconds",
             "Time that a stage took for the batch that a search was in.",
@@ -62,6 +70,7 @@ class SearchMetrics:
         """Counts one search."""
         for name in found.retrievers:
             self._searches.labels(name).inc()
+        self._batches.observe(found.batch_count)
         self._rounds.inc(found.round_count)
         self._scanned.observe(found.rows_scanned_count)
         self._candidates.observe(found.candidate_count)
@@ -69,6 +78,21 @@ class SearchMetrics:
         self._segments.labels(found.segment_id or "none").inc()
         for stage in found.stages:
             self._stages.labels(stage.stage).observe(stage.seconds)
+
+
+class Metrics:
+    """What is counted where somebody reads the count; also of the process: CPU time, memory, open files."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        """Registers every metric.
+
+        Args:
+            registry: where.
+        """
+        self.calls = CallMetrics(registry)
+        self.answers = AnswerMetrics(registry)
+        self.searches = SearchMetrics(registry)
+        ProcessCollector(registry=registry)
 
 
 @contextmanager

@@ -1,0 +1,113 @@
+"""Metrics of calls and answers: how many came, how they ended and how long they took; what rules withheld."""
+
+from collections.abc import Callable
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from server.messages import ListAnswer
+
+_SECONDS: Final = (
+    *(0.001, 0.0015, 0.002, 0.003, 0.004, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075),
+    *(0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
+)
+_LISTED: Final = (0.0, 1.0, 5.0, 10.0, 20.0, 50.0, 100.0, 1000.0)
+
+
+class CallMetrics:
+    """Counts calls by method, which are those of the wire contract alone, and by how they ended."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        """Registers the metrics.
+
+        Args:
+            registry: where.
+        """
+        self._calls = Counter(
+            "prudence_calls",
+            "Calls by method, gRPC code and reason; the reason is empty where the code is OK.",
+            ["method", "code", "reason"],
+            registry=registry,
+        )
+        self._seconds = Histogram(
+            "prudence_call_seconds",
+            "Time from a call's first byte on a thread to its answer.",
+            ["method"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._in_flight = Gauge(
+            "prudence_calls_in_flight", "Calls that threads answer now.", registry=registry
+        )
+        self._calls_waiting = Gauge(
+            "prudence_calls_waiting", "Calls that wait for a thread.", registry=registry
+        )
+        self._searches_waiting = Gauge(
+            "prudence_searches_waiting", "Searches that wait for the compute thread.", registry=registry
+        )
+
+    def begin(self) -> None:
+        """Counts a call as in flight."""
+        self._in_flight.inc()
+
+    def end(self, method: str, code: str, reason: str, elapsed_s: float) -> None:
+        """Counts how a call ended.
+
+        Args:
+            method: full name, of a method that exists.
+            code: name of the gRPC code.
+            reason: as in google.rpc.ErrorInfo; empty if it ended well.
+            elapsed_s: what it took.
+        """
+        self._in_flight.dec()
+        self._calls.labels(method, code, reason).inc()
+        self._seconds.labels(method).observe(elapsed_s)
+
+    def watch_calls(self, count: Callable[[], int]) -> None:
+        """Has `count` asked for the calls that wait, whenever metrics are read."""
+        self._calls_waiting.set_function(count)
+
+    def watch_searches(self, count: Callable[[], int]) -> None:
+        """Has `count` asked for the searches that wait, whenever metrics are read."""
+        self._searches_waiting.set_function(count)
+
+
+class AnswerMetrics:
+    """Counts lists by bundle, how long they are, and what the rules took from them."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        """Registers the metrics.
+
+        Args:
+            registry: where.
+        """
+        self._answers = Counter(
+            "prudence_answers",
+            "Lists by the bundle that they are from.",
+            ["bundle_version"],
+            registry=registry,
+        )
+        self._reasons = Counter(
+            "prudence_answer_reasons",
+            "Lists by each reason given beside them, such as FEWER_ELIGIBLE_THAN_K.",
+            ["reason"],
+            registry=registry,
+        )
+        self._listed = Histogram(
+            "prudence_products_listed", "Products in a list.", buckets=_LISTED, registry=registry
+        )
+        self._withheld = Counter(
+            "prudence_products_withheld",
+            "Products that a search looked at and the rules withheld, by disclosable reason code.",
+            ["code"],
+            registry=registry,
+        )
+
+    def observe(self, answer: ListAnswer) -> None:
+        """Counts one list."""
+        self._answers.labels(answer.decision.bundle_version).inc()
+        self._listed.observe(len(answer.products))
+        for reason in answer.reasons:
+            self._reasons.labels(reason.name).inc()
+        for withheld in answer.withheld:
+            self._withheld.labels(withheld.code).inc(withheld.product_count)
