@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
@@ -15,6 +15,8 @@ from training.data_progress import show_progress, show_step
 from training.dataset import DataSource, check_target, format_clock, parse_clock, write_dataset
 from training.errors import TrainingError
 from training.importers.far_trans import import_far_trans
+from training.importers.feedback import import_feedback
+from training.importers.feedback_log import COMPACT
 from training.importers.imported import ImportedData
 from training.importers.mooccubex import import_mooccubex
 from training.importers.movielens import import_movielens
@@ -135,6 +137,17 @@ def _add_import(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         borrowers.add_argument("out", type=Path, metavar="OUT")
         borrowers.add_argument("--force", action="store_true", help="replace OUT")
         borrowers.set_defaults(run=_run_borrowers, name=name)
+    feedback = names.add_parser("feedback", help="a server's feedback log, joined to what it learned from")
+    feedback.add_argument("directory", type=Path, metavar="LOG")
+    feedback.add_argument("out", type=Path, metavar="OUT")
+    feedback.add_argument(
+        "--with", dest="data", type=Path, metavar="DATA", help="the data so far; its user ids are pseudonyms"
+    )
+    feedback.add_argument(
+        "--erased", type=Path, metavar="FILE", help="pseudonyms of users to leave out, one a line"
+    )
+    feedback.add_argument("--force", action="store_true", help="replace OUT")
+    feedback.set_defaults(run=_run_feedback)
     pairs = names.add_parser("pairs", help="user-item lists (LightGCN) or ratings (NCF)")
     pairs.add_argument("directory", type=Path, metavar="DIR")
     pairs.add_argument("out", type=Path, metavar="OUT")
@@ -182,7 +195,30 @@ def _run_pairs(arguments: argparse.Namespace, console: Console) -> None:
     _write_import(imported, arguments, console)
 
 
-def _write_import(imported: ImportedData, arguments: argparse.Namespace, console: Console) -> None:
+def _run_feedback(arguments: argparse.Namespace, console: Console) -> None:
+    check_target(arguments.out, force=arguments.force)
+    with show_step(console, "reading the log"):
+        found = import_feedback(arguments.directory, arguments.data, arguments.erased)
+    _write_import(found.imported, arguments, console, files=found.files, report={"feedback": found.report})
+    counts = ", ".join(f"{name} {count:,}" for name, count in found.report.items())
+    console.print(f"feedback: {counts}", highlight=False, soft_wrap=True)
+    if found.segment_count:
+        console.print(
+            f"not read: {found.segment_count} segments that are not compacted yet; "
+            f"`{COMPACT} {arguments.directory}` compacts them",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def _write_import(
+    imported: ImportedData,
+    arguments: argparse.Namespace,
+    console: Console,
+    *,
+    files: Mapping[str, bytes] | None = None,
+    report: Mapping[str, Any] | None = None,
+) -> None:
     with show_step(console, "checking and writing"):
         checked = check_data(
             interactions=imported.interactions,
@@ -190,7 +226,14 @@ def _write_import(imported: ImportedData, arguments: argparse.Namespace, console
             profiles=imported.profiles,
             clock=parse_clock(str(imported.source.clock)),
         )
-        write_dataset(checked, imported.source, arguments.out, force=arguments.force)
+        write_dataset(
+            checked,
+            imported.source,
+            arguments.out,
+            force=arguments.force,
+            extra_files=files,
+            extra_report=report,
+        )
     show_quality(console, checked, imported.source, arguments.out)
 
 

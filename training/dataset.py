@@ -55,6 +55,7 @@ def write_dataset(
     *,
     force: bool = False,
     extra_files: Mapping[str, bytes] | None = None,
+    extra_report: Mapping[str, Any] | None = None,
 ) -> None:
     """Writes interactions, products, profiles, quarantine, quality.json and source.json.
 
@@ -68,7 +69,7 @@ def write_dataset(
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         temporary.mkdir()
-        _write_files(checked, source, temporary, extra_files or {})
+        _write_files(checked, source, temporary, extra_files or {}, extra_report or {})
         put_in_place(temporary, out)
     except (OSError, pa.ArrowException) as error:
         raise OutputError(f"cannot write {out}: {error}") from error
@@ -172,7 +173,11 @@ def quality_report(checked: CheckedData) -> dict[str, Any]:
 
 
 def _write_files(
-    checked: CheckedData, source: DataSource, directory: Path, extra_files: Mapping[str, bytes]
+    checked: CheckedData,
+    source: DataSource,
+    directory: Path,
+    extra_files: Mapping[str, bytes],
+    extra_report: Mapping[str, Any],
 ) -> None:
     tables = {
         "interactions": checked.interactions.table,
@@ -182,7 +187,7 @@ def _write_files(
     }
     for name, table in tables.items():
         pyarrow.parquet.write_table(table, directory / f"{name}.parquet")
-    report = json.dumps(quality_report(checked), indent=2, sort_keys=True) + "\n"
+    report = json.dumps({**quality_report(checked), **extra_report}, indent=2, sort_keys=True) + "\n"
     (directory / "quality.json").write_text(report, encoding="utf-8")
     (directory / "source.json").write_text(source_to_json(source), encoding="utf-8")
     for name, content in extra_files.items():

@@ -66,12 +66,15 @@ def locate_events(
     if not ranges.dated:
         microseconds = np.full(len(microseconds), ranges.latest)
     weight = pc.fill_null(events["weight"], 1.0).to_numpy()
+    liking = _read_liking(rows["event_type"] == EVENT_TYPES.index("rating"), weight, ranges)
+    if "confidence" in events.column_names:
+        liking *= pc.fill_null(events["confidence"], 1.0).to_numpy()
     return sort_interactions(
         rows["user_id"],
         rows["product_id"],
         rows["event_type"] + 1,
         microseconds / 1e6,
-        liking=_read_liking(rows["event_type"] == EVENT_TYPES.index("rating"), weight, ranges),
+        liking=liking,
         user_count=len(user_ids),
         item_count=len(product_ids),
     )

@@ -199,10 +199,13 @@ def _assemble(
 
 
 def _fill_defaults(table: pa.Table) -> pa.Table:
-    """Fills what has a documented default: a weight of 1, and no assumed fields."""
+    """Fills what has a documented default: a weight and a confidence of 1, and no assumed fields."""
     if "weight" in table.column_names:
-        position = table.column_names.index("weight")
-        return table.set_column(position, table.field(position), pc.fill_null(table.column(position), 1.0))
+        for name in sorted({"weight", "confidence"}.intersection(table.column_names)):
+            position = table.column_names.index(name)
+            filled = pc.fill_null(table.column(position), 1.0)
+            table = table.set_column(position, table.field(position), filled)
+        return table
     position = table.column_names.index("assumed")
     empty = pa.scalar([], pa.list_(pa.string()))
     return table.set_column(position, table.field(position), pc.coalesce(table.column(position), empty))

@@ -150,6 +150,8 @@ INTERACTIONS: Final = TableSpec(
         Field("event_type", Kind.TEXT, choices=EVENT_TYPES, required=True),
         Field("event_time", Kind.INSTANT, required=True),
         Field("weight", Kind.NUMBER, 0, AMOUNT_MAX),
+        Field("confidence", Kind.NUMBER, 0, 1, extra=True),
+        Field("event_id", Kind.TEXT, 1, ID_BYTES_MAX, extra=True),
     ),
     key=None,
 )

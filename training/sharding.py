@@ -25,7 +25,7 @@ from training.config import read_settings
 from training.errors import EmptyDataError, MissingFileError, OutputError, SchemaError, SettingError
 from training.event_rows import EventRanges, locate_events
 from training.histories import IntArray
-from training.schema import INTERACTIONS, PRODUCTS, PROFILES, TableSpec
+from training.schema import INTERACTIONS, PRODUCTS, PROFILES, TableSpec, make_arrow
 from training.shards import DIRECTORY_NAME, FORMAT_VERSION, Manifest, stamp_table, to_table
 from training.tables import conform, read_table
 
@@ -115,11 +115,10 @@ def _write_into(work: Path, data: Path, count: int, product_ids: Sequence[str]) 
 def _deal(path: Path, spec: TableSpec, work: Path, count: int) -> EventRanges:
     """Deals a table's rows to one file for each shard; returns the ranges of events, where it has any."""
     ranges = EventRanges()
+    schema = make_arrow(spec.choose_fields(_open_table(path).schema_arrow.names))
     with ExitStack() as stack:
         writers = [
-            stack.enter_context(
-                pyarrow.parquet.ParquetWriter(work / f"{spec.name}-{index}.parquet", spec.arrow)
-            )
+            stack.enter_context(pyarrow.parquet.ParquetWriter(work / f"{spec.name}-{index}.parquet", schema))
             for index in range(count)
         ]
         for batch in _read_batches(path, spec):
