@@ -99,6 +99,11 @@ class ActivePolicy:
         """Whether policy and overlay are authorised by signatures."""
         return self._control is not None
 
+    @property
+    def place_count(self) -> int:
+        """How many snapshots are served under one policy."""
+        return len(self._versions[0])
+
     def pin(self, place: int = CURRENT) -> Snapshot:
         """Returns what a request that comes now is planned with: the snapshot at a place."""
         return self._in_force(self._clock.now())[place]

@@ -15,6 +15,8 @@ from server.config import Settings
 from server.convert import RequestLimits
 from server.door import Door, Entrance, Service
 from server.errors import SettingsError
+from server.experiments.assignment import Experiments
+from server.experiments.opening import open_experiments
 from server.identity.access_log import AccessLog
 from server.identity.admission import Admission
 from server.identity.callers import Callers
@@ -24,7 +26,7 @@ from server.policy_start import open_control
 from server.recall_monitor import RecallMonitor
 from server.services import RecommendationService, describe_source
 from server.signals import StopSignals
-from server.snapshot import load_fit_policy, open_snapshot, under_policy, warm_up
+from server.snapshot import all_under_policy, load_fit_policy, open_snapshot, warm_up
 from server.telemetry import Metrics, serve_metrics
 from server.users.directory import Directory
 from server.users.opening import open_directory
@@ -47,7 +49,7 @@ def _serve(settings: Settings, held: contextlib.ExitStack) -> None:
     """Serves; what must be given back at the end is pushed on `held`."""
     stop = held.enter_context(StopSignals())
     _write_port(settings, None)
-    active = _open_active_policy(settings, held)
+    active, experiments = _open_active_policy(settings, held)
     snapshot, users = active.pin(), _open_users(settings, held)
     assumed_data = snapshot.assumed_data or (users.store is not None and users.store.holds_assumed())
     registry = CollectorRegistry()
@@ -59,7 +61,8 @@ def _serve(settings: Settings, held: contextlib.ExitStack) -> None:
     pipeline: Pipeline | None = None
     try:
         door.start()
-        warm_up(snapshot)
+        for place in range(active.place_count):
+            warm_up(active.pin(place))
         if settings.device == "cuda":
             tell_of_gpu()
         pipeline = Pipeline(
@@ -70,6 +73,7 @@ def _serve(settings: Settings, held: contextlib.ExitStack) -> None:
             queue_limit=settings.queue_limit,
             monitor=monitor,
             metrics=metrics,
+            experiments=experiments,
         )
         if metrics is not None:
             metrics.calls.watch_searches(lambda: 0 if pipeline is None else pipeline.waiting_count)
@@ -140,8 +144,8 @@ def _open_monitor(
     return monitor
 
 
-def _open_active_policy(settings: Settings, held: contextlib.ExitStack) -> ActivePolicy:
-    """Opens the bundle under every version of the policy that is or will be in force."""
+def _open_active_policy(settings: Settings, held: contextlib.ExitStack) -> tuple[ActivePolicy, Experiments]:
+    """Opens the bundles under every version of the policy that is or will be in force."""
     clock, control = settings.decision_clock(), None
     if settings.policy_keys is not None and settings.policy_state is not None:
         control = open_control(
@@ -160,8 +164,11 @@ def _open_active_policy(settings: Settings, held: contextlib.ExitStack) -> Activ
         allow_assumed=settings.allow_assumed,
         kernel=settings.kernel,
     )
-    snapshots = [snapshot, *(under_policy(snapshot, policy) for policy in later)]
-    return ActivePolicy(snapshots, clock, control)
+    experiments, others = open_experiments(settings, snapshot)
+    served = (snapshot, *others)
+    versions = [served, *(all_under_policy(served, policy) for policy in later)]
+    current, *beside = zip(*versions, strict=True)
+    return ActivePolicy(current, clock, control, others=beside), experiments
 
 
 def _list_services(recommendation: RecommendationService, admin_service: AdminService) -> tuple[Service, ...]:

@@ -12,7 +12,7 @@ from datetime import UTC
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, Field, ValidationError, model_validator
+from pydantic import AwareDatetime, BaseModel, Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -28,6 +28,8 @@ from server.errors import SettingsError
 
 PREFIX = "PRUDENCE_"
 TLS_FIELDS = ("tls_certificate", "tls_key", "tls_client_ca", "callers")
+
+RetrieverMode = Literal["auto", "exact", "faiss", "gpu"]
 
 
 class Settings(BaseSettings):
@@ -132,7 +134,7 @@ class Settings(BaseSettings):
         description="Whether requests may carry a profile: with tls_certificate from callers with the role "
         "profile_source, without from every caller that can reach this server.",
     )
-    retriever: Literal["auto", "exact", "faiss", "gpu"] = Field(
+    retriever: RetrieverMode = Field(
         default="auto",
         description="Search by an exact scan, with FAISS, or exactly on the GPU; auto takes what costs least "
         "here for each request, so that which rows an index misses may differ between machines.",
@@ -145,6 +147,9 @@ class Settings(BaseSettings):
         default=0.01,
         description="Share of the answers that are searched again exactly, off the request path, to measure "
         "recall; 0 for none.",
+    )
+    experiments: Path | None = Field(
+        default=None, description="JSON file of experiments. Default: none, everyone is served alike."
     )
     metrics_port: Annotated[int, Field(ge=0, le=65535)] | None = Field(
         default=None,
@@ -232,7 +237,7 @@ def load_settings(arguments: Sequence[str]) -> Settings:
     try:
         return _Sources(_cli_parse_args=list(arguments))  # type: ignore[call-arg]
     except ValidationError as error:
-        raise SettingsError(_explain(error)) from error
+        raise SettingsError(explain(error)) from error
     except SourceError as error:
         raise SettingsError(str(error)) from error
 
@@ -263,12 +268,13 @@ def _refuse_unknown_environment() -> None:
         raise SettingsError(f"{unknown[0]}: no such setting; expected one of {', '.join(sorted(known))}")
 
 
-def _explain(error: ValidationError) -> str:
+def explain(error: ValidationError) -> str:
+    """Says in one line which fields are wrong, why, and what they hold."""
     problems = []
     for detail in error.errors(include_url=False):
         field = ".".join(str(part) for part in detail["loc"]) or "settings"
         # What is wrong with the settings together names them itself; their values would bury it.
-        told = detail["type"] == "missing" or not detail["loc"]
+        told = detail["type"] == "missing" or isinstance(detail["input"], dict | list | BaseModel)
         given = "" if told else f", got {detail['input']!r}"
         problems.append(f"{field}: {detail['msg'].removeprefix('Value error, ')}{given}")
     return "; ".join(problems)

@@ -82,6 +82,7 @@ def read_recommend(
         include_trace=request.include_trace,
         count_whole_domain=request.count_whole_domain,
         trade_off=_read_trade_off(request, limits),
+        trade_off_stated=request.HasField("diversity_trade_off"),
     )
 
 

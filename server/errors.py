@@ -44,6 +44,7 @@ ServerError
     |-- CertificateError      a certificate, key or authority cannot be read, or they do not fit
     |-- CallersFileError      the callers' file cannot be read
     |-- AccessLogError        the access log cannot be opened
+    |-- ExperimentsError      the experiments file, or what it asks for, is not usable; names the field
     `-- PolicyStateError      policy log, officers' keys or the first policy's signatures are not usable
 
 The class decides what a caller sees; the one table is in `status.py`.
@@ -229,6 +230,10 @@ class CallersFileError(StartError):
 
 class AccessLogError(StartError):
     """The access log cannot be opened."""
+
+
+class ExperimentsError(StartError):
+    """The experiments file, or what it asks for, is not usable."""
 
 
 class PolicyStateError(StartError):

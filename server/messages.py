@@ -75,7 +75,10 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class RecommendQuery:
-    """Asks for up to k eligible products; `trade_off` is that of `server.diversity`."""
+    """Asks for up to k eligible products; `trade_off` is that of `server.diversity`.
+
+    `trade_off_stated` says whether the request itself states it; an experiment may change it otherwise.
+    """
 
     user: UserInput
     domain: Domain
@@ -88,6 +91,7 @@ class RecommendQuery:
     include_trace: bool
     count_whole_domain: bool
     trade_off: int = WHOLE
+    trade_off_stated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +180,14 @@ class TraceDetail:
 
 
 @dataclass(frozen=True, slots=True)
+class ExperimentVariant:
+    """The variant that a user has in one experiment."""
+
+    experiment: str
+    variant: str
+
+
+@dataclass(frozen=True, slots=True)
 class DecisionStamp:
     """The versions behind an answer."""
 
@@ -198,6 +210,7 @@ class ListAnswer:
     trace: TraceDetail | None
     segment_id: str  # Empty where the user has none.
     trade_off: int = WHOLE
+    experiments: tuple[ExperimentVariant, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +236,7 @@ class ScoreAnswer:
     unknown_product_ids: tuple[str, ...]
     decision: DecisionStamp
     segment_id: str
+    experiments: tuple[ExperimentVariant, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from server.active_policy import ActivePolicy
 from server.batching import Batcher, Call, Ticket
 from server.clock import Clock
 from server.errors import ModelOutputError, OverloadError, ProductUnknownError, ServerError
+from server.experiments.assignment import NO_EXPERIMENT, Assignment, Experiments
 from server.gate import GateUser, find_eligible
 from server.identity.admission import current_caller
 from server.lists import (
@@ -44,6 +45,7 @@ class _Submitted:
     query: messages.RecommendQuery
     ticket: Ticket[Job, Found]
     user_s: float  # What finding the user took.
+    experiments: tuple[messages.ExperimentVariant, ...]
 
 
 class Pipeline:
@@ -59,6 +61,7 @@ class Pipeline:
         queue_limit: int,
         monitor: RecallMonitor | None = None,
         metrics: Metrics | None = None,
+        experiments: Experiments | None = None,
     ) -> None:
         """Starts the compute thread.
 
@@ -70,6 +73,7 @@ class Pipeline:
             queue_limit: searches that may wait.
             monitor: measures the recall of lists; None for nobody.
             metrics: counts searches and answers; None where nobody reads the count.
+            experiments: assigns users to variants; None where all are served alike.
         """
         self.active = active
         self.clock = clock
@@ -77,6 +81,7 @@ class Pipeline:
         self._channel = channel
         self._monitor = monitor
         self._metrics = metrics
+        self._experiments = experiments
         searcher = Searcher(clock, channel, active.renew)
         self._batcher: Batcher[Job, Found] = Batcher(searcher.run, queue_limit=queue_limit)
 
@@ -84,10 +89,8 @@ class Pipeline:
         self, queries: Sequence[messages.RecommendQuery | ServerError], call: Call
     ) -> list[messages.ListAnswer | Exception]:
         """Answers queries; each gets its own answer or error, in order. An error given is passed through."""
-        snapshot = self.active.pin()
         submitted = [
-            query if isinstance(query, ServerError) else self._submit(snapshot, query, call)
-            for query in queries
+            query if isinstance(query, ServerError) else self._submit(query, call) for query in queries
         ]
         return [entry if isinstance(entry, Exception) else self._answer(entry) for entry in submitted]
 
@@ -97,11 +100,12 @@ class Pipeline:
         Raises:
             ProductUnknownError: the bundle does not know the product.
         """
-        snapshot = self.active.pin()
+        subject = self._users.resolve(query.user)
+        assignment = self._assign(subject)
+        snapshot = self.active.pin(assignment.place)
         row = snapshot.row_of.get(query.product_id)
         if row is None:
             raise ProductUnknownError("product_id: the bundle does not know this product")
-        subject = self._users.resolve(query.user)
         start, stop = _domain_rows(snapshot, query.domain)
         job = Job(
             snapshot=snapshot,
@@ -123,13 +127,15 @@ class Pipeline:
             decision=self._stamp(found.snapshot, found.user, listing.verdict, query.request_id),
             trace=None,
             segment_id=found.segment_id,
+            experiments=assignment.variants,
         )
         return self._count(answer)
 
     def score(self, query: messages.NamedQuery, call: Call) -> messages.ScoreAnswer:
         """Answers ScoreProducts."""
-        snapshot = self.active.pin()
         subject = self._users.resolve(query.user)
+        assignment = self._assign(subject)
+        snapshot = self.active.pin(assignment.place)
         rows = _rows_of(snapshot, query.product_ids)
         job = Job(
             snapshot=snapshot,
@@ -166,12 +172,13 @@ class Pipeline:
             unknown_product_ids=tuple(name for name in query.product_ids if name not in snapshot.row_of),
             decision=self._stamp(snapshot, found.user, listing.verdict, query.request_id),
             segment_id=found.segment_id,
+            experiments=assignment.variants,
         )
 
     def check(self, query: messages.NamedQuery) -> messages.CheckAnswer:
         """Answers CheckEligibility."""
-        pinned = self.active.pin()
         subject = self._users.resolve(query.user)
+        pinned = self.active.pin(self._assign(subject).place)
         now = self.clock.now()
         snapshot = self.active.renew(pinned, now)
         channel = current_caller().channel or self._channel
@@ -197,17 +204,19 @@ class Pipeline:
         """Computes what waits and ends the compute thread."""
         self._batcher.close()
 
-    def _submit(
-        self, snapshot: Snapshot, query: messages.RecommendQuery, call: Call
-    ) -> _Submitted | Exception:
+    def _submit(self, query: messages.RecommendQuery, call: Call) -> _Submitted | Exception:
         start_s = time.perf_counter()
         try:
             subject = self._users.resolve(query.user)
+            assignment = self._assign(subject)
             user_s = time.perf_counter() - start_s
-            ticket = self._batcher.submit([_plan(snapshot, query, subject)], call)[0]
+            snapshot = self.active.pin(assignment.place)
+            ticket = self._batcher.submit([_plan(snapshot, query, subject, assignment)], call)[0]
         except Exception as error:  # noqa: BLE001 - in a batch each request has its own error.
             return error
-        return ticket if isinstance(ticket, OverloadError) else _Submitted(query, ticket, user_s)
+        if isinstance(ticket, OverloadError):
+            return ticket
+        return _Submitted(query, ticket, user_s, assignment.variants)
 
     def _answer(self, submitted: _Submitted) -> messages.ListAnswer | Exception:
         try:
@@ -245,6 +254,7 @@ class Pipeline:
             trace=_trace(submitted, found, selected) if query.include_trace else None,
             segment_id=found.segment_id,
             trade_off=job.trade_off,
+            experiments=submitted.experiments,
         )
 
     def _list(self, job: Job, found: Found, call: Call) -> tuple[Found, Listing]:
@@ -267,6 +277,12 @@ class Pipeline:
             raise ticket
         return ticket.wait()
 
+    def _assign(self, subject: Subject) -> Assignment:
+        """Draws the user's variants."""
+        if self._experiments is None:
+            return NO_EXPERIMENT
+        return self._experiments.assign(subject.pseudonym, self.clock.now())
+
     def _stamp(
         self, snapshot: Snapshot, user: GateUser, verdict: LastVerdict, request_id: str
     ) -> messages.DecisionStamp:
@@ -280,7 +296,9 @@ class Pipeline:
         )
 
 
-def _plan(snapshot: Snapshot, query: messages.RecommendQuery, subject: Subject) -> Job:
+def _plan(
+    snapshot: Snapshot, query: messages.RecommendQuery, subject: Subject, assignment: Assignment
+) -> Job:
     start, stop = _domain_rows(snapshot, query.domain)
     left_out = list(query.exclude_product_ids)
     if not query.allow_seen:
@@ -299,9 +317,16 @@ def _plan(snapshot: Snapshot, query: messages.RecommendQuery, subject: Subject) 
         like_row=None,
         k=query.k,
         risk_score_limit=query.risk_score_limit,
-        trade_off=query.trade_off,
         channel=current_caller().channel,
+        trade_off=_choose_trade_off(query, assignment),
     )
+
+
+def _choose_trade_off(query: messages.RecommendQuery, assignment: Assignment) -> int:
+    """Returns what the request states, else the user's variant, else the server's default."""
+    if query.trade_off_stated or assignment.trade_off is None:
+        return query.trade_off
+    return assignment.trade_off
 
 
 def _domain_rows(snapshot: Snapshot, domain: Domain) -> tuple[int, int]:

@@ -32,6 +32,7 @@ def render_recommend(answer: messages.ListAnswer) -> recommendation_pb2.Recommen
         trace=None if answer.trace is None else _trace(answer.trace),
         diversity_trade_off=None if answer.trade_off == WHOLE else answer.trade_off / WHOLE,
         segment_id=answer.segment_id,
+        experiments=_experiments(answer.experiments),
     )
 
 
@@ -43,6 +44,7 @@ def render_similar(answer: messages.ListAnswer) -> recommendation_pb2.SimilarPro
         withheld_counts=[_withheld(withheld) for withheld in answer.withheld],
         decision=_decision(answer.decision),
         segment_id=answer.segment_id,
+        experiments=_experiments(answer.experiments),
     )
 
 
@@ -54,6 +56,7 @@ def render_score(answer: messages.ScoreAnswer) -> recommendation_pb2.ScoreProduc
         unknown_product_ids=answer.unknown_product_ids,
         decision=_decision(answer.decision),
         segment_id=answer.segment_id,
+        experiments=_experiments(answer.experiments),
     )
 
 
@@ -148,6 +151,15 @@ def _verdict(verdict: messages.Verdict) -> recommendation_pb2.ProductEligibility
         warnings=verdict.warnings,
         assumed_fields=verdict.assumed_fields,
     )
+
+
+def _experiments(
+    drawn: Sequence[messages.ExperimentVariant],
+) -> list[recommendation_pb2.ExperimentVariant]:
+    return [
+        recommendation_pb2.ExperimentVariant(experiment=each.experiment, variant=each.variant)
+        for each in drawn
+    ]
 
 
 def _decision(decision: messages.DecisionStamp) -> recommendation_pb2.Decision:

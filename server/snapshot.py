@@ -143,6 +143,16 @@ def all_under_policy(snapshots: Sequence[Snapshot], policy: Policy) -> tuple[Sna
     )
 
 
+def with_retriever(
+    snapshot: Snapshot, mode: Mode, device: Literal["cpu", "cuda"], thread_count: int
+) -> Snapshot:
+    """Returns the same bundle and policy, searched another way; for the arguments see `open_snapshot`."""
+    bundle = snapshot.bundle
+    index = ann.load_index(bundle.read_index(), device=device, thread_count=thread_count)
+    searched = open_retriever(bundle, index, mode, device, thread_count=thread_count, kernel=snapshot.kernel)
+    return replace(snapshot, retriever=searched)
+
+
 def load_fit_policy(path: Path | None) -> Policy:
     """Loads a policy as it is, without signatures.
 

@@ -19,6 +19,9 @@ def render_recommend(response: pb.RecommendResponse, *, whole_domain: bool) -> s
         parts.append(
             f"note: chosen for variety, trade-off {response.diversity_trade_off:g}; not in order of score"
         )
+    parts += [
+        f"note: variant {each.variant} of experiment {each.experiment}" for each in response.experiments
+    ]
     parts += _withheld_counts(response.withheld_counts, whole_domain=whole_domain)
     if response.HasField("trace"):
         parts.append(_trace_table(response.trace))

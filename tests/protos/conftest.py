@@ -61,6 +61,8 @@ class FakeService(pb_grpc.RecommendationServiceServicer):
         )
         if request.HasField("diversity_trade_off"):
             response.diversity_trade_off = request.diversity_trade_off
+        if request.user.user_id == "experimental":
+            response.experiments.add(experiment="tower", variant="new")
         if request.include_trace:
             response.withheld_counts[0].example_product_id = "F9"
             response.withheld_counts[0].example_risk_score = 6100

@@ -81,6 +81,11 @@ def test_recommend_says_that_a_list_was_chosen_for_variety(
     assert "note: chosen for variety, trade-off 0.75; not in order of score" in capsys.readouterr().out
 
 
+def test_recommend_names_the_variants_of_the_user(target: str, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["recommend", "--target", target, "--user", "experimental"])
+    assert "note: variant new of experiment tower" in capsys.readouterr().out
+
+
 def test_recommend_prints_json(target: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["recommend", "--target", target, "--user", "u1", "--k", "1", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)

@@ -19,6 +19,7 @@ from prudence.v1 import recommendation_pb2_grpc
 
 from index.build import build_bundle
 from server.users.opening import fill_store
+from tests.conftest import DIM, MakeExport
 from tests.server.cases import FAMILIES, NOW, draw_products, eligible_product, eligible_user
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -136,6 +137,23 @@ def platform(make_export: Callable[..., Any], tmp_path_factory: pytest.TempPathF
     )
     histories = dict.fromkeys(stored, tuple(ids[::7][:HISTORY_COUNT]))
     return Platform(directory / "bundles", store, {row["id"]: row for row in rows}, stored, histories)
+
+
+@pytest.fixture(scope="session")
+def two_bundles(make_export: MakeExport, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two bundles, "old" and "new", of one catalogue in opposite orders of preference; "old" is current."""
+    folder = tmp_path_factory.mktemp("two")
+    vectors = np.random.default_rng(SEED).normal(size=(60, DIM)).astype(np.float32)
+    for version, sign in (("new", -1), ("old", 1)):
+        case = make_export(folder / version, vectors=sign * vectors)
+        build_bundle(
+            export=case.export,
+            products=case.products,
+            policy=case.policy,
+            bundles=folder / "bundles",
+            version=version,
+        )
+    return folder / "bundles"
 
 
 @pytest.fixture(scope="session")

@@ -8,10 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from index.build import build_bundle
 from server.active_policy import ActivePolicy, live_policies
 from server.snapshot import Snapshot, load_fit_policy, open_snapshot
-from tests.conftest import DIM, MakeExport
 from tests.server.cases import CHANNEL, NOW, eligible_user
 from tests.server.desk import Desk, MovingClock, desks
 
@@ -19,24 +17,13 @@ OTHER = 1
 
 
 @pytest.fixture(scope="module")
-def snapshots(make_export: MakeExport, tmp_path_factory: pytest.TempPathFactory) -> tuple[Snapshot, Snapshot]:
-    """Two bundles of one catalogue, in another order of preference; the first is current."""
-    folder = tmp_path_factory.mktemp("two")
-    for version in ("new", "old"):
-        vectors = np.random.default_rng(len(version)).normal(size=(60, DIM)).astype(np.float32)
-        case = make_export(folder / version, vectors=vectors * (1 if version == "old" else -1))
-        build_bundle(
-            export=case.export,
-            products=case.products,
-            policy=case.policy,
-            bundles=folder / "bundles",
-            version=version,
-        )
+def snapshots(two_bundles: Path) -> tuple[Snapshot, Snapshot]:
+    """Two bundles of one catalogue; the first is current."""
     settings: dict[str, Any] = {"device": "cpu", "thread_count": 1, "retriever": "exact"}
     settings["allow_assumed"] = False
     policy = load_fit_policy(None)
-    current = open_snapshot(folder / "bundles", policy, **settings)
-    other = open_snapshot(folder / "bundles", policy, **settings, version="new")
+    current = open_snapshot(two_bundles, policy, **settings)
+    other = open_snapshot(two_bundles, policy, **settings, version="new")
     return current, replace(other, place=OTHER)
 
 
