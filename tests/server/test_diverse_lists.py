@@ -15,6 +15,7 @@ from server.clock import Clock
 from server.diversity import WHOLE
 from server.messages import Domain, ListAnswer, ResponseReason
 from server.pipeline import Pipeline
+from server.users.directory import Directory
 from suitability.overlay import load_overlay
 from tests.server.cases import CHANNEL, NOW, eligible_user
 from tests.server.conftest import CLOCK, Platform, start_server
@@ -31,7 +32,7 @@ Stub = recommendation_pb2_grpc.RecommendationServiceStub
 def pipeline(tiny_bundles: Path) -> Iterator[Pipeline]:
     clock = Clock(NOW)
     active = ActivePolicy([open_tiny(tiny_bundles)], clock)
-    made = Pipeline(active, None, clock=clock, channel=CHANNEL, queue_limit=8)
+    made = Pipeline(active, Directory(None), clock=clock, channel=CHANNEL, queue_limit=8)
     yield made
     made.close()
 

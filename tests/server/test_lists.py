@@ -25,6 +25,7 @@ from server.messages import (
 )
 from server.pipeline import Pipeline
 from server.snapshot import load_fit_policy, open_snapshot
+from server.users.directory import Directory
 from suitability.overlay import Overlay, load_overlay
 from tests.server.cases import CHANNEL, NOW, eligible_user
 from tests.server.officers import make_overlay
@@ -41,7 +42,9 @@ def pipeline(tiny_bundles: Path) -> Iterator[Pipeline]:
         allow_assumed=False,
     )
     clock = Clock(NOW)
-    made = Pipeline(ActivePolicy([snapshot], clock), None, clock=clock, channel=CHANNEL, queue_limit=8)
+    made = Pipeline(
+        ActivePolicy([snapshot], clock), Directory(None), clock=clock, channel=CHANNEL, queue_limit=8
+    )
     yield made
     made.close()
 

@@ -28,6 +28,7 @@ from server.recall_monitor import ALARM_COUNT_MIN, QUEUE_COUNT_MAX, WINDOW_COUNT
 from server.retrieval import Retriever, Round, Rows
 from server.snapshot import Snapshot, under_policy
 from server.telemetry import serve_metrics
+from server.users.directory import Directory
 from suitability.overlay import load_overlay
 from suitability.policy import load_policy
 from tests.server.cases import CHANNEL, NOW, eligible_user
@@ -58,7 +59,7 @@ class Desk:
         self.monitor = RecallMonitor(1.0, self.registry)
         self.pipeline = Pipeline(
             ActivePolicy(snapshots, clock),
-            None,
+            Directory(None),
             clock=clock,
             channel=CHANNEL,
             queue_limit=8,

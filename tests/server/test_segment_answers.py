@@ -22,6 +22,7 @@ from server.pipeline import Pipeline
 from server.search import Searcher
 from server.snapshot import Snapshot, load_fit_policy, open_snapshot
 from server.telemetry import SearchMetrics
+from server.users.directory import Directory
 from tests.server.cases import CHANNEL, NOW, eligible_user
 from tests.server.searching import found_of, make_job
 
@@ -180,7 +181,9 @@ def test_a_list_says_that_a_segment_stood_in_and_is_gated_and_scores_are_refused
     clock = Clock(NOW)
     user = UserInput("somebody", eligible_user(), (Event("c001", "click", NOW.timestamp()),))
     query = RecommendQuery(user, Domain.BOTH, 10, None, (), (), False, "request", False, False)
-    pipeline = Pipeline(ActivePolicy([broken], clock), None, clock=clock, channel=CHANNEL, queue_limit=8)
+    pipeline = Pipeline(
+        ActivePolicy([broken], clock), Directory(None), clock=clock, channel=CHANNEL, queue_limit=8
+    )
     try:
         answer = pipeline.recommend([query], Call(time.monotonic() + 60, lambda: True))[0]
         assert isinstance(answer, ListAnswer)

@@ -14,6 +14,7 @@ from server.active_policy import ActivePolicy
 from server.batching import Call
 from server.pipeline import Pipeline
 from server.snapshot import Snapshot, under_policy
+from server.users.directory import Directory
 from suitability.policy import load_policy
 from tests.server.cases import CHANNEL, NOW, eligible_user
 from tests.server.desk import open_tiny
@@ -49,7 +50,9 @@ def snapshots(tiny_bundles: Path) -> tuple[Snapshot, Snapshot]:
 @pytest.fixture
 def pipeline(snapshots: tuple[Snapshot, Snapshot]) -> Iterator[Pipeline]:
     clock: Any = LeapingClock()
-    made = Pipeline(ActivePolicy(snapshots, clock), None, clock=clock, channel=CHANNEL, queue_limit=8)
+    made = Pipeline(
+        ActivePolicy(snapshots, clock), Directory(None), clock=clock, channel=CHANNEL, queue_limit=8
+    )
     yield made
     made.close()
 
