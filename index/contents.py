@@ -32,6 +32,7 @@ from index.item_vectors import find_int8_scale, to_int8
 from index.manifest import CALIBRATION, GOLDEN_FOUND, INDEX, SEGMENTS, Manifest, strict_json
 from index.products import ProductTable, count_learning, is_ordered, order_rows, read_products, table_of
 from index.reference import widen
+from index.risk_files import BundledRisk, parse_risk
 from index.segments import Segments, read_segments
 from index.tiers import IndexFile
 from index.vector_norms import describe_overlong, measure_norms
@@ -64,6 +65,7 @@ class Contents:
     item_tower: bytes
     calibration_vectors: NDArray[np.float32] | None  # [users, dim], whom the index was tuned with
     segments: Segments | None  # None in a bundle without that file
+    risk: BundledRisk | None  # None in a bundle without a risk model
 
 
 def parse_contents(manifest: Manifest, files: Mapping[str, bytes], index: IndexFile) -> Contents:
@@ -98,6 +100,7 @@ def parse_contents(manifest: Manifest, files: Mapping[str, bytes], index: IndexF
             item_tower=files["item_tower.onnx"],
             calibration_vectors=_parse_calibration(files, manifest.embedding_dim),
             segments=(read_segments(files[SEGMENTS], manifest.embedding_dim) if SEGMENTS in files else None),
+            risk=parse_risk(files),
         )
     except BuildInputError as error:
         raise BundleFormatError("products.parquet", str(error)) from error
