@@ -1,4 +1,4 @@
-"""Commands about users: `import-users`, `make-store`, and for their keys `make-keys`, `add-key-epoch`."""
+"""Commands about users: stores (`import-users`, `make-store`), keys and data sets under pseudonyms."""
 
 import argparse
 from collections.abc import Callable, Mapping
@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from server.users.import_users import ImportCounts
-from server.users.opening import fill_store, make_store
+from server.users.opening import fill_store, make_store, open_directory
+from server.users.pseudonymise import pseudonymise
 from server.users.pseudonyms import add_epoch, make_key_file
 
 
@@ -70,11 +71,33 @@ def run_add_key_epoch(arguments: list[str]) -> int:
     return 0
 
 
+def run_pseudonymise(arguments: list[str]) -> int:
+    """Writes a data set under the pseudonyms of a store; returns the exit status."""
+    parser = _make_parser("pseudonymise", "Writes a data set under the pseudonyms of a store.")
+    parser.add_argument("data", type=Path, metavar="DATA", help="Data set with the callers' user ids.")
+    parser.add_argument("out", type=Path, metavar="OUT", help="Directory to write.")
+    _add_store(parser)
+    options = parser.parse_args(arguments)
+    directory = open_directory(options.store, options.pseudonym_keys, allow_assumed=True)
+    assert directory.store is not None, "a store was named"
+    try:
+        counts = pseudonymise(options.data, options.out, directory.store, directory.pseudonyms)
+    finally:
+        directory.store.close()
+    Console(stderr=True).print(
+        f"{options.out}: {counts.user_count} users ({counts.new_count} not in the store), "
+        f"{counts.erased_count} erased ones left out",
+        soft_wrap=True,
+    )
+    return 0
+
+
 COMMANDS: Final[Mapping[str, Callable[[list[str]], int]]] = {
     "import-users": run_import_users,
     "make-store": run_make_store,
     "make-keys": run_make_keys,
     "add-key-epoch": run_add_key_epoch,
+    "pseudonymise": run_pseudonymise,
 }
 
 
