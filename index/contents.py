@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from index.ann import load_index
 from index.ann_format import check_index
+from index.associations import Associations, place_rules, read_rules
 from index.errors import (
     AnnError,
     AnnFormatError,
@@ -29,10 +30,17 @@ from index.errors import (
 from index.features import FeatureSpec, Vocabulary
 from index.golden import GOLDEN, Golden, measure_found, read_golden
 from index.item_vectors import find_int8_scale, to_int8
-from index.manifest import CALIBRATION, GOLDEN_FOUND, INDEX, SEGMENTS, Manifest, strict_json
+from index.manifest import (
+    ASSOCIATIONS,
+    CALIBRATION,
+    GOLDEN_FOUND,
+    INDEX,
+    SEGMENTS,
+    Manifest,
+    strict_json,
+)
 from index.products import ProductTable, count_learning, is_ordered, order_rows, read_products, table_of
 from index.reference import widen
-from index.risk_files import BundledRisk, parse_risk
 from index.segments import Segments, read_segments
 from index.tiers import IndexFile
 from index.vector_norms import describe_overlong, measure_norms
@@ -65,7 +73,7 @@ class Contents:
     item_tower: bytes
     calibration_vectors: NDArray[np.float32] | None  # [users, dim], whom the index was tuned with
     segments: Segments | None  # None in a bundle without that file
-    risk: BundledRisk | None  # None in a bundle without a risk model
+    associations: Associations | None  # the same
 
 
 def parse_contents(manifest: Manifest, files: Mapping[str, bytes], index: IndexFile) -> Contents:
@@ -100,7 +108,11 @@ def parse_contents(manifest: Manifest, files: Mapping[str, bytes], index: IndexF
             item_tower=files["item_tower.onnx"],
             calibration_vectors=_parse_calibration(files, manifest.embedding_dim),
             segments=(read_segments(files[SEGMENTS], manifest.embedding_dim) if SEGMENTS in files else None),
-            risk=parse_risk(files),
+            associations=(
+                place_rules(read_rules(files[ASSOCIATIONS]), products.ids, manifest.score_scale)
+                if ASSOCIATIONS in files
+                else None
+            ),
         )
     except BuildInputError as error:
         raise BundleFormatError("products.parquet", str(error)) from error
