@@ -90,6 +90,9 @@ def _show(description: Mapping[str, Any], out: Path, console: Console) -> None:
                 soft_wrap=True,
             )
     console.print(_describe_segments(description["segments"]), soft_wrap=True)
+    console.print(
+        f"associations.parquet: {description['associations']['rule_count']:,} rules", soft_wrap=True
+    )
     console.print(f"wrote {out}", soft_wrap=True)
 
 

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from export.associations import make_rules
 from export.errors import ExportInputError, ExportOutputError
 from export.graph import OPSET, check_graph, write_graph
 from export.judges import choose_judges, sample_users
@@ -23,9 +24,10 @@ from export.quality_gate import QualityLimits, check_quality
 from export.quantisation import QuantisationCost, in_float32, in_int8, in_int16, measure_cost
 from export.segments import DEFAULT as DEFAULT_SEGMENTS
 from export.segments import make_segments
+from index.associations import Rules, write_rules
 from index.errors import FeatureError
 from index.features import encode_items
-from index.manifest import SEGMENTS
+from index.manifest import ASSOCIATIONS, SEGMENTS
 from index.reference import item_scale_for, user_scale_for
 from training.config import Config, TwoTowerConfig
 from training.dataset import put_in_place
@@ -93,6 +95,7 @@ def export_run(
     grouped = make_segments(
         trained, learning_data, towers.graphs["user_tower.onnx"], scales["user_scale"], segments
     )
+    rules = make_rules(learning_data, towers.calibration["user_vector"], towers.item_vectors)
     description = {
         "format_version": _FORMAT_VERSION,
         "model": trained.config.model,
@@ -104,6 +107,7 @@ def export_run(
         "quality": trained.metrics,
         "source": trained.source,
         "segments": grouped.describe(),
+        "associations": {"rule_count": len(rules.antecedent_ids), "weight": rules.weight},
     }
     texts = {
         "features.json": trained.spec.to_json(),
@@ -112,7 +116,7 @@ def export_run(
         SEGMENTS: grouped.to_json(),
         "export.json": json.dumps(description, ensure_ascii=False, indent=2),
     }
-    _write_directory(out, towers, texts)
+    _write_directory(out, towers, rules, texts)
     return description
 
 
@@ -204,12 +208,13 @@ def _judge(
     return costs
 
 
-def _write_directory(out: Path, towers: _Towers, texts: dict[str, str]) -> None:
+def _write_directory(out: Path, towers: _Towers, rules: Rules, texts: dict[str, str]) -> None:
     temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
         temporary.mkdir(parents=True)
         for name, content in towers.graphs.items():
             (temporary / name).write_bytes(content)
+        (temporary / ASSOCIATIONS).write_bytes(write_rules(rules))
         for name, text in texts.items():
             (temporary / name).write_text(text + "\n", encoding="utf-8")
         np.save(temporary / "item_vectors.npy", towers.item_vectors, allow_pickle=False)
