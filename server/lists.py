@@ -9,7 +9,7 @@ import numpy as np
 
 from server.diversity import WHOLE, count_pool, diversify
 from server.gate import GateUser, Masks, count_codes, find_eligible, holds_code, read_codes
-from server.messages import UNAVAILABLE, ListedProduct, Subject, Verdict, Withheld
+from server.messages import UNAVAILABLE, ListedProduct, ProductSource, Subject, Verdict, Withheld
 from server.retrieval import Rows
 from server.search import Found, Scores
 from server.snapshot import Snapshot
@@ -63,8 +63,11 @@ def build_list(subject: Subject, found: Found, k: int, trade_off: int = WHOLE) -
     ends = snapshot.gate.find_valid_until(found.user, rows)
     warned = snapshot.gate.find_warnings(found.user, rows, _history_levels(snapshot, subject))
     columns = snapshot.gate.columns
+    antecedents = _find_antecedents(found, rows)
+    source = ProductSource.SEGMENT if found.stood_in else ProductSource.MODEL
     listed = []
     for row, score, end, warnings in zip(rows.tolist(), scores.tolist(), ends, warned, strict=True):
+        antecedent = antecedents.get(row)
         listed.append(
             ListedProduct(
                 product_id=snapshot.bundle.product_ids[row],
@@ -76,6 +79,8 @@ def build_list(subject: Subject, found: Found, k: int, trade_off: int = WHOLE) -
                 warnings=warnings,
                 valid_until=end,
                 assumed_fields=_assumed_fields(snapshot, subject, row),
+                source=source if antecedent is None else ProductSource.ASSOCIATION,
+                antecedent=None if antecedent is None else snapshot.facts[antecedent],
             )
         )
     return Listing(tuple(listed), pool_rows, verdict)
@@ -197,6 +202,13 @@ _UNKNOWN = partial(
 def _best_row(snapshot: Snapshot, rows: Rows, scores: Scores) -> np.int64:
     best: np.int64 = rows[snapshot.scorer.order(rows, scores, 1)[0]]
     return best
+
+
+def _find_antecedents(found: Found, rows: Rows) -> dict[int, int]:
+    """Returns the row of the history whose rule suggests a row, for those that one does."""
+    if found.suggested is None:
+        return {}
+    return found.suggested.find_antecedents(rows)
 
 
 def _history_levels(snapshot: Snapshot, subject: Subject) -> HistoryLevels:

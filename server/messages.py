@@ -38,6 +38,14 @@ class ResponseReason(IntEnum):
     SEGMENT_FALLBACK = 7
 
 
+class ProductSource(IntEnum):
+    """What brought a product into a list; the numbers are the wire's."""
+
+    MODEL = 1
+    ASSOCIATION = 2
+    SEGMENT = 3
+
+
 @dataclass(frozen=True, slots=True)
 class UserInput:
     """The user as the request states it. `profile` is None when the store is to be read."""
@@ -142,6 +150,8 @@ class ListedProduct:
     warnings: tuple[str, ...]
     valid_until: datetime
     assumed_fields: tuple[str, ...]
+    source: ProductSource = ProductSource.MODEL
+    antecedent: ProductFacts | None = None  # Of the user's history, if a rule is the source.
 
 
 @dataclass(frozen=True, slots=True)

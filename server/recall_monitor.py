@@ -211,7 +211,10 @@ def measure(sample: Sample, eligible: Rows) -> Measured | None:
     count = min(sample.job.pool_count, len(eligible))
     if count == 0:
         return None
-    scores = sample.found.snapshot.scorer.score(sample.found.vector, eligible)
+    found = sample.found
+    scores = found.snapshot.scorer.score(found.vector, eligible)
+    if found.suggested is not None:
+        scores = scores + found.suggested.boost(eligible)
     least = np.partition(scores, -count)[-count]
     held = np.isin(eligible, sample.listing.pool_rows)
     hit_count = int(np.count_nonzero(held & (scores >= least)))

@@ -22,6 +22,10 @@ _REASONS: dict[messages.ResponseReason, Any] = {
 }
 
 
+_ALSO_TOOK = "Learners of {} also took this."
+_ALSO_TOOK_ZH = "学习{}的人也学习了本内容。"
+
+
 def render_recommend(answer: messages.ListAnswer) -> recommendation_pb2.RecommendResponse:
     """Writes an answer of Recommend."""
     return recommendation_pb2.RecommendResponse(
@@ -97,12 +101,13 @@ def render_duration(seconds: float) -> duration_pb2.Duration:
 def _products(products: Sequence[messages.ListedProduct]) -> list[recommendation_pb2.RecommendedProduct]:
     # Most products of a list end together.
     ends = {product.valid_until: render_instant(product.valid_until) for product in products}
-    return [_product(product, ends[product.valid_until]) for product in products]
+    return [render_product(product, ends[product.valid_until]) for product in products]
 
 
-def _product(
+def render_product(
     product: messages.ListedProduct, valid_until: timestamp_pb2.Timestamp
 ) -> recommendation_pb2.RecommendedProduct:
+    """Writes one product of a list."""
     facts = product.facts
     return recommendation_pb2.RecommendedProduct(
         product_id=product.product_id,
@@ -117,6 +122,24 @@ def _product(
         alternate_title=facts.alternate_title,
         issuer=facts.issuer,
         assumed_fields=product.assumed_fields,
+        source_reason=_source_reason(product),
+    )
+
+
+def _source_reason(product: messages.ListedProduct) -> recommendation_pb2.SourceReason | None:
+    """Writes why a product is listed; nothing where the model's score alone brought it there."""
+    if product.source is messages.ProductSource.MODEL:
+        return None
+    source: Any = product.source.value
+    facts = product.antecedent
+    if facts is None:
+        return recommendation_pb2.SourceReason(source=source)
+    name, name_zh = facts.title or facts.product_id, facts.alternate_title or facts.title or facts.product_id
+    return recommendation_pb2.SourceReason(
+        source=source,
+        antecedent_product_id=facts.product_id,
+        text=_ALSO_TOOK.format(f"“{name}”"),
+        text_zh=_ALSO_TOOK_ZH.format(f"《{name_zh}》"),
     )
 
 

@@ -9,8 +9,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from index.associations import Suggestions
 from index.device_matrix import DeviceMatrix
 from index.features import encode_users
+from server.associations import suggest
 from server.clock import Clock
 from server.diversity import WHOLE, count_pool
 from server.errors import ModelOutputError
@@ -21,6 +23,8 @@ from server.row_bits import RowSet, all_rows, some_rows
 from server.segments import name_segments, stand_in
 from server.snapshot import Snapshot
 
+ASSOCIATIONS: Final = "associations"
+"""What a search is called that judged candidates named by association rules."""
 WHOLE_COUNT_MAX: Final = 1000
 """Judging so many rows costs no more than asking the filter and searching once more."""
 
@@ -87,6 +91,7 @@ class Found:
     history_unknown_count: int
     segment_id: str  # Empty where there is none.
     stood_in: bool  # Whether a segment's query stood in for the user's.
+    suggested: Suggestions | None  # What is in `scores` beyond the vectors.
 
 
 @dataclass(slots=True)
@@ -99,6 +104,7 @@ class _Progress:
     left: RowSet  # Rows that may still be looked at.
     row_start: int  # No row before it may be,
     row_stop: int  # nor this one or any after it.
+    suggested: Suggestions | None  # What rules add to the candidates and to their scores.
     rows: list[Rows] = field(default_factory=list)
     scores: list[Scores] = field(default_factory=list)
     masks: list[Masks] = field(default_factory=list)
@@ -170,7 +176,10 @@ class Searcher:
             user = snapshot.gate.admit(
                 job.subject.profile, now, job.channel or self._channel, job.risk_score_limit
             )
-            searches[position] = _begin(job, user, query, snapshot.bundle.products.count)
+            suggested = None
+            if job.like_row is None and job.subject.personalised and not embedded.stood_in[position]:
+                suggested = suggest(snapshot, job.subject.history)
+            searches[position] = _begin(job, user, query, suggested, snapshot.bundle.products.count)
         _search(snapshot, searches, embedded.on_device)
         return [
             query
@@ -206,7 +215,9 @@ def _embed(snapshot: Snapshot, jobs: Sequence[Job], now: datetime) -> _Embedded:
             chosen.append(snapshot.scorer.query_for_row(job.like_row))
         elif finite[position]:
             chosen.append(queries[position])
-        elif (other := stand_in(snapshot, job.subject.history)) is not None:
+        elif (
+            other := stand_in(snapshot, job.subject.history if job.subject.personalised else ())
+        ) is not None:
             chosen.append(other.vector)
             segment_ids[position], stood_in[position] = other.segment_id, True
         else:
@@ -224,7 +235,9 @@ def _embed(snapshot: Snapshot, jobs: Sequence[Job], now: datetime) -> _Embedded:
     )
 
 
-def _begin(job: Job, user: GateUser, vector: Vector, row_count: int) -> _Progress:
+def _begin(
+    job: Job, user: GateUser, vector: Vector, suggested: Suggestions | None, row_count: int
+) -> _Progress:
     if job.only_rows is None:
         left = all_rows(row_count)
         row_start, row_stop = job.row_start, job.row_stop
@@ -233,7 +246,7 @@ def _begin(job: Job, user: GateUser, vector: Vector, row_count: int) -> _Progres
         row_start = int(job.only_rows.min(initial=row_count))
         row_stop = int(job.only_rows.max(initial=row_start - 1)) + 1
     left.drop(job.left_out_rows)
-    return _Progress(job, user, vector, left, row_start, row_stop)
+    return _Progress(job, user, vector, left, row_start, row_stop, suggested)
 
 
 def _search(snapshot: Snapshot, searches: Mapping[int, _Progress], on_device: DeviceMatrix | None) -> None:
@@ -279,10 +292,19 @@ def _look(snapshot: Snapshot, search: _Progress, planned: Round, rows: Rows) -> 
     """Scores and judges the rows that this search has not looked at yet, and decides whether it is done."""
     is_fresh = search.left.take(rows)
     fresh = rows[is_fresh]
-    search.round_count += 1
     search.candidate_count += len(rows)
+    if search.suggested is not None and search.round_count == 0:
+        # With all of them looked at, what is left has no boost: the best found so far are the best.
+        beside = search.suggested.within(search.row_start, search.row_stop)
+        beside = beside[search.left.take(beside)]
+        fresh = np.concatenate([fresh, beside])
+        search.candidate_count += len(beside)
+        search.retrievers.append(ASSOCIATIONS)
+    search.round_count += 1
     start_s = time.perf_counter()
     scores = snapshot.scorer.score(search.vector, fresh)
+    if search.suggested is not None:
+        scores = scores + search.suggested.boost(fresh)
     scored_s = time.perf_counter()
     masks = snapshot.gate.judge(search.user, fresh)
     search.score_s += scored_s - start_s
@@ -324,6 +346,7 @@ def _finish(
         history_unknown_count=embedded.unknown_counts[position],
         segment_id=embedded.segment_ids[position],
         stood_in=embedded.stood_in[position],
+        suggested=search.suggested,
     )
 
 

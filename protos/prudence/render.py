@@ -14,7 +14,11 @@ def render_recommend(response: pb.RecommendResponse, *, whole_domain: bool) -> s
         response: the answer.
         whole_domain: whether the request asked for what is withheld of the whole domain.
     """
-    parts = [_products_table(response.products), *_response_reasons(response.reasons)]
+    parts = [
+        _products_table(response.products),
+        *_source_reasons(response.products),
+        *_response_reasons(response.reasons),
+    ]
     if response.HasField("diversity_trade_off"):
         parts.append(
             f"note: chosen for variety, trade-off {response.diversity_trade_off:g}; not in order of score"
@@ -150,6 +154,11 @@ def _eligibility_table(products: Sequence[pb.ProductEligibility]) -> str:
 
 def _reason_name(reason: pb.EligibilityReason) -> str:
     return f"{reason.code} (waivable)" if reason.waivable else reason.code
+
+
+def _source_reasons(products: Sequence[pb.RecommendedProduct]) -> list[str]:
+    told = [(each.product_id, each.source_reason.text) for each in products if each.source_reason.text]
+    return ["\n".join(f"{product_id}: {text}" for product_id, text in told)] if told else []
 
 
 def _response_reasons(reasons: Iterable[pb.ResponseReason]) -> list[str]:

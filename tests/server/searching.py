@@ -100,6 +100,7 @@ def catalogue_snapshot(
         vocabulary=snapshot.bundle.vocabulary,
         products=SimpleNamespace(count=len(products)),
         segments=snapshot.bundle.segments,
+        associations=snapshot.bundle.associations,
     )
     return dataclasses.replace(
         snapshot,

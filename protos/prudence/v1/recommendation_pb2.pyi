@@ -41,6 +41,13 @@ class ResponseReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     RESPONSE_REASON_RULES_CHANGED: _ClassVar[ResponseReason]
     RESPONSE_REASON_SEGMENT_FALLBACK: _ClassVar[ResponseReason]
 
+class ProductSource(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PRODUCT_SOURCE_UNSPECIFIED: _ClassVar[ProductSource]
+    PRODUCT_SOURCE_MODEL: _ClassVar[ProductSource]
+    PRODUCT_SOURCE_ASSOCIATION: _ClassVar[ProductSource]
+    PRODUCT_SOURCE_SEGMENT: _ClassVar[ProductSource]
+
 class Intent(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     INTENT_UNSPECIFIED: _ClassVar[Intent]
@@ -66,6 +73,10 @@ RESPONSE_REASON_USER_UNKNOWN: ResponseReason
 RESPONSE_REASON_HISTORY_EMPTY: ResponseReason
 RESPONSE_REASON_RULES_CHANGED: ResponseReason
 RESPONSE_REASON_SEGMENT_FALLBACK: ResponseReason
+PRODUCT_SOURCE_UNSPECIFIED: ProductSource
+PRODUCT_SOURCE_MODEL: ProductSource
+PRODUCT_SOURCE_ASSOCIATION: ProductSource
+PRODUCT_SOURCE_SEGMENT: ProductSource
 INTENT_UNSPECIFIED: Intent
 INTENT_RECOMMENDATION: Intent
 INTENT_USER_INITIATED: Intent
@@ -108,8 +119,20 @@ class RecommendRequest(_message.Message):
     diversity_trade_off: float
     def __init__(self, tenant_id: _Optional[str] = ..., user: _Optional[_Union[_profile_pb2.User, _Mapping]] = ..., domain: _Optional[_Union[Domain, str]] = ..., k: _Optional[int] = ..., risk_score_limit: _Optional[int] = ..., include_product_ids: _Optional[_Iterable[str]] = ..., exclude_product_ids: _Optional[_Iterable[str]] = ..., allow_seen: _Optional[bool] = ..., context: _Optional[_Union[RequestContext, _Mapping]] = ..., include_trace: _Optional[bool] = ..., count_whole_domain: _Optional[bool] = ..., diversity_trade_off: _Optional[float] = ...) -> None: ...
 
+class SourceReason(_message.Message):
+    __slots__ = ("source", "antecedent_product_id", "text", "text_zh")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    ANTECEDENT_PRODUCT_ID_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    TEXT_ZH_FIELD_NUMBER: _ClassVar[int]
+    source: ProductSource
+    antecedent_product_id: str
+    text: str
+    text_zh: str
+    def __init__(self, source: _Optional[_Union[ProductSource, str]] = ..., antecedent_product_id: _Optional[str] = ..., text: _Optional[str] = ..., text_zh: _Optional[str] = ...) -> None: ...
+
 class RecommendedProduct(_message.Message):
-    __slots__ = ("product_id", "score", "title", "family", "effective_level", "risk_score", "risk_score_limit", "warnings", "valid_until_time", "alternate_title", "issuer", "assumed_fields")
+    __slots__ = ("product_id", "score", "title", "family", "effective_level", "risk_score", "risk_score_limit", "warnings", "valid_until_time", "alternate_title", "issuer", "assumed_fields", "source_reason")
     PRODUCT_ID_FIELD_NUMBER: _ClassVar[int]
     SCORE_FIELD_NUMBER: _ClassVar[int]
     TITLE_FIELD_NUMBER: _ClassVar[int]
@@ -122,6 +145,7 @@ class RecommendedProduct(_message.Message):
     ALTERNATE_TITLE_FIELD_NUMBER: _ClassVar[int]
     ISSUER_FIELD_NUMBER: _ClassVar[int]
     ASSUMED_FIELDS_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_REASON_FIELD_NUMBER: _ClassVar[int]
     product_id: str
     score: int
     title: str
@@ -134,7 +158,8 @@ class RecommendedProduct(_message.Message):
     alternate_title: str
     issuer: str
     assumed_fields: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, product_id: _Optional[str] = ..., score: _Optional[int] = ..., title: _Optional[str] = ..., family: _Optional[_Union[ProductFamily, str]] = ..., effective_level: _Optional[int] = ..., risk_score: _Optional[int] = ..., risk_score_limit: _Optional[int] = ..., warnings: _Optional[_Iterable[str]] = ..., valid_until_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., alternate_title: _Optional[str] = ..., issuer: _Optional[str] = ..., assumed_fields: _Optional[_Iterable[str]] = ...) -> None: ...
+    source_reason: SourceReason
+    def __init__(self, product_id: _Optional[str] = ..., score: _Optional[int] = ..., title: _Optional[str] = ..., family: _Optional[_Union[ProductFamily, str]] = ..., effective_level: _Optional[int] = ..., risk_score: _Optional[int] = ..., risk_score_limit: _Optional[int] = ..., warnings: _Optional[_Iterable[str]] = ..., valid_until_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., alternate_title: _Optional[str] = ..., issuer: _Optional[str] = ..., assumed_fields: _Optional[_Iterable[str]] = ..., source_reason: _Optional[_Union[SourceReason, _Mapping]] = ...) -> None: ...
 
 class WithheldCount(_message.Message):
     __slots__ = ("code", "product_count", "example_product_id", "example_risk_score")
