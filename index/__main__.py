@@ -1,4 +1,4 @@
-"""Command line: `python -m index build | update | publish | inspect | verify`.
+"""Command line: `python -m index build | update | sign | publish | inspect | verify`.
 
 Exit code 0 is well, 1 a refusal, 2 bad usage.
 """
@@ -18,14 +18,18 @@ from rich.table import Table
 
 from index.ann import INDEX_KINDS
 from index.build import BUILD_STEPS, build_bundle
-from index.bundle import find_changed_files, read_current, verify_bundle
+from index.bundle import find_changed_files, open_bundle, read_current, verify_bundle
 from index.errors import IndexPackageError
 from index.files import CURRENT
 from index.manifest import Manifest
 from index.publish import publish_bundle
+from index.signing import sign_bundle
 from index.tiers import SELECTED_SHARES
 from index.update import UPDATE_STEPS, update_bundle
 from suitability.errors import SuitabilityError
+from suitability.signatures import KeyRing, load_keys
+
+KEYS_HELP = "public keys of publishers, one of whom must have signed"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,15 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     out, problems = Console(highlight=False), Console(stderr=True, highlight=False, soft_wrap=True)
     try:
-        if options.command == "build":
-            return _build(options, out)
-        if options.command == "update":
-            return _update(options, out)
-        if options.command == "publish":
-            return _publish(options, out)
-        if options.command == "inspect":
-            return _inspect(options, out)
-        return _verify(options, out, problems)
+        if options.command == "verify":
+            return _verify(options, out, problems)
+        run = {"build": _build, "update": _update, "sign": _sign, "publish": _publish, "inspect": _inspect}
+        return run[options.command](options, out)
     except (IndexPackageError, SuitabilityError) as error:
         problems.print(f"{type(error).__name__}: {error}", style="red", markup=False)
         return 1
@@ -106,8 +105,18 @@ def _steps(command: str, names: Sequence[str], out: Console) -> Iterator[Callabl
         yield on_step
 
 
+def _sign(options: argparse.Namespace, out: Console) -> int:
+    path = _bundle_path(options.bundle)
+    verify_bundle(path)
+    sign_bundle(path, options.key, options.key_id)
+    out.print(f"{path.name}: signed by {options.key_id}", markup=False, soft_wrap=True)
+    return 0
+
+
 def _publish(options: argparse.Namespace, out: Console) -> int:
-    bundle = publish_bundle(_bundle_path(options.bundle), options.bundles, over=options.over)
+    bundle = publish_bundle(
+        _bundle_path(options.bundle), options.bundles, over=options.over, keys=_read_keys(options)
+    )
     out.print(f"{CURRENT} of {options.bundles} names {bundle.path.name}", markup=False, soft_wrap=True)
     return 0
 
@@ -129,13 +138,18 @@ def _verify(options: argparse.Namespace, out: Console, problems: Console) -> int
         problems.print(f"{type(error).__name__}: {error}", style="red", markup=False)
     if changed:
         return 1
-    manifest = verify_bundle(path)
+    bundle = open_bundle(path, _read_keys(options))
+    signed = f", signed by {', '.join(bundle.signers)}" if bundle.signers else ""
     out.print(
-        f"{manifest.bundle_version}: all {len(manifest.files)} files match the manifest",
+        f"{path.name}: all {len(bundle.manifest.files)} files match the manifest{signed}",
         markup=False,
         soft_wrap=True,
     )
     return 0
+
+
+def _read_keys(options: argparse.Namespace) -> KeyRing | None:
+    return None if options.keys is None else load_keys(options.keys)
 
 
 def _bundle_path(path: Path) -> Path:
@@ -207,13 +221,20 @@ def _parser() -> argparse.ArgumentParser:
             help="instant as of which the products file says what it says, RFC 3339; a server drops patches "
             "that came before it",
         )
+    signer = commands.add_parser("sign", help="prove a bundle and add a publisher's signature")
+    signer.add_argument("bundle", type=Path, help=f"a bundle, or a directory with {CURRENT}")
+    signer.add_argument("--key", type=Path, required=True, help="your private key, PEM, mode 600")
+    signer.add_argument("--key-id", required=True, help="its id in the file of public keys")
     publish = commands.add_parser("publish", help="prove a bundle, copy it and make it current")
     publish.add_argument("bundle", type=Path, help=f"a bundle, or a directory with {CURRENT}")
     publish.add_argument("--to", dest="bundles", type=Path, required=True, help="directory that serves")
+    publish.add_argument("--keys", type=Path, help=KEYS_HELP)
     publish.add_argument("--over", help="bundle_version that must be current until then")
     for name, text in (("inspect", "print what a bundle holds"), ("verify", "prove every byte")):
         command = commands.add_parser(name, help=text)
         command.add_argument("bundle", type=Path, help=f"a bundle, or a directory with {CURRENT}")
+        if name == "verify":
+            command.add_argument("--keys", type=Path, help=KEYS_HELP)
     return parser
 
 

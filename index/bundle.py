@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from index.contents import Contents, parse_contents
-from index.errors import BundleError, BundleFormatError, BundleNotFoundError
+from index.errors import BundleError, BundleFormatError, BundleNotFoundError, BundleSignatureError
 from index.files import (
     CURRENT,
     list_entries,
@@ -30,12 +30,15 @@ from index.manifest import (
     INDEX,
     MANIFEST,
     MANIFEST_BYTES_MAX,
+    SIGNATURES,
     FileEntry,
     Manifest,
     parse_manifest,
     require_version_name,
 )
+from index.signing import SIGNATURES_BYTES_MAX, check_signatures
 from index.tiers import IndexFile
+from suitability.signatures import KeyRing
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class Bundle(Contents):
 
     path: Path
     manifest: Manifest
+    signers: tuple[str, ...] = ()  # Names of those who signed, where that was asked for.
 
     @property
     def product_ids(self) -> tuple[str, ...]:
@@ -70,18 +74,23 @@ class Bundle(Contents):
             return _map_index(directory, self.manifest)
 
 
-def open_bundle(path: Path) -> Bundle:
+def open_bundle(path: Path, keys: KeyRing | None = None) -> Bundle:
     """Opens a bundle after proving every byte of it.
 
+    Args:
+        path: the bundle's directory.
+        keys: the public keys of publishers, one of whom must have signed; None to ask for nothing.
+
     Raises:
+        BundleSignatureError: nobody who may publish has signed.
         BundleNotFoundError: the bundle or a file of it is missing.
         BundleLinkError: an entry is a link or not a plain file.
         BundleChecksumError: a file differs from the manifest.
         BundleFormatError: the version or a file's content is not understood, or an entry is unexpected.
         BundleConsistencyError: the files do not fit together.
     """
-    manifest, files, index = _read_proven_files(path)
-    return _assemble(path, manifest, parse_contents(manifest, files, index))
+    manifest, signers, files, index = _read_proven_files(path, keys)
+    return _assemble(path, manifest, signers, parse_contents(manifest, files, index))
 
 
 def verify_bundle(path: Path) -> Manifest:
@@ -96,7 +105,7 @@ def find_changed_files(path: Path) -> tuple[BundleError, ...]:
         BundleError: the directory or its manifest cannot be read, so that nothing can be compared.
     """
     with open_directory(path) as directory:
-        manifest = _read_manifest(directory)
+        manifest, _ = _read_manifest(directory, None)
         problems = []
         for name, entry in sorted(manifest.files.items()):
             try:
@@ -127,7 +136,7 @@ def seal_bundle(bundles: Path, draft: Manifest, files: Mapping[str, bytes]) -> B
     contents = parse_contents(manifest, files, IndexFile(files[INDEX], manifest.index))
     target = bundles / manifest.bundle_version
     write_directory(target, {**files, MANIFEST: manifest.to_json()}, last=MANIFEST)
-    return _assemble(target, manifest, contents)
+    return _assemble(target, manifest, (), contents)
 
 
 def read_current(bundles: Path) -> Path:
@@ -170,9 +179,11 @@ def write_current(bundles: Path, bundle_version: str) -> None:
     write_pointer(bundles, bundle_version)
 
 
-def _read_proven_files(path: Path) -> tuple[Manifest, dict[str, bytes], IndexFile]:
+def _read_proven_files(
+    path: Path, keys: KeyRing | None
+) -> tuple[Manifest, tuple[str, ...], dict[str, bytes], IndexFile]:
     with open_directory(path) as directory:
-        manifest = _read_manifest(directory)
+        manifest, signers = _read_manifest(directory, keys)
         if path.name != manifest.bundle_version:
             raise BundleFormatError(
                 MANIFEST, f"bundle_version is {manifest.bundle_version!r}; the directory is {path.name!r}"
@@ -182,7 +193,7 @@ def _read_proven_files(path: Path) -> tuple[Manifest, dict[str, bytes], IndexFil
             for name, entry in manifest.files.items()
             if name != INDEX
         }
-        return manifest, files, _map_index(directory, manifest)
+        return manifest, signers, files, _map_index(directory, manifest)
 
 
 def _map_index(directory: int, manifest: Manifest) -> IndexFile:
@@ -190,19 +201,33 @@ def _map_index(directory: int, manifest: Manifest) -> IndexFile:
     return IndexFile(map_proven(directory, INDEX, size=entry.size, sha256=entry.sha256), manifest.index)
 
 
-def _read_manifest(directory: int) -> Manifest:
-    """Reads the manifest and checks that the directory holds exactly the files it names."""
-    manifest = parse_manifest(read_file(directory, MANIFEST, size_max=MANIFEST_BYTES_MAX))
-    found = list_entries(directory)
+def _read_manifest(directory: int, keys: KeyRing | None) -> tuple[Manifest, tuple[str, ...]]:
+    """Reads the manifest, proven to be signed if keys are given, and checks that its files are all there is.
+
+    Returns:
+        The manifest, and who signed it; nobody without keys.
+    """
+    content = read_file(directory, MANIFEST, size_max=MANIFEST_BYTES_MAX)
+    entries = list_entries(directory)
+    signers: tuple[str, ...] = ()
+    if keys is not None:
+        if SIGNATURES not in entries:
+            raise BundleSignatureError(
+                SIGNATURES, "not there: the bundle is unsigned; `python -m index sign` signs it"
+            )
+        signatures = read_file(directory, SIGNATURES, size_max=SIGNATURES_BYTES_MAX)
+        signers = check_signatures(content, signatures, keys)
+    manifest = parse_manifest(content)
+    found = entries - {SIGNATURES}
     expected = {MANIFEST, *manifest.files}
     missing, extra = sorted(expected - found), sorted(found - expected)
     if missing:
         raise BundleNotFoundError(missing[0], "named in the manifest, but not there")
     if extra:
         raise BundleFormatError(extra[0], "not named in the manifest; a bundle holds nothing else")
-    return manifest
+    return manifest, signers
 
 
-def _assemble(path: Path, manifest: Manifest, contents: Contents) -> Bundle:
+def _assemble(path: Path, manifest: Manifest, signers: tuple[str, ...], contents: Contents) -> Bundle:
     parsed = {field.name: getattr(contents, field.name) for field in dataclasses.fields(contents)}
-    return Bundle(path=path, manifest=manifest, **parsed)
+    return Bundle(path=path, manifest=manifest, signers=signers, **parsed)

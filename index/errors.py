@@ -19,6 +19,7 @@ IndexPackageError
     |-- BundleWriteError         the bundle could not be written
     |-- BundleFormatError        unknown version, bad manifest, bad file content
     |   `-- BundleLinkError      a link or something that is not a plain file
+    |-- BundleSignatureError     unsigned, or by nobody who may publish
     |-- BundleChecksumError      a file differs from its manifest
     `-- BundleConsistencyError   files that do not fit together
         `-- BundleVectorNormError  vectors so long that a few products would win every list
@@ -111,6 +112,10 @@ class BundleFormatError(BundleError):
 
 class BundleLinkError(BundleFormatError):
     """A bundle entry is a link or not a plain file."""
+
+
+class BundleSignatureError(BundleError):
+    """The bundle is not signed, or by nobody who may publish."""
 
 
 class BundleChecksumError(BundleError):

@@ -177,20 +177,34 @@ def write_pointer(bundles: Path, name: str) -> None:
     Raises:
         BundleWriteError: the disk refused; the old pointer stays.
     """
-    temporary: Path | None = None
+    replace_file(bundles / CURRENT, f"{name}\n".encode(), draft_folder=bundles)
+
+
+def replace_file(path: Path, content: bytes, *, draft_folder: Path) -> None:
+    """Writes a file or replaces it, atomically and durably.
+
+    Args:
+        path: the file.
+        content: all of it.
+        draft_folder: where the draft is made, on the same disk; a crash may leave it there.
+
+    Raises:
+        BundleWriteError: the disk refused; what was there stays.
+    """
+    draft: Path | None = None
     try:
-        descriptor, path = tempfile.mkstemp(prefix=f".{CURRENT}.", suffix=".partial", dir=bundles)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=draft_folder)
         os.close(descriptor)
-        temporary = Path(path)
-        _write_synced(temporary, f"{name}\n".encode())
-        temporary.chmod(0o644)
-        temporary.replace(bundles / CURRENT)
-        _sync_directory(bundles)
+        draft = Path(name)
+        _write_synced(draft, content)
+        draft.chmod(0o644)
+        draft.replace(path)
+        _sync_directory(path.parent)
     except OSError as error:
-        raise BundleWriteError(str(bundles / CURRENT), f"cannot write: {error.strerror}") from error
+        raise BundleWriteError(str(path), f"cannot write: {error.strerror}") from error
     finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        if draft is not None:
+            draft.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

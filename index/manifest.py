@@ -20,6 +20,7 @@ from index.unique_keys import require_unique
 
 FORMAT_VERSION = 3
 MANIFEST = "manifest.json"
+SIGNATURES = "signatures.json"
 INDEX = "index.faiss"
 SEGMENTS = "segments.json"
 ASSOCIATIONS = "associations.parquet"

@@ -30,6 +30,8 @@ from server.snapshot import all_under_policy, load_fit_policy, open_snapshot, wa
 from server.telemetry import Metrics, serve_metrics
 from server.users.directory import Directory
 from server.users.opening import open_directory
+from suitability.errors import SigningKeyError
+from suitability.signatures import KeyRing, load_keys
 
 _log = structlog.get_logger("server")
 
@@ -163,12 +165,21 @@ def _open_active_policy(settings: Settings, held: contextlib.ExitStack) -> tuple
         retriever=settings.retriever,
         allow_assumed=settings.allow_assumed,
         kernel=settings.kernel,
+        keys=_load_publishers(settings),
     )
     experiments, others = open_experiments(settings, snapshot)
     served = (snapshot, *others)
     versions = [served, *(all_under_policy(served, policy) for policy in later)]
     current, *beside = zip(*versions, strict=True)
     return ActivePolicy(current, clock, control, others=beside), experiments
+
+
+def _load_publishers(settings: Settings) -> KeyRing | None:
+    """Loads the keys of those who may publish bundles; None where nobody asks."""
+    try:
+        return None if settings.bundle_keys is None else load_keys(settings.bundle_keys)
+    except SigningKeyError as error:
+        raise SettingsError(f"bundle_keys: {error}") from error
 
 
 def _list_services(recommendation: RecommendationService, admin_service: AdminService) -> tuple[Service, ...]:
@@ -212,6 +223,7 @@ def _announce(settings: Settings, active: ActivePolicy, door: Door, assumed_data
         retriever=snapshot.retriever.name,
         kernel=snapshot.kernel,
         bundle=snapshot.version,
+        bundle_signers=list(snapshot.bundle.signers) or "not asked for",
         products=snapshot.bundle.products.count,
         policy=snapshot.policy.policy_id,
         policy_version=snapshot.policy.version,

@@ -48,6 +48,11 @@ class Settings(BaseSettings):
     config: Path | None = Field(default=None, description="JSON file of settings.")
     print_config: bool = Field(default=False, description="Print the settings and stop.")
     bundles: Path = Field(description="Folder of bundles; the file CURRENT in it names the one to serve.")
+    bundle_keys: Path | None = Field(
+        default=None,
+        description="File of the publishers' public keys. With it only bundles that one of them signed are "
+        "served. Default: none; bundles are not asked who made them.",
+    )
     policy: Path | None = Field(
         default=None, description="Policy file. Default: the one shipped with suitability."
     )

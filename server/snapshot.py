@@ -25,6 +25,7 @@ from server.scoring import Scorer
 from suitability.errors import PolicyError
 from suitability.policy import Policy, default_policy_path, load_policy
 from suitability.policy_lint import lint
+from suitability.signatures import KeyRing
 
 CURRENT: Final = 0
 """The place of the bundle that answers whoever is in no experiment."""
@@ -67,6 +68,7 @@ def open_snapshot(
     allow_assumed: bool,
     kernel: str = native.AUTO,
     version: str | None = None,
+    keys: KeyRing | None = None,
 ) -> Snapshot:
     """Opens a bundle under a policy.
 
@@ -79,6 +81,7 @@ def open_snapshot(
         allow_assumed: whether a catalogue with assumed values may be served.
         kernel: instructions that the scan uses; "auto" takes the fastest there are.
         version: of the bundle; None for the one that CURRENT names.
+        keys: public keys of publishers, one of whom must have signed the bundle; None to ask for nothing.
 
     Raises:
         SettingsError: this machine lacks the instructions asked for.
@@ -87,7 +90,7 @@ def open_snapshot(
         AssumedDataError: the catalogue holds assumed values, and that is not allowed.
     """
     path = _find_path(kernel)
-    bundle, index = _open_bundle(bundles, version, device, thread_count)
+    bundle, index = _open_bundle(bundles, version, device, thread_count, keys)
     assumed_data = any(bundle.products.rows.distinct("assumed").values)
     if assumed_data and not allow_assumed:
         raise AssumedDataError(
@@ -206,12 +209,15 @@ def _check_ranking(snapshot: Snapshot, position: int, request: GoldenRequest) ->
 
 
 def _open_bundle(
-    bundles: Path, version: str | None, device: Literal["cpu", "cuda"], thread_count: int
+    bundles: Path,
+    version: str | None,
+    device: Literal["cpu", "cuda"],
+    thread_count: int,
+    keys: KeyRing | None,
 ) -> tuple[Bundle, AnnIndex]:
     try:
-        bundle = open_bundle(
-            read_current(bundles) if version is None else bundles / require_version_name(version)
-        )
+        path = read_current(bundles) if version is None else bundles / require_version_name(version)
+        bundle = open_bundle(path, keys)
         return bundle, ann.load_index(bundle.read_index(), device=device, thread_count=thread_count)
     except AnnDeviceError as error:
         raise DeviceError(str(error)) from error

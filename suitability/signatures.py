@@ -1,9 +1,9 @@
-"""Signs policies and overlays, and says who signed: Ed25519, and the one door to `cryptography`.
+"""Signs policies, overlays and bundles, and says who signed: Ed25519, and the one door to `cryptography`.
 
 A signature covers the canonical bytes of {schema, purpose, sha256, key_id, signed_at}, where sha256 is the
 identity of the signed document. So it holds for one document, one purpose, one key and one instant, and
 cannot be moved to another. A policy becomes active with two signatures ACTIVATE; an overlay that only
-tightens needs one TIGHTEN, one that lifts anything two LOOSEN.
+tightens needs one TIGHTEN, one that lifts anything two LOOSEN. A bundle is served with one PUBLISH.
 """
 
 import base64
@@ -47,10 +47,11 @@ class Purpose(StrEnum):
     ACTIVATE = "activate"
     TIGHTEN = "tighten"
     LOOSEN = "loosen"
+    PUBLISH = "publish"
 
 
 SIGNER_COUNT: Mapping[Purpose, int] = MappingProxyType(
-    {Purpose.ACTIVATE: 2, Purpose.TIGHTEN: 1, Purpose.LOOSEN: 2}
+    {Purpose.ACTIVATE: 2, Purpose.TIGHTEN: 1, Purpose.LOOSEN: 2, Purpose.PUBLISH: 1}
 )
 """How many different people each purpose needs."""
 

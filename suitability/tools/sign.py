@@ -20,7 +20,13 @@ from suitability.signatures import (
 )
 from suitability.tools.arguments import parse_instant_argument
 from suitability.tools.atomic_files import write_over
-from suitability.tools.signed_documents import SignedDocument, check_purpose, open_document, signatures_path
+from suitability.tools.signed_documents import (
+    DOCUMENT_PURPOSES,
+    SignedDocument,
+    check_purpose,
+    open_document,
+    signatures_path,
+)
 
 
 def add_parser(subparsers: Any) -> None:
@@ -41,9 +47,9 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--purpose",
         type=Purpose,
-        choices=tuple(Purpose),
+        choices=DOCUMENT_PURPOSES,
         required=True,
-        metavar="{" + ",".join(Purpose) + "}",
+        metavar="{" + ",".join(DOCUMENT_PURPOSES) + "}",
         help="activate a policy (two people); tighten (one) or loosen (two) by an overlay",
     )
     parser.add_argument("--out", type=Path, metavar="FILE.sig.json", help="default: beside FILE")

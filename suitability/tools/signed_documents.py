@@ -13,6 +13,8 @@ from suitability.policy_lint import lint
 from suitability.policy_schema import SCHEMA_NAME
 from suitability.signatures import Purpose
 
+DOCUMENT_PURPOSES = (Purpose.ACTIVATE, Purpose.TIGHTEN, Purpose.LOOSEN)
+
 
 @dataclass(frozen=True)
 class SignedDocument:

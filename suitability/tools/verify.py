@@ -12,7 +12,12 @@ from suitability.errors import SignatureError
 from suitability.signatures import SIGNER_COUNT, Purpose, load_keys, load_signatures, verify
 from suitability.tools.arguments import parse_count_argument, parse_instant_argument
 from suitability.tools.explanation import to_json
-from suitability.tools.signed_documents import check_purpose, open_document, signatures_path
+from suitability.tools.signed_documents import (
+    DOCUMENT_PURPOSES,
+    check_purpose,
+    open_document,
+    signatures_path,
+)
 
 DAYS_MAX_DEFAULT = 30
 DAYS_MAX_HIGHEST = 3650
@@ -32,8 +37,8 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--purpose",
         type=Purpose,
-        choices=tuple(Purpose),
-        metavar="{" + ",".join(Purpose) + "}",
+        choices=DOCUMENT_PURPOSES,
+        metavar="{" + ",".join(DOCUMENT_PURPOSES) + "}",
         help="what is about to be done (default: what was signed for)",
     )
     parser.add_argument("--now", type=parse_instant_argument, help="RFC 3339 (default: the system's clock)")

@@ -63,7 +63,7 @@ def check(signatures, *, sha256=SHA256, purpose=Purpose.ACTIVATE, keys=None, now
 
 def test_two_different_people_activate():
     assert check(signed("li-wei", "an-na")) == ("Li Wei", "An Na")
-    assert SIGNER_COUNT == {Purpose.ACTIVATE: 2, Purpose.TIGHTEN: 1, Purpose.LOOSEN: 2}
+    assert SIGNER_COUNT == {Purpose.ACTIVATE: 2, Purpose.TIGHTEN: 1, Purpose.LOOSEN: 2, Purpose.PUBLISH: 1}
 
 
 def test_a_set_survives_the_way_through_json():

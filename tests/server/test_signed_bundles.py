@@ -1,0 +1,35 @@
+"""A server with publishers' keys serves nothing that none of them signed."""
+
+import json
+import shutil
+from pathlib import Path
+
+from index.signing import sign_bundle
+from suitability.signatures import KEYS_SCHEMA_NAME, generate_private_key, private_key_pem, public_key_of
+from tests.server.conftest import CLOCK, Platform, run_command, start_server
+
+
+def test_an_unsigned_bundle_stops_the_start_and_a_signed_one_is_announced(
+    platform: Platform, tmp_path: Path
+) -> None:
+    bundles, keys, key = tmp_path / "bundles", tmp_path / "keys.json", tmp_path / "key.pem"
+    shutil.copytree(platform.bundles, bundles)
+    private = generate_private_key()
+    key.touch(mode=0o600)
+    key.write_bytes(private_key_pem(private))
+    entry = public_key_of(private, key_id="mei", name="Mei Lin").values()
+    keys.write_text(json.dumps({"schema": KEYS_SCHEMA_NAME, "keys": [entry]}), encoding="utf-8")
+    arguments = ("--bundles", str(bundles), "--bundle-keys", str(keys), "--clock", CLOCK)
+    ended = run_command(*arguments, "--port", "0")
+    assert ended.returncode == 1
+    assert "signatures.json: not there: the bundle is unsigned" in ended.stderr
+    sign_bundle(bundles / "test-1", key, "mei")
+    with start_server(tmp_path / "run", *arguments) as server:
+        assert '"bundle_signers": ["Mei Lin"]' in server.log.read_text()
+        assert server.stop() == 0
+
+
+def test_a_file_of_keys_that_is_none_stops_the_start(platform: Platform, tmp_path: Path) -> None:
+    ended = run_command("--bundles", str(platform.bundles), "--bundle-keys", str(tmp_path / "absent.json"))
+    assert ended.returncode == 1
+    assert "bundle_keys: " in ended.stderr
