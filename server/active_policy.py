@@ -1,9 +1,9 @@
-"""Policy and overlay in force: which snapshot a request is answered with, and how that changes while serving.
+"""Policy, overlay and patches in force: which snapshot a request is answered with, and how that changes.
 
 Every version that is or will be in force is compiled beforehand for every bundle that is served: the current
-one, and those that experiments compare with it. A request takes its
-snapshot without waiting for anyone: versions are replaced as a whole by one assignment, and a scheduled one
-takes over by the decision clock, also from requests that wait to be decided. An overlay is handed to every
+one, and those that experiments compare with it. A request takes its snapshot without waiting for anyone:
+versions are replaced as a whole by one assignment, and a scheduled one takes over by the decision clock, also
+from requests that wait to be decided. A patch of products replaces them all. An overlay is handed to every
 gate that some request may still hold; no compilation and no other change delays a halt.
 """
 
@@ -17,8 +17,20 @@ from typing import Final
 
 import structlog
 
+from server.catalogue.changes import (
+    CatalogueAnswer,
+    PatchAnswer,
+    PatchQuery,
+    Served,
+    answer_of,
+    decide,
+    find_repeated,
+    propose,
+)
+from server.catalogue.state import CatalogueState
 from server.clock import Clock
 from server.errors import (
+    CatalogueOffError,
     OverloadError,
     PolicyKeysMissingError,
     PolicyUnfitError,
@@ -39,7 +51,7 @@ from server.policy_changes import (
     signature_bytes,
 )
 from server.policy_log import ChangeKind, PolicyLog
-from server.snapshot import CURRENT, Snapshot, all_under_policy
+from server.snapshot import CURRENT, Snapshot, all_patched, all_under_policy
 from suitability.errors import OverlayError
 from suitability.overlay import Overlay, tighten
 from suitability.policy import Policy
@@ -47,6 +59,9 @@ from suitability.policy_schema import parse_instant
 
 SCHEDULED_COUNT_MAX: Final = 8
 """Each scheduled version holds a compiled catalogue."""
+
+LOGGED_COUNT_MAX: Final = 20
+"""A log line names so many patched products."""
 
 Version = tuple[Snapshot, ...]
 """All that is served, under one version of the policy; each snapshot stands at its place."""
@@ -73,6 +88,7 @@ class ActivePolicy:
         control: Control | None = None,
         system_clock: Clock | None = None,
         others: Sequence[Sequence[Snapshot]] = (),
+        catalogue: CatalogueState | None = None,
     ) -> None:
         """Puts the overlay of the history in force.
 
@@ -82,13 +98,20 @@ class ActivePolicy:
             control: what authorises changes; None refuses every change.
             system_clock: judges the age of signatures, also under an evaluation clock.
             others: what else is served, each under the same policies; the place of the first is 1.
+            catalogue: keeps patches of products; None refuses every one.
         """
-        self._versions: tuple[Version, ...] = tuple(zip(snapshots, *others, strict=True))
+        self._catalogue = catalogue
+        self._versions: tuple[Version, ...] = tuple(
+            self._patch(version) for version in zip(snapshots, *others, strict=True)
+        )
         self._clock = clock
         self._control = control
         self._system_clock = system_clock or Clock()
         self._change_lock = threading.Lock()
         self._activation_lock = threading.Lock()
+        # Held while versions are replaced, and taken before the change lock: what was compiled meanwhile
+        # misses no patch, and a halt waits for no compilation.
+        self._version_lock = threading.Lock()
         # A request may hold a version that was replaced meanwhile, and a halt must reach it there.
         self._gates: weakref.WeakSet[Gate] = weakref.WeakSet()
         for version in self._versions:
@@ -185,13 +208,16 @@ class ActivePolicy:
         self._check_future(change.policy, now)
         compiled = all_under_policy(self._versions[0], change.policy)
         # Only now the lock that an overlay takes.
-        with self._change_lock:
-            self._watch(compiled)
-            self._accept(control, ChangeKind.ACTIVATE, change, request_id)
-            waiting = [policy.version for policy in self._policies() if effective_from(policy) > now]
-            self._versions = (*self._live_before(change.policy, now), compiled)
-            kept = {policy.version for policy in self._policies()}
-            replaced = tuple(version for version in waiting if version not in kept)
+        with self._version_lock:
+            # Patches that came while it was compiled, too.
+            compiled = self._patch(compiled)
+            with self._change_lock:
+                self._watch(compiled)
+                self._accept(control, ChangeKind.ACTIVATE, change, request_id)
+                waiting = [policy.version for policy in self._policies() if effective_from(policy) > now]
+                self._versions = (*self._live_before(change.policy, now), compiled)
+                kept = {policy.version for policy in self._policies()}
+                replaced = tuple(version for version in waiting if version not in kept)
         if replaced:
             _log.warning(
                 "versions that waited were replaced",
@@ -201,6 +227,58 @@ class ActivePolicy:
             )
         start = effective_from(change.policy)
         return ActivateAnswer(change.policy, max(start, now), start > now, request_id, replaced)
+
+    def patch_products(self, query: PatchQuery) -> PatchAnswer:
+        """Brings patches into force for every request that begins after this returns.
+
+        Raises:
+            ChangeRefusedError: nothing keeps patches here, or another sequence was expected; nothing changed.
+            IdempotencyKeyError: the key came with another request.
+            CatalogueLogError: the patches could not be stored; nothing changed.
+        """
+        if self._catalogue is None:
+            raise CatalogueOffError("this server was started without catalogue_state: it keeps no patches")
+        with self._version_lock:
+            repeated = find_repeated(query, self._catalogue)
+            if repeated is not None:
+                return repeated
+            now, in_force = self._system_clock.now(), self._in_force(self._clock.now())
+            served = [Served(each.bundle, each.row_of, each.policy) for each in in_force]
+            verdicts, changed = decide(query, served, self._catalogue.patches)
+            if not changed:
+                return PatchAnswer(verdicts, self._catalogue.patches.sequence, now, False, query.request_id)
+            proposal = propose(query, verdicts, changed, self._catalogue, now)
+            versions = tuple(all_patched(each, proposal.patches, [*changed]) for each in self._versions)
+            accepted = self._catalogue.accept(proposal)
+            with self._change_lock:
+                for version in versions:
+                    self._watch(version)
+                self._versions = versions
+        _log.info(
+            "products patched",
+            products=sorted(changed)[:LOGGED_COUNT_MAX],
+            product_count=len(changed),
+            catalogue_sequence=accepted.sequence,
+            request_id=query.request_id,
+        )
+        return answer_of(accepted, query.request_id, repeated=False)
+
+    def describe_catalogue(self) -> CatalogueAnswer:
+        """Says what binds on the bundle that serves."""
+        snapshot, catalogue = self.pin(), self._catalogue
+        if catalogue is None:
+            return CatalogueAnswer(snapshot.version, 0, {}, accepts_patches=False)
+        patches = catalogue.patches
+        bound = patches.bind(snapshot.bundle, snapshot.row_of)
+        return CatalogueAnswer(
+            snapshot.version,
+            patches.sequence,
+            {snapshot.bundle.product_ids[row]: bound[row] for row in sorted(bound)},
+            accepts_patches=True,
+        )
+
+    def _patch(self, version: Version) -> Version:
+        return version if self._catalogue is None else all_patched(version, self._catalogue.patches)
 
     def _in_force(self, now: datetime) -> Version:
         versions = self._versions

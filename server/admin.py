@@ -1,9 +1,13 @@
-"""The gRPC service through which officers change policy and overlay. Signatures decide; this only carries."""
+"""The gRPC service through which officers change policy and overlay, and publishers patch products.
+
+Of policy and overlay signatures decide; a patch can only tighten. This only carries.
+"""
 
 import grpc
 from prudence.v1 import admin_pb2, admin_pb2_grpc
 
 from server.active_policy import ActivePolicy, effective_from
+from server.catalogue_service import read_patches, render_catalogue, render_patches
 from server.convert import read_context
 from server.errors import NotReadyError
 from server.messages import ChangeQuery
@@ -76,6 +80,18 @@ class AdminService(admin_pb2_grpc.AdminServiceServicer):
             request_id=answer.request_id,
             replaced_versions=answer.replaced_versions,
         )
+
+    def PatchProducts(
+        self, request: admin_pb2.PatchProductsRequest, context: grpc.ServicerContext
+    ) -> admin_pb2.PatchProductsResponse:
+        """Answers PatchProducts."""
+        return render_patches(self._ready().patch_products(read_patches(request)))
+
+    def GetCatalogue(
+        self, request: admin_pb2.GetCatalogueRequest, context: grpc.ServicerContext
+    ) -> admin_pb2.GetCatalogueResponse:
+        """Answers GetCatalogue."""
+        return render_catalogue(self._ready().describe_catalogue())
 
     def _ready(self) -> ActivePolicy:
         if self._active is None:

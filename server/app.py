@@ -11,6 +11,7 @@ from index import ann_gpu
 from server import admin, services
 from server.active_policy import ActivePolicy, live_policies
 from server.admin import AdminService
+from server.catalogue.opening import open_catalogue
 from server.config import Settings
 from server.convert import RequestLimits
 from server.door import Door, Entrance, Service
@@ -171,7 +172,11 @@ def _open_active_policy(settings: Settings, held: contextlib.ExitStack) -> tuple
     served = (snapshot, *others)
     versions = [served, *(all_under_policy(served, policy) for policy in later)]
     current, *beside = zip(*versions, strict=True)
-    return ActivePolicy(current, clock, control, others=beside), experiments
+    catalogue = None
+    if settings.catalogue_state is not None:
+        catalogue = open_catalogue(settings.catalogue_state, snapshot.bundle, snapshot.row_of)
+        held.callback(catalogue.close)
+    return ActivePolicy(current, clock, control, others=beside, catalogue=catalogue), experiments
 
 
 def _load_publishers(settings: Settings) -> KeyRing | None:

@@ -67,6 +67,11 @@ class Settings(BaseSettings):
     signature_days_max: Annotated[int, Field(ge=1, le=3650)] = Field(
         default=30, description="Days after which a signature is too old to authorise a change."
     )
+    catalogue_state: Path | None = Field(
+        default=None,
+        description="Folder that keeps accepted patches of products over a restart. Default: none, and every "
+        "patch is refused.",
+    )
     store: str | None = Field(
         default=None,
         min_length=1,

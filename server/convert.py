@@ -91,7 +91,7 @@ def read_similar(
 ) -> SimilarQuery:
     """Checks and converts a SimilarProducts request; raises as `read_recommend` does."""
     _check_tenant(request.tenant_id)
-    _check_id("product_id", request.product_id)
+    check_id("product_id", request.product_id)
     return SimilarQuery(
         user=_read_user(request, limits, now),
         product_id=request.product_id,
@@ -149,7 +149,7 @@ def _read_user(request: Any, limits: RequestLimits, now: datetime) -> UserInput:
     if not request.HasField("user"):
         raise InvalidArgumentError("user", "expected a user, got none")
     user = request.user
-    _check_id("user.user_id", user.user_id)
+    check_id("user.user_id", user.user_id)
     if not user.HasField("profile"):
         if user.history:
             raise InvalidArgumentError("user.history", "expected user.profile beside it, got history alone")
@@ -242,13 +242,15 @@ def _check_tenant(tenant_id: str) -> None:
         raise InvalidArgumentError("tenant_id", 'expected "", the only tenant')
 
 
-def _check_id(field: str, value: str) -> None:
+def check_id(field: str, value: str) -> None:
+    """Refuses an id that is empty or too long."""
     length = len(value.encode())
     if not 1 <= length <= ID_BYTES_MAX:
         raise InvalidArgumentError(field, f"expected 1 to {ID_BYTES_MAX} bytes, got {length}")
 
 
-def _read_instant(stamp: Any) -> datetime | None:
+def read_instant(stamp: Any) -> datetime | None:
+    """Returns the instant of a Timestamp, None where Python has none."""
     try:
         return _EPOCH + timedelta(seconds=stamp.seconds, microseconds=stamp.nanos // 1000)
     except OverflowError:
@@ -273,7 +275,7 @@ def _read_map(message: profile_pb2.IntegerMap) -> Mapping[str, int] | None:
 _Converter = Callable[[Any], Any] | None
 # The wire's field name, suitability's, and how to convert; None copies the value.
 _PROFILE_FIELDS: dict[str, tuple[str, _Converter]] = {
-    "profile_as_of_time": ("profile_as_of", _read_instant),
+    "profile_as_of_time": ("profile_as_of", read_instant),
     "client_type": ("client_type", _CLIENT_TYPES.get),
     "capacity": ("capacity", _CAPACITIES.get),
     "birth_date": ("birth_date", _read_date),

@@ -11,13 +11,15 @@ ServerError
 |   |-- UserErasedError       the user was erased; nothing may be stored about them
 |   |-- VersionMismatchError  the stored profile has another version than the caller expected
 |   |-- IdempotencyKeyError   the idempotency key came with another request before
-|   |-- ChangeRefusedError    a change of policy or overlay is refused; what was in force stays
+|   |-- ChangeRefusedError    a change of policy, overlay or catalogue is refused; what was in force stays
 |   |   |-- PolicyKeysMissingError   this server has no officers' keys, so nothing can authorise a change
 |   |   |-- SignatureInvalidError    the signatures do not authorise this change
 |   |   |-- PolicyUnfitError         the policy fails lint, or it or the overlay does not fit what is in force
 |   |   |-- PolicyVersionOldError    the version is not above every version activated before
 |   |   |-- OverlaySequenceOldError  the sequence is not above that of the overlay in force
-|   |   `-- OverlayLooserError       the overlay lifts something and is not signed for that
+|   |   |-- OverlayLooserError       the overlay lifts something and is not signed for that
+|   |   |-- CatalogueOffError        this server has no folder to keep patches of products in
+|   |   `-- CatalogueSequenceError   the catalogue has another sequence than the caller expected
 |   |-- FeedbackOffError      this server keeps no feedback log
 |   |-- CallerUnknownError    the certificate names no known caller, or several
 |   |-- RoleMissingError      the caller has none of the roles that the method asks for
@@ -31,6 +33,7 @@ ServerError
 |   |-- StoreWriteError       the store failed under a change; worth retrying with the same key
 |   |-- ModelOutputError      the user tower gave no usable vector for this request
 |   |-- FeedbackLogError      events could not be made durable; none of them is acknowledged, worth retrying
+|   |-- CatalogueLogError     a patch could not be written; it did not take effect
 |   `-- PolicyLogError        a change could not be written; it did not take effect
 `-- StartError                stops the program with one line
     |-- SettingsError         a setting is unknown or bad; the message names it
@@ -45,6 +48,7 @@ ServerError
     |-- CallersFileError      the callers' file cannot be read
     |-- AccessLogError        the access log cannot be opened
     |-- ExperimentsError      the experiments file, or what it asks for, is not usable; names the field
+    |-- CatalogueStateError   the catalogue log is not usable
     `-- PolicyStateError      policy log, officers' keys or the first policy's signatures are not usable
 
 The class decides what a caller sees; the one table is in `status.py`.
@@ -101,7 +105,7 @@ class IdempotencyKeyError(RequestError):
 
 
 class ChangeRefusedError(RequestError):
-    """A change of policy or overlay is refused; what was in force stays."""
+    """A change of policy, overlay or catalogue is refused; what was in force stays."""
 
 
 class PolicyKeysMissingError(ChangeRefusedError):
@@ -138,6 +142,14 @@ class CallerUnknownError(RequestError):
 
 class RoleMissingError(RequestError):
     """The caller has none of the roles that the method asks for."""
+
+
+class CatalogueOffError(ChangeRefusedError):
+    """This server has no folder to keep patches of products in."""
+
+
+class CatalogueSequenceError(ChangeRefusedError):
+    """The catalogue has another sequence than the caller expected."""
 
 
 class DeadlineError(RequestError):
@@ -182,6 +194,10 @@ class FeedbackLogError(ServingError):
 
 class PolicyLogError(ServingError):
     """A change could not be written; it did not take effect."""
+
+
+class CatalogueLogError(ServingError):
+    """A patch could not be written; it did not take effect."""
 
 
 class StartError(ServerError):
@@ -234,6 +250,10 @@ class AccessLogError(StartError):
 
 class ExperimentsError(StartError):
     """The experiments file, or what it asks for, is not usable."""
+
+
+class CatalogueStateError(StartError):
+    """The catalogue log is not usable."""
 
 
 class PolicyStateError(StartError):

@@ -207,6 +207,7 @@ class DecisionStamp:
     policy_hash: str
     overlay: Overlay | None
     request_id: str
+    catalogue_sequence: int = 0
 
 
 @dataclass(frozen=True, slots=True)

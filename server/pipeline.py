@@ -293,6 +293,7 @@ class Pipeline:
             policy_hash=snapshot.policy.sha256,
             overlay=verdict.overlay,
             request_id=request_id,
+            catalogue_sequence=snapshot.catalogue_sequence,
         )
 
 

@@ -194,6 +194,7 @@ def _decision(decision: messages.DecisionStamp) -> recommendation_pb2.Decision:
         request_id=decision.request_id,
         overlay_hash="" if decision.overlay is None else decision.overlay.sha256,
         overlay_sequence=0 if decision.overlay is None else decision.overlay.sequence,
+        catalogue_sequence=decision.catalogue_sequence,
     )
 
 

@@ -14,6 +14,8 @@ from index.errors import AnnDeviceError, IndexPackageError
 from index.golden import VECTOR_TOLERANCE, GoldenRequest
 from index.manifest import require_version_name
 from server import native
+from server.catalogue.patches import Fields, tighten
+from server.catalogue.state import Patches
 from server.encoder import Encoder
 from server.errors import AssumedDataError, DeviceError, SettingsError, SnapshotError
 from server.facts import Facts
@@ -35,7 +37,8 @@ CURRENT: Final = 0
 class Snapshot:
     """One bundle under one policy, ready to answer.
 
-    `place` is its position among everything that is served under that policy.
+    The gate holds the products as patches left them; whatever only proposes rows holds the bundle's, which
+    are no stricter. `place` is its position among everything that is served under that policy.
     """
 
     bundle: Bundle
@@ -51,6 +54,7 @@ class Snapshot:
     facts: Facts
     assumed_data: bool
     place: int = CURRENT
+    catalogue_sequence: int = 0  # How many changes of the live catalogue it has seen.
 
     @property
     def version(self) -> str:
@@ -154,6 +158,35 @@ def with_retriever(
     index = ann.load_index(bundle.read_index(), device=device, thread_count=thread_count)
     searched = open_retriever(bundle, index, mode, device, thread_count=thread_count, kernel=snapshot.kernel)
     return replace(snapshot, retriever=searched)
+
+
+def all_patched(
+    snapshots: Sequence[Snapshot], patches: Patches, product_ids: Sequence[str] | None = None
+) -> tuple[Snapshot, ...]:
+    """Returns everything that is served with its products as the patches leave them.
+
+    Args:
+        snapshots: what is served, under one policy.
+        patches: what binds.
+        product_ids: the products to look at, the others being as patches left them; None for all.
+    """
+    gates: dict[int, Gate] = {}
+    for snapshot in snapshots:
+        if id(snapshot.gate) not in gates:
+            bound = patches.bind(snapshot.bundle, snapshot.row_of, product_ids)
+            gates[id(snapshot.gate)] = _patch_gate(snapshot, bound)
+    return tuple(
+        replace(snapshot, gate=gates[id(snapshot.gate)], catalogue_sequence=patches.sequence)
+        for snapshot in snapshots
+    )
+
+
+def _patch_gate(snapshot: Snapshot, bound: Mapping[int, Fields]) -> Gate:
+    if not bound:
+        return snapshot.gate
+    products = snapshot.bundle.products
+    patched = [tighten(products.row(row), fields, snapshot.policy) for row, fields in bound.items()]
+    return snapshot.gate.patched(np.array(list(bound), np.int64), patched)
 
 
 def load_fit_policy(path: Path | None) -> Policy:

@@ -62,6 +62,9 @@ TABLE: dict[type[errors.ServerError], ErrorRow] = {
     errors.StoreWriteError: ErrorRow(grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE", retryable=True),
     errors.ModelOutputError: ErrorRow(grpc.StatusCode.INTERNAL, "MODEL_OUTPUT_INVALID", shows_text=False),
     errors.FeedbackLogError: ErrorRow(grpc.StatusCode.UNAVAILABLE, "FEEDBACK_LOG_FAILED", retryable=True),
+    errors.CatalogueOffError: ErrorRow(grpc.StatusCode.FAILED_PRECONDITION, "CATALOGUE_STATE_MISSING"),
+    errors.CatalogueSequenceError: ErrorRow(grpc.StatusCode.ABORTED, "CATALOGUE_SEQUENCE_MISMATCH"),
+    errors.CatalogueLogError: ErrorRow(grpc.StatusCode.INTERNAL, "CATALOGUE_LOG_FAILED"),
     # Told with its text: an officer must know that a halt is not in force, and why.
     errors.PolicyLogError: ErrorRow(grpc.StatusCode.INTERNAL, "POLICY_LOG_FAILED"),
 }

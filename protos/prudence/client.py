@@ -102,6 +102,14 @@ class Client:
         """Activates a signed version of the policy."""
         return self._call(self._stubs.admin.ActivatePolicy, request)
 
+    def patch_products(self, request: admin_pb2.PatchProductsRequest) -> admin_pb2.PatchProductsResponse:
+        """Tightens products of the live catalogue at once; each patch has its own verdict."""
+        return self._call(self._stubs.admin.PatchProducts, request)
+
+    def catalogue(self) -> admin_pb2.GetCatalogueResponse:
+        """Says which patches bind on the bundle that serves."""
+        return self._call(self._stubs.admin.GetCatalogue, admin_pb2.GetCatalogueRequest())
+
     def health(self, service: str = RECOMMENDATION_SERVICE) -> str:
         """Returns a status such as "SERVING"; the service "" asks only whether the process is alive."""
         request = health_pb2.HealthCheckRequest(service=service)

@@ -59,7 +59,7 @@ class FeedbackOffError(RefusedError):
 
 
 class ChangeRefusedError(CallError):
-    """A change of policy or overlay was not authorised; nothing changed."""
+    """A change of policy, overlay or catalogue was refused; nothing changed."""
 
 
 class PolicyKeysMissingError(ChangeRefusedError):
@@ -84,6 +84,14 @@ class OverlaySequenceOldError(ChangeRefusedError):
 
 class OverlayLooserError(ChangeRefusedError):
     """The overlay lifts something, and is signed for tightening only."""
+
+
+class CatalogueStateMissingError(ChangeRefusedError):
+    """The server has no folder to keep patches of products in."""
+
+
+class CatalogueSequenceMismatchError(ChangeRefusedError):
+    """The catalogue has another sequence than expected: read it and decide again."""
 
 
 class PassingError(CallError):
@@ -126,6 +134,10 @@ class ModelOutputInvalidError(ServerFaultError):
     """The model gave no finite vector."""
 
 
+class CatalogueLogFailedError(ServerFaultError):
+    """The patch could not be stored, so it is not in force."""
+
+
 class PolicyLogFailedError(ServerFaultError):
     """The change could not be stored, so it is not in force."""
 
@@ -151,12 +163,15 @@ ERROR_BY_REASON: Final[Mapping[str, type[CallError]]] = {
     "OVERLAY_LOOSER": OverlayLooserError,
     "STORE_UNAVAILABLE": StoreUnavailableError,
     "FEEDBACK_LOG_FAILED": FeedbackLogFailedError,
+    "CATALOGUE_STATE_MISSING": CatalogueStateMissingError,
+    "CATALOGUE_SEQUENCE_MISMATCH": CatalogueSequenceMismatchError,
     "DEADLINE_PASSED": DeadlinePassedError,
     "CALL_CANCELLED": CallCancelledError,
     "OVERLOADED": OverloadedError,
     "QUOTA_EXCEEDED": QuotaExceededError,
     "NOT_READY": NotReadyError,
     "MODEL_OUTPUT_INVALID": ModelOutputInvalidError,
+    "CATALOGUE_LOG_FAILED": CatalogueLogFailedError,
     "POLICY_LOG_FAILED": PolicyLogFailedError,
     "INTERNAL": ServerFaultError,
 }

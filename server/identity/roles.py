@@ -34,6 +34,8 @@ SERVICE_ROLES: Final[Mapping[str, frozenset[Role]]] = {
 METHOD_ROLES: Final[Mapping[str, frozenset[Role]]] = {
     "/prudence.v1.RecommendationService/GetServingInfo": _EVERY,
     "/prudence.v1.AdminService/GetPolicy": frozenset({Role.ADMIN, Role.AUDITOR}),
+    "/prudence.v1.AdminService/PatchProducts": frozenset({Role.PUBLISHER}),
+    "/prudence.v1.AdminService/GetCatalogue": frozenset({Role.PUBLISHER, Role.ADMIN, Role.AUDITOR}),
 }
 """The same for methods that differ from their service."""
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import structlog
 
+from server.chained_log import write_line
 from server.errors import PolicyLogError, PolicyStateError
-from server.policy_log import FILE_NAME, ChangeKind, PolicyLog, Record, _write_line
+from server.policy_log import FILE_NAME, ChangeKind, PolicyLog
 
 TIME = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 TEXTS = ('{"a":1}', '{"b":"二"}', '{"c":[]}')
@@ -88,7 +89,9 @@ def test_a_line_of_another_log_and_a_wrong_number_stop_the_server(tmp_path: Path
     (tmp_path / FILE_NAME).write_bytes(first + second + third)
     with pytest.raises(PolicyStateError, match="line 2: expected the line before it"):
         PolicyLog(tmp_path)
-    line = _write_line(Record(5, TIME.isoformat(), ChangeKind.OVERLAY, TEXTS[0], "{}"), "0" * 64)
+    line = write_line(
+        5, {"time": TIME.isoformat(), "kind": "overlay", "document": TEXTS[0], "signatures": "{}"}, "0" * 64
+    )
     (tmp_path / FILE_NAME).write_bytes(line)
     with pytest.raises(PolicyStateError, match="line 1: expected sequence 1, got 5"):
         PolicyLog(tmp_path)

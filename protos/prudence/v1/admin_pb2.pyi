@@ -3,12 +3,37 @@ import datetime
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from prudence.v1 import recommendation_pb2 as _recommendation_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class PatchOutcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PATCH_OUTCOME_UNSPECIFIED: _ClassVar[PatchOutcome]
+    PATCH_OUTCOME_APPLIED: _ClassVar[PatchOutcome]
+    PATCH_OUTCOME_UNCHANGED: _ClassVar[PatchOutcome]
+    PATCH_OUTCOME_REFUSED: _ClassVar[PatchOutcome]
+    PATCH_OUTCOME_PRODUCT_UNKNOWN: _ClassVar[PatchOutcome]
+
+class PatchRefusalReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PATCH_REFUSAL_REASON_UNSPECIFIED: _ClassVar[PatchRefusalReason]
+    PATCH_REFUSAL_REASON_NEEDS_NEW_BUNDLE: _ClassVar[PatchRefusalReason]
+    PATCH_REFUSAL_REASON_NOT_STATED: _ClassVar[PatchRefusalReason]
+    PATCH_REFUSAL_REASON_OUT_OF_SCALE: _ClassVar[PatchRefusalReason]
+PATCH_OUTCOME_UNSPECIFIED: PatchOutcome
+PATCH_OUTCOME_APPLIED: PatchOutcome
+PATCH_OUTCOME_UNCHANGED: PatchOutcome
+PATCH_OUTCOME_REFUSED: PatchOutcome
+PATCH_OUTCOME_PRODUCT_UNKNOWN: PatchOutcome
+PATCH_REFUSAL_REASON_UNSPECIFIED: PatchRefusalReason
+PATCH_REFUSAL_REASON_NEEDS_NEW_BUNDLE: PatchRefusalReason
+PATCH_REFUSAL_REASON_NOT_STATED: PatchRefusalReason
+PATCH_REFUSAL_REASON_OUT_OF_SCALE: PatchRefusalReason
 
 class SetOverlayRequest(_message.Message):
     __slots__ = ("overlay_document", "signature_document", "context")
@@ -101,3 +126,89 @@ class ActivatePolicyResponse(_message.Message):
     request_id: str
     replaced_versions: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, policy_hash: _Optional[str] = ..., effective_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., scheduled: _Optional[bool] = ..., request_id: _Optional[str] = ..., replaced_versions: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ProductPatch(_message.Message):
+    __slots__ = ("product_id", "status", "capacity_left", "sale_start_time", "sale_end_time", "licence_until_time", "level_issuer", "level_distributor", "risk_score")
+    PRODUCT_ID_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    CAPACITY_LEFT_FIELD_NUMBER: _ClassVar[int]
+    SALE_START_TIME_FIELD_NUMBER: _ClassVar[int]
+    SALE_END_TIME_FIELD_NUMBER: _ClassVar[int]
+    LICENCE_UNTIL_TIME_FIELD_NUMBER: _ClassVar[int]
+    LEVEL_ISSUER_FIELD_NUMBER: _ClassVar[int]
+    LEVEL_DISTRIBUTOR_FIELD_NUMBER: _ClassVar[int]
+    RISK_SCORE_FIELD_NUMBER: _ClassVar[int]
+    product_id: str
+    status: str
+    capacity_left: int
+    sale_start_time: _timestamp_pb2.Timestamp
+    sale_end_time: _timestamp_pb2.Timestamp
+    licence_until_time: _timestamp_pb2.Timestamp
+    level_issuer: int
+    level_distributor: int
+    risk_score: int
+    def __init__(self, product_id: _Optional[str] = ..., status: _Optional[str] = ..., capacity_left: _Optional[int] = ..., sale_start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., sale_end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., licence_until_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., level_issuer: _Optional[int] = ..., level_distributor: _Optional[int] = ..., risk_score: _Optional[int] = ...) -> None: ...
+
+class PatchProductsRequest(_message.Message):
+    __slots__ = ("patches", "expected_catalogue_sequence", "idempotency_key", "context")
+    PATCHES_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_CATALOGUE_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    patches: _containers.RepeatedCompositeFieldContainer[ProductPatch]
+    expected_catalogue_sequence: int
+    idempotency_key: str
+    context: _recommendation_pb2.RequestContext
+    def __init__(self, patches: _Optional[_Iterable[_Union[ProductPatch, _Mapping]]] = ..., expected_catalogue_sequence: _Optional[int] = ..., idempotency_key: _Optional[str] = ..., context: _Optional[_Union[_recommendation_pb2.RequestContext, _Mapping]] = ...) -> None: ...
+
+class PatchRefusal(_message.Message):
+    __slots__ = ("field", "reason", "in_force")
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    IN_FORCE_FIELD_NUMBER: _ClassVar[int]
+    field: str
+    reason: PatchRefusalReason
+    in_force: str
+    def __init__(self, field: _Optional[str] = ..., reason: _Optional[_Union[PatchRefusalReason, str]] = ..., in_force: _Optional[str] = ...) -> None: ...
+
+class PatchVerdict(_message.Message):
+    __slots__ = ("product_id", "outcome", "refusals")
+    PRODUCT_ID_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    REFUSALS_FIELD_NUMBER: _ClassVar[int]
+    product_id: str
+    outcome: PatchOutcome
+    refusals: _containers.RepeatedCompositeFieldContainer[PatchRefusal]
+    def __init__(self, product_id: _Optional[str] = ..., outcome: _Optional[_Union[PatchOutcome, str]] = ..., refusals: _Optional[_Iterable[_Union[PatchRefusal, _Mapping]]] = ...) -> None: ...
+
+class PatchProductsResponse(_message.Message):
+    __slots__ = ("verdicts", "catalogue_sequence", "effective_time", "repeated_answer", "request_id")
+    VERDICTS_FIELD_NUMBER: _ClassVar[int]
+    CATALOGUE_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    EFFECTIVE_TIME_FIELD_NUMBER: _ClassVar[int]
+    REPEATED_ANSWER_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    verdicts: _containers.RepeatedCompositeFieldContainer[PatchVerdict]
+    catalogue_sequence: int
+    effective_time: _timestamp_pb2.Timestamp
+    repeated_answer: bool
+    request_id: str
+    def __init__(self, verdicts: _Optional[_Iterable[_Union[PatchVerdict, _Mapping]]] = ..., catalogue_sequence: _Optional[int] = ..., effective_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., repeated_answer: _Optional[bool] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class GetCatalogueRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetCatalogueResponse(_message.Message):
+    __slots__ = ("bundle_version", "catalogue_sequence", "patched_count", "patches", "accepts_patches")
+    BUNDLE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    CATALOGUE_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    PATCHED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    PATCHES_FIELD_NUMBER: _ClassVar[int]
+    ACCEPTS_PATCHES_FIELD_NUMBER: _ClassVar[int]
+    bundle_version: str
+    catalogue_sequence: int
+    patched_count: int
+    patches: _containers.RepeatedCompositeFieldContainer[ProductPatch]
+    accepts_patches: bool
+    def __init__(self, bundle_version: _Optional[str] = ..., catalogue_sequence: _Optional[int] = ..., patched_count: _Optional[int] = ..., patches: _Optional[_Iterable[_Union[ProductPatch, _Mapping]]] = ..., accepts_patches: _Optional[bool] = ...) -> None: ...

@@ -51,6 +51,16 @@ class AdminServiceStub:
                 request_serializer=prudence_dot_v1_dot_admin__pb2.ActivatePolicyRequest.SerializeToString,
                 response_deserializer=prudence_dot_v1_dot_admin__pb2.ActivatePolicyResponse.FromString,
                 _registered_method=True)
+        self.PatchProducts = channel.unary_unary(
+                '/prudence.v1.AdminService/PatchProducts',
+                request_serializer=prudence_dot_v1_dot_admin__pb2.PatchProductsRequest.SerializeToString,
+                response_deserializer=prudence_dot_v1_dot_admin__pb2.PatchProductsResponse.FromString,
+                _registered_method=True)
+        self.GetCatalogue = channel.unary_unary(
+                '/prudence.v1.AdminService/GetCatalogue',
+                request_serializer=prudence_dot_v1_dot_admin__pb2.GetCatalogueRequest.SerializeToString,
+                response_deserializer=prudence_dot_v1_dot_admin__pb2.GetCatalogueResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer:
@@ -79,6 +89,22 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PatchProducts(self, request, context):
+        """Changes products of the live catalogue, for the next request on. Answered once that is so and stored. Needs no
+        signature, but where callers have identities the role publisher: nothing that a patch says makes a product easier
+        to be shown than its bundle does.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetCatalogue(self, request, context):
+        """Says which patches bind on the bundle that serves.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -96,6 +122,16 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.ActivatePolicy,
                     request_deserializer=prudence_dot_v1_dot_admin__pb2.ActivatePolicyRequest.FromString,
                     response_serializer=prudence_dot_v1_dot_admin__pb2.ActivatePolicyResponse.SerializeToString,
+            ),
+            'PatchProducts': grpc.unary_unary_rpc_method_handler(
+                    servicer.PatchProducts,
+                    request_deserializer=prudence_dot_v1_dot_admin__pb2.PatchProductsRequest.FromString,
+                    response_serializer=prudence_dot_v1_dot_admin__pb2.PatchProductsResponse.SerializeToString,
+            ),
+            'GetCatalogue': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCatalogue,
+                    request_deserializer=prudence_dot_v1_dot_admin__pb2.GetCatalogueRequest.FromString,
+                    response_serializer=prudence_dot_v1_dot_admin__pb2.GetCatalogueResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -181,6 +217,60 @@ class AdminService:
             '/prudence.v1.AdminService/ActivatePolicy',
             prudence_dot_v1_dot_admin__pb2.ActivatePolicyRequest.SerializeToString,
             prudence_dot_v1_dot_admin__pb2.ActivatePolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PatchProducts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/prudence.v1.AdminService/PatchProducts',
+            prudence_dot_v1_dot_admin__pb2.PatchProductsRequest.SerializeToString,
+            prudence_dot_v1_dot_admin__pb2.PatchProductsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCatalogue(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/prudence.v1.AdminService/GetCatalogue',
+            prudence_dot_v1_dot_admin__pb2.GetCatalogueRequest.SerializeToString,
+            prudence_dot_v1_dot_admin__pb2.GetCatalogueResponse.FromString,
             options,
             channel_credentials,
             insecure,

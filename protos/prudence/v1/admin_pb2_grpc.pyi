@@ -41,6 +41,13 @@ class AdminServiceStub:
     """Says which policy and overlay are in force and which versions are scheduled."""
     ActivatePolicy: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ActivatePolicyRequest, _admin_pb2.ActivatePolicyResponse]
     """Activates a newer version of the policy: at once, or at its effective_from. Answered once it is stored."""
+    PatchProducts: _grpc.UnaryUnaryMultiCallable[_admin_pb2.PatchProductsRequest, _admin_pb2.PatchProductsResponse]
+    """Changes products of the live catalogue, for the next request on. Answered once that is so and stored. Needs no
+    signature, but where callers have identities the role publisher: nothing that a patch says makes a product easier
+    to be shown than its bundle does.
+    """
+    GetCatalogue: _grpc.UnaryUnaryMultiCallable[_admin_pb2.GetCatalogueRequest, _admin_pb2.GetCatalogueResponse]
+    """Says which patches bind on the bundle that serves."""
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
@@ -55,6 +62,13 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Says which policy and overlay are in force and which versions are scheduled."""
     ActivatePolicy: _aio.UnaryUnaryMultiCallable[_admin_pb2.ActivatePolicyRequest, _admin_pb2.ActivatePolicyResponse]  # type: ignore[assignment]
     """Activates a newer version of the policy: at once, or at its effective_from. Answered once it is stored."""
+    PatchProducts: _aio.UnaryUnaryMultiCallable[_admin_pb2.PatchProductsRequest, _admin_pb2.PatchProductsResponse]  # type: ignore[assignment]
+    """Changes products of the live catalogue, for the next request on. Answered once that is so and stored. Needs no
+    signature, but where callers have identities the role publisher: nothing that a patch says makes a product easier
+    to be shown than its bundle does.
+    """
+    GetCatalogue: _aio.UnaryUnaryMultiCallable[_admin_pb2.GetCatalogueRequest, _admin_pb2.GetCatalogueResponse]  # type: ignore[assignment]
+    """Says which patches bind on the bundle that serves."""
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     """Changes the rules of a running server. A change is authorised by the signatures in it, never by who sends it.
@@ -84,5 +98,24 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.ActivatePolicyResponse, _abc.Awaitable[_admin_pb2.ActivatePolicyResponse]]:
         """Activates a newer version of the policy: at once, or at its effective_from. Answered once it is stored."""
+
+    @_abc_1.abstractmethod
+    def PatchProducts(
+        self,
+        request: _admin_pb2.PatchProductsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.PatchProductsResponse, _abc.Awaitable[_admin_pb2.PatchProductsResponse]]:
+        """Changes products of the live catalogue, for the next request on. Answered once that is so and stored. Needs no
+        signature, but where callers have identities the role publisher: nothing that a patch says makes a product easier
+        to be shown than its bundle does.
+        """
+
+    @_abc_1.abstractmethod
+    def GetCatalogue(
+        self,
+        request: _admin_pb2.GetCatalogueRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.GetCatalogueResponse, _abc.Awaitable[_admin_pb2.GetCatalogueResponse]]:
+        """Says which patches bind on the bundle that serves."""
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -174,7 +174,7 @@ class WithheldCount(_message.Message):
     def __init__(self, code: _Optional[str] = ..., product_count: _Optional[int] = ..., example_product_id: _Optional[str] = ..., example_risk_score: _Optional[int] = ...) -> None: ...
 
 class Decision(_message.Message):
-    __slots__ = ("decision_time", "system_clock", "bundle_version", "policy_hash", "request_id", "overlay_hash", "overlay_sequence")
+    __slots__ = ("decision_time", "system_clock", "bundle_version", "policy_hash", "request_id", "overlay_hash", "overlay_sequence", "catalogue_sequence")
     DECISION_TIME_FIELD_NUMBER: _ClassVar[int]
     SYSTEM_CLOCK_FIELD_NUMBER: _ClassVar[int]
     BUNDLE_VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -182,6 +182,7 @@ class Decision(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     OVERLAY_HASH_FIELD_NUMBER: _ClassVar[int]
     OVERLAY_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    CATALOGUE_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     decision_time: _timestamp_pb2.Timestamp
     system_clock: bool
     bundle_version: str
@@ -189,7 +190,8 @@ class Decision(_message.Message):
     request_id: str
     overlay_hash: str
     overlay_sequence: int
-    def __init__(self, decision_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., system_clock: _Optional[bool] = ..., bundle_version: _Optional[str] = ..., policy_hash: _Optional[str] = ..., request_id: _Optional[str] = ..., overlay_hash: _Optional[str] = ..., overlay_sequence: _Optional[int] = ...) -> None: ...
+    catalogue_sequence: int
+    def __init__(self, decision_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., system_clock: _Optional[bool] = ..., bundle_version: _Optional[str] = ..., policy_hash: _Optional[str] = ..., request_id: _Optional[str] = ..., overlay_hash: _Optional[str] = ..., overlay_sequence: _Optional[int] = ..., catalogue_sequence: _Optional[int] = ...) -> None: ...
 
 class ExperimentVariant(_message.Message):
     __slots__ = ("experiment", "variant")

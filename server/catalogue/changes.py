@@ -1,0 +1,162 @@
+"""Decides about patches: checks each against the bundle and what is in force, and answers for it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+from index.bundle import Bundle
+from server.catalogue.patches import Fields, Refusal, RefusalReason, find_refusals, tighten
+from server.catalogue.state import Accepted, CatalogueState, Patches, Proposal, hash_request
+from server.errors import CatalogueSequenceError, IdempotencyKeyError
+from suitability.policy import Policy
+
+
+class Outcome(Enum):
+    """What became of a product's patch."""
+
+    APPLIED = 1
+    UNCHANGED = 2
+    REFUSED = 3
+    PRODUCT_UNKNOWN = 4
+
+
+@dataclass(frozen=True, slots=True)
+class PatchQuery:
+    """Asks for patches: by product, at least one field each."""
+
+    products: Mapping[str, Fields]
+    expected_sequence: int | None
+    idempotency_key: str
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class PatchVerdict:
+    """What became of one product's patch, and the fields that were refused."""
+
+    product_id: str
+    outcome: Outcome
+    refusals: tuple[Refusal, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PatchAnswer:
+    """An answer of PatchProducts; `repeated` where an earlier call with the same key was answered so."""
+
+    verdicts: tuple[PatchVerdict, ...]
+    sequence: int
+    effective_time: datetime
+    repeated: bool
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueAnswer:
+    """An answer of GetCatalogue: what binds on the bundle that serves, by product, and whether more may."""
+
+    bundle_version: str
+    sequence: int
+    patches: Mapping[str, Fields]
+    accepts_patches: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A bundle that serves, with the row of each product, and the policy in force."""
+
+    bundle: Bundle
+    row_of: Mapping[str, int]
+    policy: Policy
+
+
+def decide(
+    query: PatchQuery, served: Sequence[Served], patches: Patches
+) -> tuple[tuple[PatchVerdict, ...], dict[str, Fields]]:
+    """Returns a verdict on each product and, by product, the fields that are to come into force.
+
+    Args:
+        query: what is asked.
+        served: what serves, the current bundle first: the first that has a product judges its patch.
+        patches: what binds already.
+
+    Raises:
+        CatalogueSequenceError: the catalogue has another sequence than the caller expects.
+    """
+    if query.expected_sequence not in (None, patches.sequence):
+        raise CatalogueSequenceError(
+            f"expected_catalogue_sequence: the catalogue has sequence {patches.sequence}, "
+            f"expected {query.expected_sequence}"
+        )
+    verdicts, changed = [], {}
+    for product_id, asked in query.products.items():
+        home = next((each for each in served if product_id in each.row_of), None)
+        verdict = _judge(product_id, asked, home, patches)
+        verdicts.append(verdict)
+        if verdict.outcome is Outcome.APPLIED:
+            changed[product_id] = asked
+    return tuple(verdicts), changed
+
+
+def find_repeated(query: PatchQuery, state: CatalogueState) -> PatchAnswer | None:
+    """Returns the answer that an earlier call with the same key got; None if there was none.
+
+    Raises:
+        IdempotencyKeyError: the key came with another request.
+    """
+    accepted = state.find_accepted(query.idempotency_key)
+    if accepted is None:
+        return None
+    if accepted.request_hash != hash_request(query.products, query.expected_sequence):
+        raise IdempotencyKeyError("idempotency_key: was used for another request; expected a new key")
+    return answer_of(accepted, query.request_id, repeated=True)
+
+
+def propose(
+    query: PatchQuery,
+    verdicts: Sequence[PatchVerdict],
+    changed: Mapping[str, Fields],
+    state: CatalogueState,
+    now: datetime,
+) -> Proposal:
+    """Returns what patches would say with what was decided; `CatalogueState.accept` keeps it."""
+    return state.propose(
+        now,
+        changed,
+        idempotency_key=query.idempotency_key,
+        request_hash=hash_request(query.products, query.expected_sequence),
+        verdicts=json.dumps([_write_verdict(verdict) for verdict in verdicts]),
+    )
+
+
+def answer_of(accepted: Accepted, request_id: str, *, repeated: bool) -> PatchAnswer:
+    """Returns the answer to a change that was accepted."""
+    verdicts = tuple(_read_verdict(body) for body in json.loads(accepted.verdicts))
+    return PatchAnswer(verdicts, accepted.sequence, accepted.time, repeated, request_id)
+
+
+def _judge(product_id: str, asked: Fields, home: Served | None, patches: Patches) -> PatchVerdict:
+    if home is None:
+        return PatchVerdict(product_id, Outcome.PRODUCT_UNKNOWN)
+    row = home.row_of[product_id]
+    product = home.bundle.products.row(row)
+    in_force = patches.bind(home.bundle, home.row_of, [product_id]).get(row, {})
+    refusals = find_refusals(product, in_force, asked, home.policy)
+    if refusals:
+        return PatchVerdict(product_id, Outcome.REFUSED, refusals)
+    before = tighten(product, in_force, home.policy)
+    same = tighten(product, {**in_force, **asked}, home.policy) == before
+    return PatchVerdict(product_id, Outcome.UNCHANGED if same else Outcome.APPLIED)
+
+
+def _write_verdict(verdict: PatchVerdict) -> list[Any]:
+    refusals = [[each.field, each.reason.name, each.in_force] for each in verdict.refusals]
+    return [verdict.product_id, verdict.outcome.name, refusals]
+
+
+def _read_verdict(body: Sequence[Any]) -> PatchVerdict:
+    product_id, outcome, refusals = body
+    read = tuple(Refusal(field, RefusalReason[reason], held) for field, reason, held in refusals)
+    return PatchVerdict(product_id, Outcome[outcome], read)
