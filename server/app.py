@@ -5,10 +5,10 @@ import gc
 
 import structlog
 from prometheus_client import CollectorRegistry
-from prudence.v1 import admin_pb2_grpc, recommendation_pb2_grpc
+from prudence.v1 import admin_pb2_grpc, profile_service_pb2_grpc, recommendation_pb2_grpc
 
 from index import ann_gpu
-from server import admin, services
+from server import admin, profile_service, services
 from server.active_policy import ActivePolicy, live_policies
 from server.admin import AdminService
 from server.catalogue.opening import open_catalogue
@@ -24,6 +24,7 @@ from server.identity.callers import Callers
 from server.identity.tls import Certificates, TlsFiles
 from server.pipeline import Pipeline
 from server.policy_start import open_control
+from server.profile_service import ProfileService
 from server.recall_monitor import RecallMonitor
 from server.services import RecommendationService, describe_source
 from server.signals import StopSignals
@@ -59,8 +60,9 @@ def _serve(settings: Settings, held: contextlib.ExitStack) -> None:
     metrics = _open_metrics(settings, registry, held)
     monitor = _open_monitor(settings, registry, held)
     recommendation, admin_service = _open_recommendation(settings, assumed_data), AdminService()
+    profiles = ProfileService(users, allow_changes=settings.allow_profile_changes)
     entrance = _open_entrance(settings, metrics, held)
-    door = Door(settings, _list_services(recommendation, admin_service), entrance)
+    door = Door(settings, _list_services(recommendation, admin_service, profiles), entrance)
     pipeline: Pipeline | None = None
     try:
         door.start()
@@ -82,6 +84,7 @@ def _serve(settings: Settings, held: contextlib.ExitStack) -> None:
             metrics.calls.watch_searches(lambda: 0 if pipeline is None else pipeline.waiting_count)
         recommendation.open(pipeline)
         admin_service.open(active)
+        profiles.open()
         _settle_memory()
         door.set_ready()
         _announce(settings, active, door, assumed_data)
@@ -187,7 +190,9 @@ def _load_publishers(settings: Settings) -> KeyRing | None:
         raise SettingsError(f"bundle_keys: {error}") from error
 
 
-def _list_services(recommendation: RecommendationService, admin_service: AdminService) -> tuple[Service, ...]:
+def _list_services(
+    recommendation: RecommendationService, admin_service: AdminService, profiles: ProfileService
+) -> tuple[Service, ...]:
     """Lists what the door answers."""
     return (
         Service(
@@ -196,6 +201,11 @@ def _list_services(recommendation: RecommendationService, admin_service: AdminSe
             recommendation_pb2_grpc.add_RecommendationServiceServicer_to_server,
         ),
         Service(admin.SERVICE_NAME, admin_service, admin_pb2_grpc.add_AdminServiceServicer_to_server),
+        Service(
+            profile_service.SERVICE_NAME,
+            profiles,
+            profile_service_pb2_grpc.add_ProfileServiceServicer_to_server,
+        ),
     )
 
 

@@ -144,6 +144,11 @@ class Settings(BaseSettings):
         description="Whether requests may carry a profile: with tls_certificate from callers with the role "
         "profile_source, without from every caller that can reach this server.",
     )
+    allow_profile_changes: bool = Field(
+        default=True,
+        description="Whether stored profiles may be read and changed: with tls_certificate by callers with "
+        "the role profile_source, without by every caller that can reach this server.",
+    )
     retriever: RetrieverMode = Field(
         default="auto",
         description="Search by an exact scan, with FAISS, or exactly on the GPU; auto takes what costs least "

@@ -24,11 +24,11 @@ SET_COUNT_MAX = 1000
 RISK_SCORE_MAX = 10_000
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_CLIENT_TYPES = {
+CLIENT_TYPES = {
     profile_pb2.CLIENT_TYPE_RETAIL: "RETAIL",
     profile_pb2.CLIENT_TYPE_PROFESSIONAL: "PROFESSIONAL",
 }
-_CAPACITIES = {
+CAPACITIES = {
     profile_pb2.CIVIL_CAPACITY_FULL: "FULL",
     profile_pb2.CIVIL_CAPACITY_LIMITED: "LIMITED",
     profile_pb2.CIVIL_CAPACITY_NONE: "NONE",
@@ -69,7 +69,7 @@ def read_recommend(
         InvalidArgumentError: a field is wrong; the error names it.
         ProfileRefusedError: the request carries a profile and the settings do not allow that.
     """
-    _check_tenant(request.tenant_id)
+    check_tenant(request.tenant_id)
     return RecommendQuery(
         user=_read_user(request, limits, now),
         domain=_read_domain(request.domain),
@@ -90,7 +90,7 @@ def read_similar(
     request: recommendation_pb2.SimilarProductsRequest, limits: RequestLimits, now: datetime
 ) -> SimilarQuery:
     """Checks and converts a SimilarProducts request; raises as `read_recommend` does."""
-    _check_tenant(request.tenant_id)
+    check_tenant(request.tenant_id)
     check_id("product_id", request.product_id)
     return SimilarQuery(
         user=_read_user(request, limits, now),
@@ -108,7 +108,7 @@ def read_named(
     now: datetime,
 ) -> NamedQuery:
     """Checks and converts a request about named products; raises as `read_recommend` does."""
-    _check_tenant(request.tenant_id)
+    check_tenant(request.tenant_id)
     user_initiated = False
     if isinstance(request, recommendation_pb2.CheckEligibilityRequest):
         if request.intent not in _INTENTS:
@@ -127,7 +127,7 @@ def read_profile(message: profile_pb2.UserProfile) -> dict[str, Any]:
     """Turns a profile message into suitability's field names; only what can be represented is set."""
     profile: dict[str, Any] = {}
     for field, value in message.ListFields():
-        name, convert = _PROFILE_FIELDS[field.name]
+        name, convert = PROFILE_FIELDS[field.name]
         converted = value if convert is None else convert(value)
         if converted is not None:
             profile[name] = converted
@@ -153,10 +153,15 @@ def _read_user(request: Any, limits: RequestLimits, now: datetime) -> UserInput:
     if not user.HasField("profile"):
         if user.history:
             raise InvalidArgumentError("user.history", "expected user.profile beside it, got history alone")
-        return UserInput(user.user_id, None, ())
+        return UserInput(user.user_id, None, (), personalised=not user.personalisation_off)
     if not limits.allow_inline_profile:
         raise ProfileRefusedError("user.profile: this server takes no inline profiles")
-    return UserInput(user.user_id, read_profile(user.profile), _read_history(user.history, now))
+    return UserInput(
+        user.user_id,
+        read_profile(user.profile),
+        _read_history(user.history, now),
+        personalised=not user.personalisation_off,
+    )
 
 
 def _read_history(history: Any, now: datetime) -> tuple[Event, ...]:
@@ -237,7 +242,8 @@ def _read_named_ids(product_ids: Any) -> tuple[str, ...]:
     return tuple(product_ids)
 
 
-def _check_tenant(tenant_id: str) -> None:
+def check_tenant(tenant_id: str) -> None:
+    """Refuses every tenant but the only one; raises as `read_recommend` does."""
     if tenant_id:
         raise InvalidArgumentError("tenant_id", 'expected "", the only tenant')
 
@@ -274,10 +280,10 @@ def _read_map(message: profile_pb2.IntegerMap) -> Mapping[str, int] | None:
 
 _Converter = Callable[[Any], Any] | None
 # The wire's field name, suitability's, and how to convert; None copies the value.
-_PROFILE_FIELDS: dict[str, tuple[str, _Converter]] = {
+PROFILE_FIELDS: dict[str, tuple[str, _Converter]] = {
     "profile_as_of_time": ("profile_as_of", read_instant),
-    "client_type": ("client_type", _CLIENT_TYPES.get),
-    "capacity": ("capacity", _CAPACITIES.get),
+    "client_type": ("client_type", CLIENT_TYPES.get),
+    "capacity": ("capacity", CAPACITIES.get),
     "birth_date": ("birth_date", _read_date),
     "jurisdiction": ("jurisdiction", None),
     "us_person": ("us_person", None),

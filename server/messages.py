@@ -35,6 +35,7 @@ class ResponseReason(IntEnum):
     USER_UNKNOWN = 3
     HISTORY_EMPTY = 4
     RULES_CHANGED = 5
+    PERSONALISATION_OFF = 6
     SEGMENT_FALLBACK = 7
 
 
@@ -68,7 +69,6 @@ class Subject:
         pseudonym: names the user in everything that is stored, logged or counted.
         hidden_product_ids: products that the user said no to.
         personalised: whether behaviour and tastes may rank products.
-        holds_known: whether the store could be asked for what it holds against the user.
     """
 
     profile: Mapping[str, Any]
@@ -78,7 +78,6 @@ class Subject:
     pseudonym: bytes = b""
     hidden_product_ids: frozenset[str] = frozenset()
     personalised: bool = True
-    holds_known: bool = True
 
 
 @dataclass(frozen=True, slots=True)

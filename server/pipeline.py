@@ -236,7 +236,9 @@ class Pipeline:
         found, listing = self._list(job, found, ticket.call)
         selected = messages.StageTime("select", time.perf_counter() - start_s, len(listing.products))
         reasons = _explain(job, found, listing)
-        if job.subject.known and found.history_event_count == 0:
+        if not job.subject.personalised:
+            reasons = (*reasons, ResponseReason.PERSONALISATION_OFF)
+        elif job.subject.known and found.history_event_count == 0:
             reasons = (*reasons, ResponseReason.HISTORY_EMPTY)
         if found.stood_in:
             reasons = (*reasons, ResponseReason.SEGMENT_FALLBACK)
@@ -301,7 +303,7 @@ def _plan(
     snapshot: Snapshot, query: messages.RecommendQuery, subject: Subject, assignment: Assignment
 ) -> Job:
     start, stop = _domain_rows(snapshot, query.domain)
-    left_out = list(query.exclude_product_ids)
+    left_out = [*query.exclude_product_ids, *subject.hidden_product_ids]
     if not query.allow_seen:
         left_out.extend(event.product_id for event in subject.history)
     only_rows = None

@@ -34,6 +34,13 @@ class RowSet:
         if len(rows):
             self.take(rows)
 
+    def holds(self, rows: Rows) -> NDArray[np.bool_]:
+        """Tells for each row whether it is in the set, bool [n]."""
+        held: NDArray[np.bool_] = (
+            self.bits.view(np.int64)[rows >> _WORD_SHIFT] & (_ONE << (rows & _PLACE))
+        ) != 0
+        return held
+
     def take(self, rows: Rows) -> NDArray[np.bool_]:
         """Takes rows out, and tells for each whether it was in the set, bool [n]."""
         words, marks = self.bits.view(np.int64), _ONE << (rows & _PLACE)

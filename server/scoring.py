@@ -1,5 +1,7 @@
 """Exact scores in integers, and the order of a list; `index.reference` is the definition."""
 
+from functools import cached_property
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -49,6 +51,17 @@ class Scorer:
         """
         vector = self._item_vectors[row].astype(np.float32) / np.float32(self._item_scale)
         return reference.quantise(vector, self._user_scale)
+
+    def query_for_popularity(self) -> Vector:
+        """Returns the query of nobody in particular, int16 [dim]: scores are popularity alone."""
+        vector = np.zeros(self._item_vectors.shape[1], np.float32)
+        vector[-1] = 1.0
+        return reference.quantise(vector, self._user_scale)
+
+    @cached_property
+    def rows_by_popularity(self) -> Rows:
+        """All rows, most popular first, then product_id ascending; sorted when somebody first asks."""
+        return np.lexsort((self._id_rank, -self._item_bias.astype(np.int64)))
 
     def score(self, vector: Vector, rows: Rows) -> NDArray[np.int64]:
         """Scores rows in the order given, int64 [n]."""

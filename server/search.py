@@ -28,6 +28,10 @@ ASSOCIATIONS: Final = "associations"
 WHOLE_COUNT_MAX: Final = 1000
 """Judging so many rows costs no more than asking the filter and searching once more."""
 
+POPULAR_COUNT: Final = 400
+POPULAR_GROWTH: Final = 4
+"""Rows that a search by popularity looks at first, and how many times as many in each further round."""
+
 Scores = NDArray[np.int64]
 Vector = NDArray[np.int16]
 
@@ -61,6 +65,11 @@ class Job:
     risk_score_limit: int | None
     trade_off: int = WHOLE
     channel: str | None = None
+
+    @property
+    def by_popularity(self) -> bool:
+        """Whether nothing about the user but what suits them may rank products."""
+        return self.like_row is None and not self.subject.personalised
 
     @property
     def pool_count(self) -> int:
@@ -195,7 +204,7 @@ def _embed(snapshot: Snapshot, jobs: Sequence[Job], now: datetime) -> _Embedded:
     inputs = encode_users(
         bundle.features,
         bundle.vocabulary,
-        [job.subject.profile for job in jobs],
+        [job.subject.profile if job.subject.personalised else {} for job in jobs],
         [job.subject.history for job in jobs],
         now,
     )
@@ -213,6 +222,8 @@ def _embed(snapshot: Snapshot, jobs: Sequence[Job], now: datetime) -> _Embedded:
     for position, job in enumerate(jobs):
         if job.like_row is not None:
             chosen.append(snapshot.scorer.query_for_row(job.like_row))
+        elif job.by_popularity:
+            chosen.append(snapshot.scorer.query_for_popularity())
         elif finite[position]:
             chosen.append(queries[position])
         elif (
@@ -251,7 +262,11 @@ def _begin(
 
 def _search(snapshot: Snapshot, searches: Mapping[int, _Progress], on_device: DeviceMatrix | None) -> None:
     """Runs rounds until every search, by its place in the batch, has enough eligible rows or seen all."""
-    retriever, pending = snapshot.retriever, dict(searches)
+    retriever = snapshot.retriever
+    for search in searches.values():
+        if search.job.by_popularity:
+            _search_popular(snapshot, search)
+    pending = {place: search for place, search in searches.items() if not search.done}
     if any(search.job.like_row is not None for search in pending.values()):
         on_device = None  # What is searched for are not only the tower's vectors.
     while pending:
@@ -267,7 +282,7 @@ def _search(snapshot: Snapshot, searches: Mapping[int, _Progress], on_device: De
             search.rows_scanned_count += scanned_count
             if name not in search.retrievers:
                 search.retrievers.append(name)
-            _look(snapshot, search, planned, rows)
+            _look(snapshot, search, rows, planned.sure_count, exhaustive=planned.exhaustive)
         pending = {place: search for place, search in pending.items() if not search.done}
 
 
@@ -288,8 +303,37 @@ def _plan_round(snapshot: Snapshot, search: _Progress) -> Round:
     return planned
 
 
-def _look(snapshot: Snapshot, search: _Progress, planned: Round, rows: Rows) -> None:
-    """Scores and judges the rows that this search has not looked at yet, and decides whether it is done."""
+def _search_popular(snapshot: Snapshot, search: _Progress) -> None:
+    """Looks at rows in the order of popularity, which is that of their scores, until there are enough."""
+    order = snapshot.scorer.rows_by_popularity
+    start, wanted, row_stop = 0, POPULAR_COUNT, search.row_stop
+    while not search.done:
+        start_s = time.perf_counter()
+        part = order[start : start + wanted]
+        rows = part[(part >= search.row_start) & (part < row_stop)]
+        rows = rows[search.left.holds(rows)]
+        search.retrieve_s += time.perf_counter() - start_s
+        search.rows_scanned_count += len(part)
+        start, wanted = start + len(part), wanted * POPULAR_GROWTH
+        _look(snapshot, search, rows, len(rows), exhaustive=start >= len(order))
+        if search.round_count == 1 and not search.done:
+            # From here on nobody has to be told what the rules took away.
+            user = search.user
+            row_stop = min(row_stop, user.row_stop)
+            search.left.cut(snapshot.filter.allow(user.profile, user.arrays, user.now, user.channel))
+    search.retrievers.append("popularity")
+
+
+def _look(snapshot: Snapshot, search: _Progress, rows: Rows, sure_count: int, *, exhaustive: bool) -> None:
+    """Scores and judges the rows that this search has not looked at yet, and decides whether it is done.
+
+    Args:
+        snapshot: what the search is over.
+        search: the search.
+        rows: the rows found, best first where their order matters.
+        sure_count: how many of the first ones score higher than every row that was not found.
+        exhaustive: whether no further round could find more.
+    """
     is_fresh = search.left.take(rows)
     fresh = rows[is_fresh]
     search.candidate_count += len(rows)
@@ -313,10 +357,10 @@ def _look(snapshot: Snapshot, search: _Progress, planned: Round, rows: Rows) -> 
     search.scores.append(scores)
     search.masks.append(masks)
     eligible = find_eligible(masks)  # [fresh]
-    sure_count = int(np.count_nonzero(is_fresh[: planned.sure_count]))
+    sure_count = int(np.count_nonzero(is_fresh[:sure_count]))
     sure_eligible_count = search.eligible_count + int(np.count_nonzero(eligible[:sure_count]))
     search.eligible_count += int(np.count_nonzero(eligible))
-    search.done = planned.exhaustive or sure_eligible_count >= search.job.pool_count
+    search.done = exhaustive or sure_eligible_count >= search.job.pool_count
 
 
 def _finish(

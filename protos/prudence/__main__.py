@@ -7,26 +7,16 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
-from google.protobuf import json_format
-from google.protobuf.message import Message
 
 from prudence import render, requests
 from prudence.channels import read_credentials
 from prudence.client import RECOMMENDATION_SERVICE, Client
 from prudence.errors import CallError, InputFileError
-
-
-@dataclass(frozen=True)
-class Output:
-    """What a command says: as text, as JSON, and whether the answer is a good one."""
-
-    text: str
-    json: str
-    good: bool = True
+from prudence.output import Output, to_json
+from prudence.profile_commands import add_profile_commands
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -109,6 +99,7 @@ def build_parser() -> argparse.ArgumentParser:
     similar.add_argument("product_id", metavar="PRODUCT")
 
     _add_policy_commands(commands)
+    add_profile_commands(commands, _add_command)
     _add_command(commands, "info", _info, "what is being served")
     health = _add_command(commands, "health", _health, "whether the server is ready; exit status 1 if not")
     health.add_argument(
@@ -193,51 +184,47 @@ def _seconds(text: str) -> float:
 
 def _recommend(client: Client, options: argparse.Namespace) -> Output:
     response = client.recommend(requests.recommend_request(options))
-    return Output(render.render_recommend(response, whole_domain=options.count_all), _to_json(response))
+    return Output(render.render_recommend(response, whole_domain=options.count_all), to_json(response))
 
 
 def _score(client: Client, options: argparse.Namespace) -> Output:
     response = client.score_products(requests.score_request(options))
-    return Output(render.render_score(response), _to_json(response))
+    return Output(render.render_score(response), to_json(response))
 
 
 def _eligible(client: Client, options: argparse.Namespace) -> Output:
     response = client.check_eligibility(requests.eligible_request(options))
-    return Output(render.render_eligible(response), _to_json(response))
+    return Output(render.render_eligible(response), to_json(response))
 
 
 def _similar(client: Client, options: argparse.Namespace) -> Output:
     response = client.similar_products(requests.similar_request(options))
-    return Output(render.render_similar(response), _to_json(response))
+    return Output(render.render_similar(response), to_json(response))
 
 
 def _show_policy(client: Client, _: argparse.Namespace) -> Output:
     response = client.policy()
-    return Output(render.render_policy(response), _to_json(response))
+    return Output(render.render_policy(response), to_json(response))
 
 
 def _activate(client: Client, options: argparse.Namespace) -> Output:
     response = client.activate_policy(requests.activate_request(options))
-    return Output(render.render_activate(response), _to_json(response))
+    return Output(render.render_activate(response), to_json(response))
 
 
 def _overlay(client: Client, options: argparse.Namespace) -> Output:
     response = client.set_overlay(requests.overlay_request(options))
-    return Output(render.render_overlay(response), _to_json(response))
+    return Output(render.render_overlay(response), to_json(response))
 
 
 def _info(client: Client, _: argparse.Namespace) -> Output:
     response = client.serving_info()
-    return Output(render.render_info(response), _to_json(response))
+    return Output(render.render_info(response), to_json(response))
 
 
 def _health(client: Client, options: argparse.Namespace) -> Output:
     status = client.health(options.service)
     return Output(status, json.dumps({"status": status}), good=status == "SERVING")
-
-
-def _to_json(message: Message) -> str:
-    return json_format.MessageToJson(message, preserving_proto_field_name=True, ensure_ascii=False)
 
 
 if __name__ == "__main__":

@@ -22,8 +22,12 @@ TIMEOUTS_S: Final[Mapping[str, float]] = {
 }
 """Seconds by the name of the request message; DEFAULT_TIMEOUT_S for all others."""
 
-RETRIED_SERVICES: Final = ("prudence.v1.RecommendationService", "grpc.health.v1.Health")
-"""Services that change nothing, so that a repeated call does no harm."""
+RETRIED_SERVICES: Final = (
+    "prudence.v1.RecommendationService",
+    "prudence.v1.ProfileService",
+    "grpc.health.v1.Health",
+)
+"""Services of which a repeated call does no harm: they change nothing, or know a change by its key."""
 ATTEMPT_COUNT_MAX: Final = 3
 
 _CONFIG: Final[Mapping[str, Any]] = {

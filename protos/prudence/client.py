@@ -1,6 +1,7 @@
 """A small typed client: one method per rpc, one kind of error."""
 
 import itertools
+import uuid
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self, TypeVar
@@ -14,7 +15,7 @@ from grpc_status import rpc_status
 from prudence.channels import find_timeout_s, open_channels
 from prudence.errors import CallFault, FieldViolation
 from prudence.reasons import to_error
-from prudence.v1 import admin_pb2, admin_pb2_grpc
+from prudence.v1 import admin_pb2, admin_pb2_grpc, profile_service_pb2, profile_service_pb2_grpc
 from prudence.v1 import recommendation_pb2 as pb
 from prudence.v1 import recommendation_pb2_grpc as pb_grpc
 
@@ -28,7 +29,8 @@ class Client:
     """Calls one Prudence server, or equal ones behind one name; a context manager, for use by many threads.
 
     Every method raises CallError when the call fails: the class of its reason in `prudence.reasons`. Calls
-    that change nothing are repeated up to twice while the server is UNAVAILABLE, within the call's timeout.
+    that change nothing, and changes of profiles, which carry an idempotency key, are repeated up to twice
+    while the server is UNAVAILABLE, within the call's timeout.
     """
 
     def __init__(
@@ -110,6 +112,52 @@ class Client:
         """Says which patches bind on the bundle that serves."""
         return self._call(self._stubs.admin.GetCatalogue, admin_pb2.GetCatalogueRequest())
 
+    def put_profile(
+        self, request: profile_service_pb2.PutProfileRequest
+    ) -> profile_service_pb2.PutProfileResponse:
+        """Stores a whole profile."""
+        return self._call(self._stubs.profile.PutProfile, _with_key(request))
+
+    def patch_profile(
+        self, request: profile_service_pb2.PatchProfileRequest
+    ) -> profile_service_pb2.PatchProfileResponse:
+        """Changes some fields of a stored profile."""
+        return self._call(self._stubs.profile.PatchProfile, _with_key(request))
+
+    def delete_profile(
+        self, request: profile_service_pb2.DeleteProfileRequest
+    ) -> profile_service_pb2.DeleteProfileResponse:
+        """Removes a profile; history, holds and choices stay."""
+        return self._call(self._stubs.profile.DeleteProfile, _with_key(request))
+
+    def set_consent(
+        self, request: profile_service_pb2.SetConsentRequest
+    ) -> profile_service_pb2.SetConsentResponse:
+        """Records that consent was given or withdrawn."""
+        return self._call(self._stubs.profile.SetConsent, _with_key(request))
+
+    def set_block(self, request: profile_service_pb2.SetBlockRequest) -> profile_service_pb2.SetBlockResponse:
+        """Puts a user on hold or lifts the hold."""
+        return self._call(self._stubs.profile.SetBlock, _with_key(request))
+
+    def set_personalisation(
+        self, request: profile_service_pb2.SetPersonalisationRequest
+    ) -> profile_service_pb2.SetPersonalisationResponse:
+        """Chooses whether behaviour and tastes may rank products."""
+        return self._call(self._stubs.profile.SetPersonalisation, _with_key(request))
+
+    def get_profile(
+        self, request: profile_service_pb2.GetProfileRequest
+    ) -> profile_service_pb2.GetProfileResponse:
+        """Reads what is stored about a user."""
+        return self._call(self._stubs.profile.GetProfile, request)
+
+    def erase_user(
+        self, request: profile_service_pb2.EraseUserRequest
+    ) -> profile_service_pb2.EraseUserResponse:
+        """Removes all that is stored about a user, for good."""
+        return self._call(self._stubs.profile.EraseUser, request)
+
     def health(self, service: str = RECOMMENDATION_SERVICE) -> str:
         """Returns a status such as "SERVING"; the service "" asks only whether the process is alive."""
         request = health_pb2.HealthCheckRequest(service=service)
@@ -134,7 +182,18 @@ class _Stubs:
     def __init__(self, channel: grpc.Channel) -> None:
         self.recommendation = pb_grpc.RecommendationServiceStub(channel)
         self.admin = admin_pb2_grpc.AdminServiceStub(channel)
+        self.profile = profile_service_pb2_grpc.ProfileServiceStub(channel)
         self.health = health_pb2_grpc.HealthStub(channel)
+
+
+def _with_key(request: _RequestT) -> _RequestT:
+    """Returns the request with an idempotency key, so that it may be sent again after any failure."""
+    if request.idempotency_key:  # type: ignore[attr-defined]
+        return request
+    keyed = type(request)()
+    keyed.CopyFrom(request)
+    keyed.idempotency_key = uuid.uuid4().hex  # type: ignore[attr-defined]
+    return keyed
 
 
 def read_fault(error: grpc.RpcError) -> CallFault:

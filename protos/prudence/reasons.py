@@ -35,19 +35,19 @@ class RoleMissingError(RefusedError):
 
 
 class ProfileMissingError(RefusedError):
-    """The store has no profile of the user."""
+    """Nothing is stored about the user that could be read or changed."""
 
 
 class UserErasedError(RefusedError):
-    """The user was erased, and is not to come back."""
+    """The user was erased; nothing is stored under the id again."""
 
 
 class VersionMismatchError(RefusedError):
-    """The profile has another version than was expected: read it again."""
+    """The stored profile is not the one that the change was made for: read it again."""
 
 
 class IdempotencyKeyReusedError(RefusedError):
-    """The key was used for another request."""
+    """The key came with another request before: a new request needs a new key."""
 
 
 class StoreMissingError(RefusedError):
@@ -111,7 +111,7 @@ class NotReadyError(PassingError):
 
 
 class StoreUnavailableError(PassingError):
-    """The store of users does not answer."""
+    """The store of users failed; a change may have been made, and may be sent again with its key."""
 
 
 class FeedbackLogFailedError(PassingError):

@@ -25,6 +25,7 @@ _EVERY: Final = frozenset(Role)
 SERVICE_ROLES: Final[Mapping[str, frozenset[Role]]] = {
     "prudence.v1.RecommendationService": frozenset({Role.CALLER}),
     "prudence.v1.AdminService": frozenset({Role.ADMIN}),
+    "prudence.v1.ProfileService": frozenset({Role.PROFILE_SOURCE}),
     # Readiness is asked for by balancers that know nothing else.
     "grpc.health.v1.Health": _EVERY,
     "grpc.reflection.v1alpha.ServerReflection": _EVERY,
@@ -36,6 +37,7 @@ METHOD_ROLES: Final[Mapping[str, frozenset[Role]]] = {
     "/prudence.v1.AdminService/GetPolicy": frozenset({Role.ADMIN, Role.AUDITOR}),
     "/prudence.v1.AdminService/PatchProducts": frozenset({Role.PUBLISHER}),
     "/prudence.v1.AdminService/GetCatalogue": frozenset({Role.PUBLISHER, Role.ADMIN, Role.AUDITOR}),
+    "/prudence.v1.ProfileService/GetProfile": frozenset({Role.PROFILE_SOURCE, Role.AUDITOR}),
 }
 """The same for methods that differ from their service."""
 

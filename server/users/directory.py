@@ -1,9 +1,11 @@
 """Finds the user of a request: an inline profile under what is stored, or the stored profile and history."""
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
-from server.errors import StoreReadError
+from index.features import Event
+from server.errors import StoreMissingError, StoreReadError
 from server.messages import Subject, UserInput
 from server.users.profiles import apply_holds
 from server.users.pseudonyms import Names, Pseudonyms, make_process_pseudonyms
@@ -27,6 +29,26 @@ class Directory:
         self.store = store
         self.pseudonyms = pseudonyms or make_process_pseudonyms()
 
+    def require_store(self) -> UserStore:
+        """Returns the store.
+
+        Raises:
+            StoreMissingError: this server has none.
+        """
+        if self.store is None:
+            raise StoreMissingError("this server has no store of users; --store gives it one")
+        return self.store
+
+    def erase(self, user_id: str) -> int:
+        """Erases a user; returns when that was, the first time, microseconds since 1970.
+
+        Raises:
+            StoreMissingError: this server has no store.
+            StoreWriteError: the store cannot be written.
+        """
+        names = self.pseudonyms.derive_all(user_id)
+        return self.require_store().erase(names, time.time_ns() // 1000)
+
     def resolve(self, user: UserInput) -> Subject:
         """Returns whom a decision is made for.
 
@@ -38,19 +60,11 @@ class Directory:
             return self._resolve_inline(user, user.profile, names)
         found = None if self.store is None else self.store.find(names)
         if found is None:
-            return Subject({}, (), (), known=False, pseudonym=names[0])
+            return _make_stranger(user, names[0])
         profile = _profile_under_holds(found)
         if found.state.assumed_fields:
             profile["assumed"] = found.state.assumed_fields
-        return Subject(
-            profile,
-            found.history,
-            found.state.assumed_fields,
-            known=True,
-            pseudonym=found.pseudonym,
-            hidden_product_ids=found.hidden_product_ids,
-            personalised=found.state.personalised and user.personalised,
-        )
+        return _make_subject(user, profile, found.history, found)
 
     def _resolve_inline(self, user: UserInput, inline: Mapping[str, Any], names: Names) -> Subject:
         """Puts what is stored over an inline profile; what cannot be known holds.
@@ -62,40 +76,46 @@ class Directory:
             found = None if self.store is None else self.store.find(names, with_history=False)
             erased = found is None and self.store is not None and self.store.is_erased(names)
         except StoreReadError:
-            return Subject(
-                {"pseudonym": names[0], "blocked": True},
-                (),
-                (),
-                known=True,
-                pseudonym=names[0],
-                personalised=False,
-                holds_known=False,
-            )
+            unknown = {"pseudonym": names[0], "blocked": True}
+            return Subject(unknown, (), (), known=True, pseudonym=names[0], personalised=False)
         if erased:
-            return Subject({}, (), (), known=False, pseudonym=names[0])
+            return _make_stranger(user, names[0])
         if found is None:
+            personalised = user.personalised
             return Subject(
                 {**inline, "pseudonym": names[0]},
-                user.history,
+                user.history if personalised else (),
                 (),
                 known=True,
                 pseudonym=names[0],
-                personalised=user.personalised,
+                personalised=personalised,
             )
-        return Subject(
-            apply_holds(inline, _profile_under_holds(found)) | {"pseudonym": found.pseudonym},
-            user.history,
-            (),
-            known=True,
-            pseudonym=found.pseudonym,
-            hidden_product_ids=found.hidden_product_ids,
-            personalised=found.state.personalised and user.personalised,
-        )
+        return _make_subject(user, apply_holds(inline, _profile_under_holds(found)), user.history, found)
+
+
+def _make_stranger(user: UserInput, name: bytes) -> Subject:
+    return Subject({}, (), (), known=False, pseudonym=name, personalised=user.personalised)
+
+
+def _make_subject(
+    user: UserInput, profile: Mapping[str, Any], history: tuple[Event, ...], found: StoredUser
+) -> Subject:
+    """Makes a subject of somebody stored; without personalisation nobody is told what they did."""
+    personalised = found.state.personalised and user.personalised
+    return Subject(
+        {**profile, "pseudonym": found.pseudonym},
+        history if personalised else (),
+        profile.get("assumed", ()),
+        known=True,
+        pseudonym=found.pseudonym,
+        hidden_product_ids=found.hidden_product_ids,
+        personalised=personalised,
+    )
 
 
 def _profile_under_holds(found: StoredUser) -> dict[str, Any]:
     """Returns the stored profile with the holds over it that stand beside it."""
-    profile = {**(found.state.profile or {}), "pseudonym": found.pseudonym}
+    profile = dict(found.state.profile or {})
     if found.state.blocked:
         profile["blocked"] = True
     if found.state.consent_withdrawn:

@@ -159,11 +159,13 @@ class Interaction(_message.Message):
     def __init__(self, product_id: _Optional[str] = ..., event_type: _Optional[_Union[EventType, str]] = ..., event_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class User(_message.Message):
-    __slots__ = ("user_id", "profile", "history")
+    __slots__ = ("user_id", "profile", "history", "personalisation_off")
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     PROFILE_FIELD_NUMBER: _ClassVar[int]
     HISTORY_FIELD_NUMBER: _ClassVar[int]
+    PERSONALISATION_OFF_FIELD_NUMBER: _ClassVar[int]
     user_id: str
     profile: UserProfile
     history: _containers.RepeatedCompositeFieldContainer[Interaction]
-    def __init__(self, user_id: _Optional[str] = ..., profile: _Optional[_Union[UserProfile, _Mapping]] = ..., history: _Optional[_Iterable[_Union[Interaction, _Mapping]]] = ...) -> None: ...
+    personalisation_off: bool
+    def __init__(self, user_id: _Optional[str] = ..., profile: _Optional[_Union[UserProfile, _Mapping]] = ..., history: _Optional[_Iterable[_Union[Interaction, _Mapping]]] = ..., personalisation_off: _Optional[bool] = ...) -> None: ...

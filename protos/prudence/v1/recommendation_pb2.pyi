@@ -39,6 +39,7 @@ class ResponseReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     RESPONSE_REASON_USER_UNKNOWN: _ClassVar[ResponseReason]
     RESPONSE_REASON_HISTORY_EMPTY: _ClassVar[ResponseReason]
     RESPONSE_REASON_RULES_CHANGED: _ClassVar[ResponseReason]
+    RESPONSE_REASON_PERSONALISATION_OFF: _ClassVar[ResponseReason]
     RESPONSE_REASON_SEGMENT_FALLBACK: _ClassVar[ResponseReason]
 
 class ProductSource(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
@@ -72,6 +73,7 @@ RESPONSE_REASON_FEWER_ELIGIBLE_THAN_K: ResponseReason
 RESPONSE_REASON_USER_UNKNOWN: ResponseReason
 RESPONSE_REASON_HISTORY_EMPTY: ResponseReason
 RESPONSE_REASON_RULES_CHANGED: ResponseReason
+RESPONSE_REASON_PERSONALISATION_OFF: ResponseReason
 RESPONSE_REASON_SEGMENT_FALLBACK: ResponseReason
 PRODUCT_SOURCE_UNSPECIFIED: ProductSource
 PRODUCT_SOURCE_MODEL: ProductSource
