@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not console.is_terminal:
         console.width = WIDTH
     try:
-        write_report(_run(options, console), options.out, console)
+        write_report(_run(options, console), options.out, options.name, console)
     except (BenchmarkError, TrainingError) as error:
         Console(stderr=True).print(f"{type(error).__name__}: {error}", markup=False, soft_wrap=True)
         return 1
@@ -62,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--work", type=Path, default=ROOT / "artifacts" / "training-data", help="for drawn data"
     )
+    parser.add_argument("--name", default="training", help="of the files written")
     parser.add_argument("--out", type=Path, default=ROOT / "artifacts" / "training", help="a directory")
     return parser
 

@@ -20,7 +20,6 @@ mpl.use("Agg")
 
 from matplotlib import pyplot as plt
 
-NAME: Final = "training"
 SECONDS_MAX: Final = 60.0  # The goal for an epoch of a million interactions on two cores.
 
 
@@ -35,11 +34,11 @@ class Report:
     streams: Sequence[StreamCost]
 
 
-def write_report(report: Report, out: Path, console: Console) -> None:
-    """Prints the tables and writes training.txt, training.json and training.png."""
-    write_tables(out, NAME, console, lambda target: _print(report, target), asdict(report))
+def write_report(report: Report, out: Path, name: str, console: Console) -> None:
+    """Prints the tables and writes them as NAME.txt, NAME.json and NAME.png into a directory."""
+    write_tables(out, name, console, lambda target: _print(report, target), asdict(report))
     if report.epochs:
-        _draw(report, out / f"{NAME}.png")
+        _draw(report, out / f"{name}.png")
 
 
 def _print(report: Report, console: Console) -> None:

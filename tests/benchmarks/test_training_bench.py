@@ -59,12 +59,12 @@ def test_the_report_tells_every_figure(tmp_path: Path) -> None:
     table = TableCost("adamw", 1_000_000, 321.5, 1_765)
     stream = StreamCost(10_000_000, 7_462_904, 5, 140, 53.0, 644, 212.0, 1_206)
     console = Console(file=io.StringIO(), width=130)
-    write_report(Report(machine, "2.13", [epoch], [table], [stream]), tmp_path, console)
-    text = (tmp_path / "training.txt").read_text()
+    write_report(Report(machine, "2.13", [epoch], [table], [stream]), tmp_path, "named", console)
+    text = (tmp_path / "named.txt").read_text()
     for figure in ("358,123", "31.2", "11,460", "7.1234", "321.5", "1,765", "7,462,904", "1,206"):
         assert figure in text
-    assert json.loads((tmp_path / "training.json").read_text())["epochs"][0]["seconds"] == 31.25
-    assert (tmp_path / "training.png").stat().st_size > 1000
+    assert json.loads((tmp_path / "named.json").read_text())["epochs"][0]["seconds"] == 31.25
+    assert (tmp_path / "named.png").stat().st_size > 1000
 
 
 def test_an_unknown_part_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
