@@ -24,11 +24,13 @@ class Outcome:
 
     Attributes:
         seconds: wall time, its start included.
+        cpu_seconds: of all its processes; what else runs on the machine disturbs it less than wall time.
         peak_mib: the most memory that one of its processes held at once (resident, pages of files included).
         output: what it printed.
     """
 
     seconds: float
+    cpu_seconds: float
     peak_mib: int
     output: str
 
@@ -58,4 +60,4 @@ def run_child(arguments: Sequence[str], *, timeout_s: float = TIMEOUT_S) -> Outc
     if process.returncode != 0:
         command = " ".join(arguments)
         raise StageFailedError(f"{command}: exit code {process.returncode}: {output[-_TAIL_LENGTH:]}")
-    return Outcome(seconds, round(usage.ru_maxrss / 1024), output)
+    return Outcome(seconds, usage.ru_utime + usage.ru_stime, round(usage.ru_maxrss / 1024), output)

@@ -32,6 +32,7 @@ class EpochCost:
         examples_per_second: targets a second.
         loss: mean over the epoch; the same for every way of computing the same steps.
         whole_seconds: with reading, encoding and writing.
+        cpu_seconds: of all of that, in all processes.
         peak_mib: the most memory of one process.
     """
 
@@ -43,6 +44,7 @@ class EpochCost:
     examples_per_second: float
     loss: float
     whole_seconds: float
+    cpu_seconds: float
     peak_mib: int
 
 
@@ -81,5 +83,6 @@ def measure_epoch(data: Path, variant: Variant) -> EpochCost:
         examples_per_second=epoch["examples_per_second"],
         loss=epoch["loss"],
         whole_seconds=outcome.seconds,
+        cpu_seconds=outcome.cpu_seconds,
         peak_mib=outcome.peak_mib,
     )

@@ -60,7 +60,10 @@ def _print(report: Report, console: Console) -> None:
 
 
 def _tabulate_epochs(costs: Sequence[EpochCost]) -> Table:
-    headings = ("data", "settings", "events", "targets", "epoch s", "targets/s", "loss", "all s", "peak MiB")
+    headings = (
+        *("data", "settings", "events", "targets", "epoch s", "targets/s", "loss"),
+        *("all s", "all CPU s", "peak MiB"),
+    )
     rows = [
         (
             cost.data,
@@ -71,6 +74,7 @@ def _tabulate_epochs(costs: Sequence[EpochCost]) -> Table:
             f"{cost.examples_per_second:,.0f}",
             f"{cost.loss:.4f}",
             f"{cost.whole_seconds:.0f}",
+            f"{cost.cpu_seconds:.0f}",
             f"{cost.peak_mib:,}",
         )
         for cost in costs
