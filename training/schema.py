@@ -152,6 +152,7 @@ INTERACTIONS: Final = TableSpec(
         Field("weight", Kind.NUMBER, 0, AMOUNT_MAX),
         Field("confidence", Kind.NUMBER, 0, 1, extra=True),
         Field("event_id", Kind.TEXT, 1, ID_BYTES_MAX, extra=True),
+        Field("answer_id", Kind.TEXT, 1, ID_BYTES_MAX, extra=True),
     ),
     key=None,
 )

@@ -20,7 +20,7 @@ from training.histories import find_targets, weigh_targets
 from training.importers.feedback import import_feedback
 from training.importers.feedback_join import join_feedback
 from training.importers.feedback_log import read_log
-from training.importers.feedback_weights import GLANCE
+from training.importers.feedback_weights import GLANCE, SHOWN
 from training.sharding import write_shards
 
 ANSWER = make_answer("a1", "u000", ["p001", "p002", "p003"])
@@ -185,6 +185,26 @@ def test_a_pair_counts_by_what_its_events_say_together(
     ]
     other = make_event("e-other", "u000", "p001")
     assert weigh(tmp_path, data, [*events, other]) == confidence
+
+
+def test_a_pair_that_only_answers_led_to_counts_little_also_in_a_later_import(
+    tmp_path: Path, data: Path
+) -> None:
+    shown = [
+        make_event("e1", "u000", "p044", answer_id="a1"),
+        make_event("e2", "u000", "p044", "enrol", answer_id="lost"),
+        make_event("e3", "u000", "p044", "impression"),
+    ]
+    assert weigh(tmp_path, data, shown[:2], "one") == pytest.approx([SHOWN, SHOWN])
+    # An impression is no event of the pair, so it makes nothing of it the user's own find.
+    assert weigh(tmp_path, tmp_path / "one", shown[2:], "two") == pytest.approx([SHOWN, SHOWN])
+    found = make_event("e4", "u000", "p044", "view")
+    assert weigh(tmp_path, tmp_path / "two", [found], "three") == [1.0, 1.0, 1.0]
+    glance = [
+        make_event("e5", "u000", "p044", answer_id="a1"),
+        make_event("e6", "u000", "p044", "dwell", answer_id="a1", dwell_s=1.0),
+    ]
+    assert weigh(tmp_path, data, glance, "four") == pytest.approx([SHOWN * GLANCE] * 2)
 
 
 def test_what_was_rejected_stays_so_until_it_is_taken_again(tmp_path: Path, data: Path) -> None:

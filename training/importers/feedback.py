@@ -137,9 +137,10 @@ def _find_new(log: FeedbackLog, before: pa.Table) -> Any:
 def _merge(before: pa.Table, events: pa.Table, log: FeedbackLog) -> RawTable:
     """Appends events to interactions, and states the confidence of every one."""
     weight = pc.coalesce(events["rating"], events["dwell_s"], pa.scalar(1.0))
-    old = {name: before[name] for name in before.column_names if name != "confidence"}
-    if "event_id" not in old:
-        old["event_id"] = pa.chunked_array([pa.nulls(len(before), pa.string())])
+    unknown = pa.chunked_array([pa.nulls(len(before), pa.string())])
+    old = {"event_id": unknown, "answer_id": unknown}
+    old |= {name: before[name] for name in before.column_names if name != "confidence"}
+    named = pc.greater(pc.utf8_length(events["answer_id"]), 0)
     new = {
         "user_id": events["user"],
         "product_id": events["product_id"],
@@ -147,6 +148,7 @@ def _merge(before: pa.Table, events: pa.Table, log: FeedbackLog) -> RawTable:
         "event_time": events["event_time"],
         "weight": weight.cast(pa.float32()),
         "event_id": events["event_id"],
+        "answer_id": pc.if_else(named, events["answer_id"], pa.scalar(None, pa.string())),
     }
     columns = {name: pa.chunked_array([*old[name].chunks, *new[name].chunks]) for name in new}
     columns["confidence"] = _weigh(columns, before, log)
@@ -171,7 +173,9 @@ def _weigh(columns: Mapping[str, Any], before: pa.Table, log: FeedbackLog) -> An
     )
     dwell = np.zeros(len(user))
     dwell[:count] = pc.fill_null(columns["weight"], 1.0).to_numpy()
-    signs = Signs(user, product, event_type, time.cast(pa.int64()).to_numpy(), dwell)
+    shown = np.zeros(len(user), np.bool_)
+    shown[:count] = columns["answer_id"].is_valid().to_numpy()
+    signs = Signs(user, product, event_type, time.cast(pa.int64()).to_numpy(), dwell, shown)
     return pa.array(weigh_signs(signs)[:count])
 
 

@@ -1,8 +1,9 @@
 """Says how sure events show that a user likes a product: the confidence of each pair of a user and a product.
 
-A pair counts as its events do together: fully once anything but a glance happened, little after a glance
-alone, and not at all while the last word is "not interested" or a complaint. What was shown and not taken is
-no event: like every product that a user did not take, it is a negative of the softmax.
+A pair counts as its events do together: fully once the user found the product without an answer of ours,
+little where they only took what an answer showed, or only glanced at it, and not at all while the last word
+is "not interested" or a complaint. What was shown and not taken is no event: like every product that a user
+did not take, it is a negative of the softmax.
 """
 
 from collections.abc import Sequence
@@ -18,6 +19,9 @@ pc: Any = pyarrow.compute  # The stubs of Arrow's compute functions lag the libr
 
 IntArray = NDArray[np.int64]
 
+SHOWN: Final = 0.1
+"""Confidence of a pair that only answers led to. Such events say what the model shows as much as what users
+like: counted in full they teach it to go on as it does. `python -m benchmarks.loop` compares both."""
 GLANCE: Final = 0.25
 """Confidence of a pair that was left soon after it was opened; a convention, not measured."""
 GLANCE_S_MAX: Final = 10.0
@@ -34,6 +38,7 @@ class Signs:
         event_type: of the interactions, or one of REJECTIONS, text [signs].
         time: microseconds since 1970-01-01 UTC, int64 [signs].
         dwell_s: seconds of a dwell, float64 [signs]; anything for other types.
+        shown: whether an answer led to it, bool [signs].
     """
 
     user: Any
@@ -41,6 +46,7 @@ class Signs:
     event_type: Any
     time: IntArray
     dwell_s: NDArray[np.float64]
+    shown: NDArray[np.bool_]
 
 
 def weigh_signs(signs: Signs) -> NDArray[np.float32]:
@@ -58,7 +64,10 @@ def weigh_signs(signs: Signs) -> NDArray[np.float32]:
     opened_only = np.ones(count, np.bool_)
     opened_only[pair[~rejection & ~_is_one_of(signs.event_type, _OPENING)]] = False
     glance = opened_only & (longest >= 0) & (longest < GLANCE_S_MAX)
+    shown_only = np.ones(count, np.bool_)
+    shown_only[pair[~rejection & ~signs.shown]] = False
     confidence = np.where(glance, np.float32(GLANCE), np.float32(1.0))
+    confidence[shown_only] *= np.float32(SHOWN)
     # At one time the rejection counts: events of a day are often dated alike.
     confidence[(rejected > never) & (rejected >= taken)] = 0.0
     return confidence[pair].astype(np.float32)

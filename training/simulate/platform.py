@@ -41,9 +41,7 @@ def simulate(settings: SimulationSettings, advance: Callable[[int], None]) -> Si
         settings: sizes, seed, clock and strengths.
         advance: called with the number of users whose behaviour was drawn since the last call.
     """
-    # One stream per part, so that a change in one part does not change the others.
-    seeds = np.random.SeedSequence(settings.seed).spawn(len(STREAMS))
-    rngs = {name: np.random.default_rng(seed) for name, seed in zip(STREAMS, seeds, strict=True)}
+    rngs = make_streams(settings.seed)
     latents = draw_latents(settings, rngs["latents"])
     courses = draw_courses(settings, latents, rngs["courses"])
     products, steps = draw_products(settings, latents, rngs["products"])
@@ -68,6 +66,12 @@ def simulate(settings: SimulationSettings, advance: Callable[[int], None]) -> Si
         profiles=from_columns(PROFILES, people.columns),
         truth=_truth(settings, latents, people.risk_levels),
     )
+
+
+def make_streams(seed: int) -> dict[str, np.random.Generator]:
+    """Makes one stream per part, so that a change in one part does not change the others."""
+    seeds = np.random.SeedSequence(seed).spawn(len(STREAMS))
+    return {name: np.random.default_rng(child) for name, child in zip(STREAMS, seeds, strict=True)}
 
 
 def describe_simulation(settings: SimulationSettings, checked: CheckedData) -> DataSource:
