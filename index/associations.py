@@ -86,17 +86,23 @@ class Suggestions:
 
     def boost(self, rows: Rows) -> Rows:
         """Returns what to add to the score of each row, int64 [any]; 0 where nothing suggests it."""
-        boosts = np.zeros(len(rows), np.int64)
-        if len(self.rows):
-            places = np.minimum(np.searchsorted(self.rows, rows), len(self.rows) - 1)
-            suggested = self.rows[places] == rows
-            boosts[suggested] = self.boosts[places[suggested]]
-        return boosts
+        if not len(self.rows):
+            return np.zeros(len(rows), np.int64)
+        places, suggested = self._find(rows)
+        return np.where(suggested, self.boosts[places], 0)
 
     def find_antecedents(self, rows: Rows) -> dict[int, int]:
         """Returns the antecedent of those rows that are suggested."""
-        places = np.flatnonzero(np.isin(self.rows, rows))
-        return dict(zip(self.rows[places].tolist(), self.antecedents[places].tolist(), strict=True))
+        if not len(self.rows):
+            return {}
+        places, suggested = self._find(rows)
+        antecedents = self.antecedents[places[suggested]].tolist()
+        return dict(zip(rows[suggested].tolist(), antecedents, strict=True))
+
+    def _find(self, rows: Rows) -> tuple[Rows, NDArray[np.bool_]]:
+        """Returns where each row would stand, and whether it is there; there is at least one."""
+        places = np.minimum(np.searchsorted(self.rows, rows), len(self.rows) - 1)
+        return places, self.rows[places] == rows
 
     def within(self, row_start: int, row_stop: int) -> Rows:
         """Returns the rows of a range."""
@@ -120,14 +126,15 @@ class Associations:
         """
         firsts = self.starts[history]
         counts = self.starts[history + 1] - firsts
-        places = np.repeat(firsts - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
+        places = (firsts - counts.cumsum() + counts).repeat(counts)
+        places += np.arange(len(places))
         rows, boosts = self.consequents[places], self.boosts[places]
-        antecedents = np.repeat(history, counts)
         order = np.lexsort((-boosts, rows))  # Stable, so that equal ones stay in the order of the history.
         rows = rows[order]
         best = np.ones(len(rows), np.bool_)
-        best[1:] = rows[1:] != rows[:-1]
-        return Suggestions(rows[best], boosts[order][best], antecedents[order][best])
+        np.not_equal(rows[1:], rows[:-1], out=best[1:])
+        order = order[best]
+        return Suggestions(rows[best], boosts[order], history.repeat(counts)[order])
 
 
 def write_rules(rules: Rules) -> bytes:
