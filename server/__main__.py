@@ -1,4 +1,4 @@
-"""The command line: `python -m server [settings]` serves, `doctor` tries, others make stores and keys."""
+"""The command line: `python -m server [settings]` serves, `doctor` tries, others keep stores, keys, logs."""
 
 import argparse
 import contextlib
@@ -22,6 +22,8 @@ def main(arguments: list[str]) -> int:
     try:
         if arguments[:1] and arguments[0] in store_commands.COMMANDS:
             return store_commands.COMMANDS[arguments[0]](arguments[1:])
+        if arguments[:1] == ["compact"]:
+            return _compact(arguments[1:])
         if arguments[:1] == ["doctor"]:
             return _examine(arguments[1:])
         return _serve(arguments)
@@ -41,6 +43,24 @@ def _serve(arguments: list[str]) -> int:
     from server.app import serve
 
     serve(settings)
+    return 0
+
+
+def _compact(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m server compact", allow_abbrev=False)
+    parser.add_argument("log", type=Path, metavar="LOG", help="Folder of a feedback log.")
+    # Only a process that compacts loads Parquet.
+    from server.feedback.compact_command import compact
+
+    compacted = compact(parser.parse_args(arguments).log)
+    Console(stderr=True, soft_wrap=True, highlight=False).print(
+        f"segments compacted: {compacted.segment_count}; "
+        + (
+            "all of the log is in Parquet"
+            if compacted.whole
+            else "a server holds the log and goes on writing"
+        )
+    )
     return 0
 
 

@@ -2,13 +2,19 @@
 
 import contextlib
 import gc
+from collections.abc import Callable
 
 import structlog
 from prometheus_client import CollectorRegistry
-from prudence.v1 import admin_pb2_grpc, profile_service_pb2_grpc, recommendation_pb2_grpc
+from prudence.v1 import (
+    admin_pb2_grpc,
+    feedback_pb2_grpc,
+    profile_service_pb2_grpc,
+    recommendation_pb2_grpc,
+)
 
 from index import ann_gpu
-from server import admin, profile_service, services
+from server import admin, feedback_service, profile_service, services
 from server.active_policy import ActivePolicy, live_policies
 from server.admin import AdminService
 from server.catalogue.opening import open_catalogue
@@ -18,6 +24,10 @@ from server.door import Door, Entrance, Service
 from server.errors import SettingsError
 from server.experiments.assignment import Experiments
 from server.experiments.opening import open_experiments
+from server.feedback.answers import AnswerLog
+from server.feedback.event_log import EventLog
+from server.feedback.recorder import Recorder
+from server.feedback_service import FeedbackService
 from server.identity.access_log import AccessLog
 from server.identity.admission import Admission
 from server.identity.callers import Callers
@@ -61,8 +71,9 @@ def _serve(settings: Settings, held: contextlib.ExitStack) -> None:
     monitor = _open_monitor(settings, registry, held)
     recommendation, admin_service = _open_recommendation(settings, assumed_data), AdminService()
     profiles = ProfileService(users, allow_changes=settings.allow_profile_changes)
+    feedback = FeedbackService(settings.decision_clock(), kept=settings.feedback_log is not None)
     entrance = _open_entrance(settings, metrics, held)
-    door = Door(settings, _list_services(recommendation, admin_service, profiles), entrance)
+    door = Door(settings, _list_services(recommendation, admin_service, profiles, feedback), entrance)
     pipeline: Pipeline | None = None
     try:
         door.start()
@@ -70,6 +81,7 @@ def _serve(settings: Settings, held: contextlib.ExitStack) -> None:
             warm_up(active.pin(place))
         if settings.device == "cuda":
             tell_of_gpu()
+        event_log = _open_event_log(settings, users, registry, held)
         pipeline = Pipeline(
             active,
             users,
@@ -79,10 +91,13 @@ def _serve(settings: Settings, held: contextlib.ExitStack) -> None:
             monitor=monitor,
             metrics=metrics,
             experiments=experiments,
+            answers=None if event_log is None else AnswerLog(event_log),
         )
         if metrics is not None:
             metrics.calls.watch_searches(lambda: 0 if pipeline is None else pipeline.waiting_count)
         recommendation.open(pipeline)
+        if event_log is not None:
+            feedback.open(Recorder(event_log, users.pseudonyms.derive_all, _knows_product(active)))
         admin_service.open(active)
         profiles.open()
         _settle_memory()
@@ -101,6 +116,22 @@ def _open_users(settings: Settings, held: contextlib.ExitStack) -> Directory:
     if users.store is not None:
         held.callback(users.store.close)
     return users
+
+
+def _open_event_log(
+    settings: Settings, users: Directory, registry: CollectorRegistry, held: contextlib.ExitStack
+) -> EventLog | None:
+    """Opens the log of events and answers if it is asked for; the store takes what it lacks."""
+    if settings.feedback_log is None or users.store is None:
+        return None
+    event_log = EventLog(settings.feedback_log, users.store, registry)
+    held.callback(event_log.close)
+    return event_log
+
+
+def _knows_product(active: ActivePolicy) -> Callable[[str], bool]:
+    """Returns what tells whether the bundle in force has a product."""
+    return lambda product_id: product_id in active.pin().row_of
 
 
 def _open_entrance(settings: Settings, metrics: Metrics | None, held: contextlib.ExitStack) -> Entrance:
@@ -191,7 +222,10 @@ def _load_publishers(settings: Settings) -> KeyRing | None:
 
 
 def _list_services(
-    recommendation: RecommendationService, admin_service: AdminService, profiles: ProfileService
+    recommendation: RecommendationService,
+    admin_service: AdminService,
+    profiles: ProfileService,
+    feedback: FeedbackService,
 ) -> tuple[Service, ...]:
     """Lists what the door answers."""
     return (
@@ -199,6 +233,11 @@ def _list_services(
             services.SERVICE_NAME,
             recommendation,
             recommendation_pb2_grpc.add_RecommendationServiceServicer_to_server,
+        ),
+        Service(
+            feedback_service.SERVICE_NAME,
+            feedback,
+            feedback_pb2_grpc.add_FeedbackServiceServicer_to_server,
         ),
         Service(admin.SERVICE_NAME, admin_service, admin_pb2_grpc.add_AdminServiceServicer_to_server),
         Service(

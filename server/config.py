@@ -77,6 +77,10 @@ class Settings(BaseSettings):
         min_length=1,
         description="Store of users, an SQLite file. Default: none, every profile comes inline.",
     )
+    feedback_log: Path | None = Field(
+        default=None,
+        description="Folder of the log of events and answers. Needs store. Default: none, no event is taken.",
+    )
     pseudonym_keys: Path | None = Field(
         default=None,
         description="File of the keys that turn user ids into pseudonyms. Default: STORE.keys beside the "
@@ -201,6 +205,12 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"host {self.host} is reached by other machines: set {', '.join(files)}, or allow_plaintext"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _check_feedback_log(self) -> "Settings":
+        if self.feedback_log is not None and self.store is None:
+            raise ValueError("feedback_log is set without store; events are applied to stored users")
         return self
 
     @model_validator(mode="after")

@@ -15,7 +15,7 @@ from prudence.v1 import profile_pb2, recommendation_pb2
 from index.features import EVENT_TYPES, Event
 from server.diversity import DIVERSE_K_MAX, WHOLE
 from server.errors import InvalidArgumentError, ProfileRefusedError
-from server.messages import Domain, NamedQuery, RecommendQuery, SimilarQuery, UserInput
+from server.messages import Domain, NamedQuery, RecommendQuery, SimilarQuery, Tags, UserInput
 
 ID_BYTES_MAX = 128
 HISTORY_COUNT_MAX = 1000
@@ -79,6 +79,7 @@ def read_recommend(
         exclude_product_ids=_read_filter("exclude_product_ids", request.exclude_product_ids),
         allow_seen=request.allow_seen,
         request_id=read_context(request),
+        tags=_read_tags(request),
         include_trace=request.include_trace,
         count_whole_domain=request.count_whole_domain,
         trade_off=_read_trade_off(request, limits),
@@ -99,6 +100,7 @@ def read_similar(
         k=_read_k(request.k, limits),
         risk_score_limit=_read_limit(request),
         request_id=read_context(request),
+        tags=_read_tags(request),
     )
 
 
@@ -120,6 +122,7 @@ def read_named(
         user_initiated=user_initiated,
         risk_score_limit=_read_limit(request),
         request_id=read_context(request),
+        tags=_read_tags(request),
     )
 
 
@@ -143,6 +146,11 @@ def read_context(request: Any) -> str:
         if len(getattr(context, name).encode()) > ID_BYTES_MAX:
             raise InvalidArgumentError(f"context.{name}", f"expected at most {ID_BYTES_MAX} bytes")
     return context.request_id or uuid.uuid4().hex
+
+
+def _read_tags(request: Any) -> Tags:
+    """Returns the tags of a request whose context was checked."""
+    return Tags(request.context.placement, request.context.campaign)
 
 
 def _read_user(request: Any, limits: RequestLimits, now: datetime) -> UserInput:

@@ -164,6 +164,8 @@ class DoorInterceptor(Interceptor):
     def _guard(self, method: str, handler: Handler, pool: CallPool) -> _Guarded | None:
         if handler.unary_unary is not None:
             return _Guarded(self._guard_unary(method, handler, pool), pool)
+        if handler.stream_unary is not None:
+            return _Guarded(self._guard_batches(method, handler), self._streams)
         behave = handler.stream_stream or handler.unary_stream
         if behave is None:
             return None
@@ -193,15 +195,8 @@ class DoorInterceptor(Interceptor):
         return _Guarded(made, self._streams)
 
     def _guard_unary(self, method: str, handler: Handler, pool: CallPool) -> Handler:
-        parse, behave = handler.request_deserializer, handler.unary_unary
-        assert parse is not None
+        behave = handler.unary_unary
         assert behave is not None
-
-        def deserialize(data: bytes) -> Any:
-            try:
-                return parse(data)
-            except DecodeError:
-                return MalformedMessageError("expected the method's request message, got bytes that are none")
 
         def answer(requests: Iterator[Any], context: grpc.ServicerContext) -> Any:
             with self._entered(method, context):
@@ -209,7 +204,23 @@ class DoorInterceptor(Interceptor):
 
         answer.experimental_thread_pool = pool  # type: ignore[attr-defined]
         # A stream of one message is the same on the wire, and only it lets us watch for the message.
-        return grpc.stream_unary_rpc_method_handler(answer, deserialize, handler.response_serializer)
+        return grpc.stream_unary_rpc_method_handler(
+            answer, _tell_malformed(handler), handler.response_serializer
+        )
+
+    def _guard_batches(self, method: str, handler: Handler) -> Handler:
+        """Guards a method that takes many messages; each has as long to come as the only one of others."""
+        behave = handler.stream_unary
+        assert behave is not None
+
+        def answer(requests: Iterator[Any], context: grpc.ServicerContext) -> Any:
+            with self._entered(method, context):
+                return behave(self._receive_all(requests, context), context)
+
+        answer.experimental_thread_pool = self._streams  # type: ignore[attr-defined]
+        return grpc.stream_unary_rpc_method_handler(
+            answer, _tell_malformed(handler), handler.response_serializer
+        )
 
     @contextmanager
     def _entered(self, method: str, context: grpc.ServicerContext, *, admit: bool = True) -> Iterator[None]:
@@ -242,12 +253,21 @@ class DoorInterceptor(Interceptor):
                     Access(came, caller.name, context.peer(), method, code.name, reason, elapsed_s)
                 )
 
+    def _receive_all(self, requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:
+        while (request := self._next(requests, context)) is not None:
+            yield request
+
     def _receive(self, requests: Iterator[Any], context: grpc.ServicerContext) -> Any:
+        request = self._next(requests, context)
+        if request is None:
+            raise MalformedMessageError("expected one request message, got none")
+        return request
+
+    def _next(self, requests: Iterator[Any], context: grpc.ServicerContext) -> Any:
+        """Waits for a message while the watch is on; None once the caller has sent its last."""
         self._awaited[context] = time.monotonic()
         try:
-            request = next(requests)
-        except StopIteration:
-            raise MalformedMessageError("expected one request message, got none") from None
+            request = next(requests, None)
         finally:
             del self._awaited[context]
         if isinstance(request, MalformedMessageError):
@@ -263,3 +283,17 @@ class DoorInterceptor(Interceptor):
             for context, start_s in self._awaited.copy().items():
                 if now_s - start_s > patience_s:
                     context.cancel()  # type: ignore[no-untyped-call]
+
+
+def _tell_malformed(handler: Handler) -> Callable[[bytes], Any]:
+    """Returns what parses a method's messages, and gives an error in place of one that is none."""
+    parse = handler.request_deserializer
+    assert parse is not None
+
+    def deserialize(data: bytes) -> Any:
+        try:
+            return parse(data)
+        except DecodeError:
+            return MalformedMessageError("expected the method's request message, got bytes that are none")
+
+    return deserialize

@@ -81,6 +81,14 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True)
+class Tags:
+    """What a request says for logs alone."""
+
+    placement: str = ""
+    campaign: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class RecommendQuery:
     """Asks for up to k eligible products; `trade_off` is that of `server.diversity`.
 
@@ -99,6 +107,7 @@ class RecommendQuery:
     count_whole_domain: bool
     trade_off: int = WHOLE
     trade_off_stated: bool = False
+    tags: Tags = Tags()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +120,7 @@ class SimilarQuery:
     k: int
     risk_score_limit: int | None
     request_id: str
+    tags: Tags = Tags()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +132,7 @@ class NamedQuery:
     user_initiated: bool
     risk_score_limit: int | None
     request_id: str
+    tags: Tags = Tags()
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +209,7 @@ class ExperimentVariant:
 
 @dataclass(frozen=True, slots=True)
 class DecisionStamp:
-    """The versions behind an answer."""
+    """The versions behind an answer, and its id in the feedback log; empty where none is kept."""
 
     decision_time: datetime
     system_clock: bool
@@ -207,6 +218,7 @@ class DecisionStamp:
     overlay: Overlay | None
     request_id: str
     catalogue_sequence: int = 0
+    answer_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

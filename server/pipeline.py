@@ -13,6 +13,7 @@ from server.batching import Batcher, Call, Ticket
 from server.clock import Clock
 from server.errors import ModelOutputError, OverloadError, ProductUnknownError, ServerError
 from server.experiments.assignment import NO_EXPERIMENT, Assignment, Experiments
+from server.feedback.answers import AnswerLog, AnswerT, GivenAnswer, Query
 from server.gate import GateUser, find_eligible
 from server.identity.admission import current_caller
 from server.lists import (
@@ -30,6 +31,7 @@ from server.retrieval import Rows
 from server.search import Found, Job, Searcher
 from server.snapshot import Snapshot
 from server.telemetry import Metrics
+from server.trace import describe_search
 from server.users.directory import Directory
 
 SEARCH_AGAIN_COUNT_MAX: Final = 2
@@ -62,6 +64,7 @@ class Pipeline:
         monitor: RecallMonitor | None = None,
         metrics: Metrics | None = None,
         experiments: Experiments | None = None,
+        answers: AnswerLog | None = None,
     ) -> None:
         """Starts the compute thread.
 
@@ -74,6 +77,7 @@ class Pipeline:
             monitor: measures the recall of lists; None for nobody.
             metrics: counts searches and answers; None where nobody reads the count.
             experiments: assigns users to variants; None where all are served alike.
+            answers: logs lists; None where no log is kept.
         """
         self.active = active
         self.clock = clock
@@ -82,6 +86,7 @@ class Pipeline:
         self._monitor = monitor
         self._metrics = metrics
         self._experiments = experiments
+        self._answers = answers
         searcher = Searcher(clock, channel, active.renew)
         self._batcher: Batcher[Job, Found] = Batcher(searcher.run, queue_limit=queue_limit)
 
@@ -100,6 +105,7 @@ class Pipeline:
         Raises:
             ProductUnknownError: the bundle does not know the product.
         """
+        since_s = time.monotonic()
         subject = self._users.resolve(query.user)
         assignment = self._assign(subject)
         snapshot = self.active.pin(assignment.place)
@@ -113,7 +119,7 @@ class Pipeline:
             row_start=start,
             row_stop=stop,
             only_rows=None,
-            left_out_rows=np.array([row], np.int64),
+            left_out_rows=_rows_of(snapshot, [query.product_id, *subject.hidden_product_ids]),
             like_row=row,
             k=query.k,
             risk_score_limit=query.risk_score_limit,
@@ -129,10 +135,11 @@ class Pipeline:
             segment_id=found.segment_id,
             experiments=assignment.variants,
         )
-        return self._count(answer)
+        return self._log(query, job, found, self._count(answer), since_s)
 
     def score(self, query: messages.NamedQuery, call: Call) -> messages.ScoreAnswer:
         """Answers ScoreProducts."""
+        since_s = time.monotonic()
         subject = self._users.resolve(query.user)
         assignment = self._assign(subject)
         snapshot = self.active.pin(assignment.place)
@@ -166,7 +173,7 @@ class Pipeline:
             [name for name in known if name not in listed],
             user_initiated=False,
         )
-        return messages.ScoreAnswer(
+        answer = messages.ScoreAnswer(
             products=listing.products,
             withheld=withheld,
             unknown_product_ids=tuple(name for name in query.product_ids if name not in snapshot.row_of),
@@ -174,6 +181,7 @@ class Pipeline:
             segment_id=found.segment_id,
             experiments=assignment.variants,
         )
+        return self._log(query, job, found, answer, since_s)
 
     def check(self, query: messages.NamedQuery) -> messages.CheckAnswer:
         """Answers CheckEligibility."""
@@ -234,6 +242,10 @@ class Pipeline:
         job, found = ticket.job, ticket.wait()
         start_s = time.perf_counter()
         found, listing = self._list(job, found, ticket.call)
+        times = (
+            messages.StageTime("user", submitted.user_s),
+            messages.StageTime("queue", submitted.ticket.queued_s),
+        )
         selected = messages.StageTime("select", time.perf_counter() - start_s, len(listing.products))
         reasons = _explain(job, found, listing)
         if not job.subject.personalised:
@@ -248,16 +260,17 @@ class Pipeline:
             )
         else:
             withheld = count_withheld(found, listing.verdict, with_examples=query.include_trace)
-        return messages.ListAnswer(
+        answer = messages.ListAnswer(
             products=listing.products,
             reasons=reasons,
             withheld=withheld,
             decision=self._stamp(found.snapshot, found.user, listing.verdict, query.request_id),
-            trace=_trace(submitted, found, selected) if query.include_trace else None,
+            trace=describe_search(found, times, selected) if query.include_trace else None,
             segment_id=found.segment_id,
             trade_off=job.trade_off,
             experiments=submitted.experiments,
         )
+        return self._log(query, job, found, answer, ticket.submitted_s - submitted.user_s)
 
     def _list(self, job: Job, found: Found, call: Call) -> tuple[Found, Listing]:
         """Builds a list; searches again where a halt took products from a search that had found enough."""
@@ -296,7 +309,15 @@ class Pipeline:
             overlay=verdict.overlay,
             request_id=request_id,
             catalogue_sequence=snapshot.catalogue_sequence,
+            answer_id="" if self._answers is None else self._answers.make_id(),
         )
+
+    def _log(self, query: Query, job: Job, found: Found, answer: AnswerT, since_s: float) -> AnswerT:
+        """Hands an answer to the log, if one is kept, and returns it."""
+        if self._answers is not None:
+            latency_s = time.monotonic() - since_s
+            self._answers.offer(GivenAnswer(query, job.subject, found.snapshot, answer, latency_s))
+        return answer
 
 
 def _plan(
@@ -342,23 +363,6 @@ def _domain_rows(snapshot: Snapshot, domain: Domain) -> tuple[int, int]:
 def _rows_of(snapshot: Snapshot, product_ids: Sequence[str]) -> Rows:
     find = snapshot.row_of.get
     return np.array([row for name in product_ids if (row := find(name)) is not None], dtype=np.int64)
-
-
-def _trace(submitted: _Submitted, found: Found, selected: messages.StageTime) -> messages.TraceDetail:
-    found_user = messages.StageTime("user", submitted.user_s)
-    queued = messages.StageTime("queue", submitted.ticket.queued_s)
-    return messages.TraceDetail(
-        stages=(found_user, queued, *found.stages, selected),
-        batch_count=found.batch_count,
-        search_round_count=found.round_count,
-        candidate_count=found.candidate_count,
-        removed_count=len(found.masks) - int(np.count_nonzero(find_eligible(found.masks))),
-        history_event_count=found.history_event_count,
-        history_unknown_count=found.history_unknown_count,
-        rows_scanned_count=found.rows_scanned_count,
-        retriever=", ".join(found.retrievers),
-        provider=found.snapshot.encoder.provider,
-    )
 
 
 def _is_cut_short(job: Job, found: Found, listing: Listing) -> bool:

@@ -37,6 +37,7 @@ def render_recommend(answer: messages.ListAnswer) -> recommendation_pb2.Recommen
         diversity_trade_off=None if answer.trade_off == WHOLE else answer.trade_off / WHOLE,
         segment_id=answer.segment_id,
         experiments=_experiments(answer.experiments),
+        answer_id=answer.decision.answer_id,
     )
 
 
@@ -49,6 +50,7 @@ def render_similar(answer: messages.ListAnswer) -> recommendation_pb2.SimilarPro
         decision=_decision(answer.decision),
         segment_id=answer.segment_id,
         experiments=_experiments(answer.experiments),
+        answer_id=answer.decision.answer_id,
     )
 
 
@@ -61,6 +63,7 @@ def render_score(answer: messages.ScoreAnswer) -> recommendation_pb2.ScoreProduc
         decision=_decision(answer.decision),
         segment_id=answer.segment_id,
         experiments=_experiments(answer.experiments),
+        answer_id=answer.decision.answer_id,
     )
 
 

@@ -25,6 +25,7 @@ TIMEOUTS_S: Final[Mapping[str, float]] = {
 RETRIED_SERVICES: Final = (
     "prudence.v1.RecommendationService",
     "prudence.v1.ProfileService",
+    "prudence.v1.FeedbackService",
     "grpc.health.v1.Health",
 )
 """Services of which a repeated call does no harm: they change nothing, or know a change by its key."""

@@ -15,7 +15,14 @@ from grpc_status import rpc_status
 from prudence.channels import find_timeout_s, open_channels
 from prudence.errors import CallFault, FieldViolation
 from prudence.reasons import to_error
-from prudence.v1 import admin_pb2, admin_pb2_grpc, profile_service_pb2, profile_service_pb2_grpc
+from prudence.v1 import (
+    admin_pb2,
+    admin_pb2_grpc,
+    feedback_pb2,
+    feedback_pb2_grpc,
+    profile_service_pb2,
+    profile_service_pb2_grpc,
+)
 from prudence.v1 import recommendation_pb2 as pb
 from prudence.v1 import recommendation_pb2_grpc as pb_grpc
 
@@ -91,6 +98,10 @@ class Client:
     def serving_info(self) -> pb.GetServingInfoResponse:
         """Says what is being served."""
         return self._call(self._stubs.recommendation.GetServingInfo, pb.GetServingInfoRequest())
+
+    def record_events(self, request: feedback_pb2.RecordEventsRequest) -> feedback_pb2.RecordEventsResponse:
+        """Records what users did; each event has its own verdict, and one sent again counts once."""
+        return self._call(self._stubs.feedback.RecordEvents, request)
 
     def policy(self) -> admin_pb2.GetPolicyResponse:
         """Says which policy and overlay are in force."""
@@ -181,6 +192,7 @@ class _Stubs:
 
     def __init__(self, channel: grpc.Channel) -> None:
         self.recommendation = pb_grpc.RecommendationServiceStub(channel)
+        self.feedback = feedback_pb2_grpc.FeedbackServiceStub(channel)
         self.admin = admin_pb2_grpc.AdminServiceStub(channel)
         self.profile = profile_service_pb2_grpc.ProfileServiceStub(channel)
         self.health = health_pb2_grpc.HealthStub(channel)

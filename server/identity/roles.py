@@ -24,6 +24,7 @@ _EVERY: Final = frozenset(Role)
 
 SERVICE_ROLES: Final[Mapping[str, frozenset[Role]]] = {
     "prudence.v1.RecommendationService": frozenset({Role.CALLER}),
+    "prudence.v1.FeedbackService": frozenset({Role.CALLER}),
     "prudence.v1.AdminService": frozenset({Role.ADMIN}),
     "prudence.v1.ProfileService": frozenset({Role.PROFILE_SOURCE}),
     # Readiness is asked for by balancers that know nothing else.

@@ -35,6 +35,9 @@ class EventType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     EVENT_TYPE_FAVOURITE: _ClassVar[EventType]
     EVENT_TYPE_DWELL: _ClassVar[EventType]
     EVENT_TYPE_COMMENT: _ClassVar[EventType]
+    EVENT_TYPE_NOT_INTERESTED: _ClassVar[EventType]
+    EVENT_TYPE_COMPLAINT: _ClassVar[EventType]
+    EVENT_TYPE_IMPRESSION: _ClassVar[EventType]
 CLIENT_TYPE_UNSPECIFIED: ClientType
 CLIENT_TYPE_RETAIL: ClientType
 CLIENT_TYPE_PROFESSIONAL: ClientType
@@ -52,6 +55,9 @@ EVENT_TYPE_RATING: EventType
 EVENT_TYPE_FAVOURITE: EventType
 EVENT_TYPE_DWELL: EventType
 EVENT_TYPE_COMMENT: EventType
+EVENT_TYPE_NOT_INTERESTED: EventType
+EVENT_TYPE_COMPLAINT: EventType
+EVENT_TYPE_IMPRESSION: EventType
 
 class Date(_message.Message):
     __slots__ = ("year", "month", "day")

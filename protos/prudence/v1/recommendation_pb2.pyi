@@ -238,13 +238,14 @@ class Trace(_message.Message):
     def __init__(self, stages: _Optional[_Iterable[_Union[StageTiming, _Mapping]]] = ..., batch_count: _Optional[int] = ..., search_round_count: _Optional[int] = ..., candidate_count: _Optional[int] = ..., removed_count: _Optional[int] = ..., history_event_count: _Optional[int] = ..., history_unknown_count: _Optional[int] = ..., retriever: _Optional[str] = ..., provider: _Optional[str] = ..., rows_scanned_count: _Optional[int] = ...) -> None: ...
 
 class RecommendResponse(_message.Message):
-    __slots__ = ("products", "reasons", "withheld_counts", "decision", "trace", "diversity_trade_off", "experiments", "segment_id")
+    __slots__ = ("products", "reasons", "withheld_counts", "decision", "trace", "diversity_trade_off", "answer_id", "experiments", "segment_id")
     PRODUCTS_FIELD_NUMBER: _ClassVar[int]
     REASONS_FIELD_NUMBER: _ClassVar[int]
     WITHHELD_COUNTS_FIELD_NUMBER: _ClassVar[int]
     DECISION_FIELD_NUMBER: _ClassVar[int]
     TRACE_FIELD_NUMBER: _ClassVar[int]
     DIVERSITY_TRADE_OFF_FIELD_NUMBER: _ClassVar[int]
+    ANSWER_ID_FIELD_NUMBER: _ClassVar[int]
     EXPERIMENTS_FIELD_NUMBER: _ClassVar[int]
     SEGMENT_ID_FIELD_NUMBER: _ClassVar[int]
     products: _containers.RepeatedCompositeFieldContainer[RecommendedProduct]
@@ -253,9 +254,10 @@ class RecommendResponse(_message.Message):
     decision: Decision
     trace: Trace
     diversity_trade_off: float
+    answer_id: str
     experiments: _containers.RepeatedCompositeFieldContainer[ExperimentVariant]
     segment_id: str
-    def __init__(self, products: _Optional[_Iterable[_Union[RecommendedProduct, _Mapping]]] = ..., reasons: _Optional[_Iterable[_Union[ResponseReason, str]]] = ..., withheld_counts: _Optional[_Iterable[_Union[WithheldCount, _Mapping]]] = ..., decision: _Optional[_Union[Decision, _Mapping]] = ..., trace: _Optional[_Union[Trace, _Mapping]] = ..., diversity_trade_off: _Optional[float] = ..., experiments: _Optional[_Iterable[_Union[ExperimentVariant, _Mapping]]] = ..., segment_id: _Optional[str] = ...) -> None: ...
+    def __init__(self, products: _Optional[_Iterable[_Union[RecommendedProduct, _Mapping]]] = ..., reasons: _Optional[_Iterable[_Union[ResponseReason, str]]] = ..., withheld_counts: _Optional[_Iterable[_Union[WithheldCount, _Mapping]]] = ..., decision: _Optional[_Union[Decision, _Mapping]] = ..., trace: _Optional[_Union[Trace, _Mapping]] = ..., diversity_trade_off: _Optional[float] = ..., answer_id: _Optional[str] = ..., experiments: _Optional[_Iterable[_Union[ExperimentVariant, _Mapping]]] = ..., segment_id: _Optional[str] = ...) -> None: ...
 
 class BatchRecommendRequest(_message.Message):
     __slots__ = ("requests",)
@@ -304,20 +306,22 @@ class ScoreProductsRequest(_message.Message):
     def __init__(self, tenant_id: _Optional[str] = ..., user: _Optional[_Union[_profile_pb2.User, _Mapping]] = ..., product_ids: _Optional[_Iterable[str]] = ..., risk_score_limit: _Optional[int] = ..., context: _Optional[_Union[RequestContext, _Mapping]] = ...) -> None: ...
 
 class ScoreProductsResponse(_message.Message):
-    __slots__ = ("products", "withheld", "unknown_product_ids", "decision", "experiments", "segment_id")
+    __slots__ = ("products", "withheld", "unknown_product_ids", "decision", "answer_id", "experiments", "segment_id")
     PRODUCTS_FIELD_NUMBER: _ClassVar[int]
     WITHHELD_FIELD_NUMBER: _ClassVar[int]
     UNKNOWN_PRODUCT_IDS_FIELD_NUMBER: _ClassVar[int]
     DECISION_FIELD_NUMBER: _ClassVar[int]
+    ANSWER_ID_FIELD_NUMBER: _ClassVar[int]
     EXPERIMENTS_FIELD_NUMBER: _ClassVar[int]
     SEGMENT_ID_FIELD_NUMBER: _ClassVar[int]
     products: _containers.RepeatedCompositeFieldContainer[RecommendedProduct]
     withheld: _containers.RepeatedCompositeFieldContainer[ProductEligibility]
     unknown_product_ids: _containers.RepeatedScalarFieldContainer[str]
     decision: Decision
+    answer_id: str
     experiments: _containers.RepeatedCompositeFieldContainer[ExperimentVariant]
     segment_id: str
-    def __init__(self, products: _Optional[_Iterable[_Union[RecommendedProduct, _Mapping]]] = ..., withheld: _Optional[_Iterable[_Union[ProductEligibility, _Mapping]]] = ..., unknown_product_ids: _Optional[_Iterable[str]] = ..., decision: _Optional[_Union[Decision, _Mapping]] = ..., experiments: _Optional[_Iterable[_Union[ExperimentVariant, _Mapping]]] = ..., segment_id: _Optional[str] = ...) -> None: ...
+    def __init__(self, products: _Optional[_Iterable[_Union[RecommendedProduct, _Mapping]]] = ..., withheld: _Optional[_Iterable[_Union[ProductEligibility, _Mapping]]] = ..., unknown_product_ids: _Optional[_Iterable[str]] = ..., decision: _Optional[_Union[Decision, _Mapping]] = ..., answer_id: _Optional[str] = ..., experiments: _Optional[_Iterable[_Union[ExperimentVariant, _Mapping]]] = ..., segment_id: _Optional[str] = ...) -> None: ...
 
 class SimilarProductsRequest(_message.Message):
     __slots__ = ("tenant_id", "user", "product_id", "k", "domain", "risk_score_limit", "context")
@@ -338,20 +342,22 @@ class SimilarProductsRequest(_message.Message):
     def __init__(self, tenant_id: _Optional[str] = ..., user: _Optional[_Union[_profile_pb2.User, _Mapping]] = ..., product_id: _Optional[str] = ..., k: _Optional[int] = ..., domain: _Optional[_Union[Domain, str]] = ..., risk_score_limit: _Optional[int] = ..., context: _Optional[_Union[RequestContext, _Mapping]] = ...) -> None: ...
 
 class SimilarProductsResponse(_message.Message):
-    __slots__ = ("products", "reasons", "withheld_counts", "decision", "experiments", "segment_id")
+    __slots__ = ("products", "reasons", "withheld_counts", "decision", "answer_id", "experiments", "segment_id")
     PRODUCTS_FIELD_NUMBER: _ClassVar[int]
     REASONS_FIELD_NUMBER: _ClassVar[int]
     WITHHELD_COUNTS_FIELD_NUMBER: _ClassVar[int]
     DECISION_FIELD_NUMBER: _ClassVar[int]
+    ANSWER_ID_FIELD_NUMBER: _ClassVar[int]
     EXPERIMENTS_FIELD_NUMBER: _ClassVar[int]
     SEGMENT_ID_FIELD_NUMBER: _ClassVar[int]
     products: _containers.RepeatedCompositeFieldContainer[RecommendedProduct]
     reasons: _containers.RepeatedScalarFieldContainer[ResponseReason]
     withheld_counts: _containers.RepeatedCompositeFieldContainer[WithheldCount]
     decision: Decision
+    answer_id: str
     experiments: _containers.RepeatedCompositeFieldContainer[ExperimentVariant]
     segment_id: str
-    def __init__(self, products: _Optional[_Iterable[_Union[RecommendedProduct, _Mapping]]] = ..., reasons: _Optional[_Iterable[_Union[ResponseReason, str]]] = ..., withheld_counts: _Optional[_Iterable[_Union[WithheldCount, _Mapping]]] = ..., decision: _Optional[_Union[Decision, _Mapping]] = ..., experiments: _Optional[_Iterable[_Union[ExperimentVariant, _Mapping]]] = ..., segment_id: _Optional[str] = ...) -> None: ...
+    def __init__(self, products: _Optional[_Iterable[_Union[RecommendedProduct, _Mapping]]] = ..., reasons: _Optional[_Iterable[_Union[ResponseReason, str]]] = ..., withheld_counts: _Optional[_Iterable[_Union[WithheldCount, _Mapping]]] = ..., decision: _Optional[_Union[Decision, _Mapping]] = ..., answer_id: _Optional[str] = ..., experiments: _Optional[_Iterable[_Union[ExperimentVariant, _Mapping]]] = ..., segment_id: _Optional[str] = ...) -> None: ...
 
 class CheckEligibilityRequest(_message.Message):
     __slots__ = ("tenant_id", "user", "product_ids", "intent", "risk_score_limit", "context")
