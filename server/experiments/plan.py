@@ -166,6 +166,17 @@ def load_plan(path: Path) -> Plan:
         raise ExperimentsError(f"experiments: {path}: {explain(error)}") from error
 
 
+def find_experiment(plan: Plan, name: str) -> Experiment | None:
+    """Returns an experiment by its name; the holdback as one of who is held back and who is not."""
+    if name == HOLDBACK and plan.holdback is not None:
+        held = plan.holdback.share_bps
+        shares = {HELD: held, OPEN: WHOLE_BPS - held}
+        variants = [Variant(name=each, share_bps=share) for each, share in shares.items()]
+        # Its name is one that the file may not give to an experiment.
+        return Experiment.model_construct(name=name, salt=plan.holdback.salt, variants=tuple(variants))
+    return next((each for each in plan.experiments if each.name == name), None)
+
+
 def _refuse_repeated(field: str, values: Sequence[str]) -> None:
     repeated = [value for value, count in Counter(values).items() if count > 1]
     if repeated:

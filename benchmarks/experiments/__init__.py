@@ -1,0 +1,1 @@
+"""Reports on experiments and campaigns from the feedback log: what differed, and whether it may be chance."""
