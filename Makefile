@@ -54,7 +54,9 @@ serve: $(READY) ## keep the server of the last demo running; PORT=50051
 bench: $(READY) ## speed and recall of the last demo's bundle, into artifacts/bench; ITEMS=100000
 	$(BIN)/python -m benchmarks.bench $(if $(ITEMS),--products $(ITEMS))
 
-test: $(READY) ## every test
+test: $(READY) ## every test; needs redis-server
+	@command -v redis-server >/dev/null || \
+	  { echo "The tests of the shared store start redis-server, which was not found. Say apt-get install redis-server" >&2; exit 1; }
 	$(BIN)/python -m pytest
 
 check: $(READY) ## formatting, types, import contracts, wire contract, house style

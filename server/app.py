@@ -41,7 +41,7 @@ from server.signals import StopSignals
 from server.snapshot import all_under_policy, load_fit_policy, open_snapshot, warm_up
 from server.telemetry import Metrics, serve_metrics
 from server.users.directory import Directory
-from server.users.opening import open_directory
+from server.users.opening import StoreAddress, open_directory, open_without_store
 from suitability.errors import SigningKeyError
 from suitability.signatures import KeyRing, load_keys
 
@@ -112,7 +112,10 @@ def _serve(settings: Settings, held: contextlib.ExitStack) -> None:
 
 def _open_users(settings: Settings, held: contextlib.ExitStack) -> Directory:
     """Opens the stored users and the keys of their pseudonyms."""
-    users = open_directory(settings.store, settings.pseudonym_keys, allow_assumed=settings.allow_assumed)
+    if settings.store is None:
+        return open_without_store(settings.pseudonym_keys)
+    address = StoreAddress(settings.store, settings.pseudonym_keys, settings.store_password_file)
+    users = open_directory(address, allow_assumed=settings.allow_assumed)
     if users.store is not None:
         held.callback(users.store.close)
     return users

@@ -75,7 +75,11 @@ class Settings(BaseSettings):
     store: str | None = Field(
         default=None,
         min_length=1,
-        description="Store of users, an SQLite file. Default: none, every profile comes inline.",
+        description="Store of users: an SQLite file, or redis://HOST:PORT/DB for several servers. Default: "
+        "none, every profile comes inline.",
+    )
+    store_password_file: Path | None = Field(
+        default=None, description="File with the password of a redis:// store. Default: none."
     )
     feedback_log: Path | None = Field(
         default=None,

@@ -8,8 +8,8 @@ from typing import Final
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from server.users.import_users import ImportCounts
-from server.users.opening import fill_store, make_store, open_directory
+from server.users.import_tables import ImportCounts
+from server.users.opening import StoreAddress, fill_store, make_store, open_directory
 from server.users.pseudonymise import pseudonymise
 from server.users.pseudonyms import add_epoch, make_key_file
 
@@ -31,8 +31,7 @@ def run_import_users(arguments: list[str]) -> int:
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         tasks = {name: progress.add_task(name, total=None) for name in ("users", "events")}
         counts = fill_store(
-            options.store,
-            options.pseudonym_keys,
+            _read_address(options),
             profiles=options.profiles,
             interactions=options.interactions,
             force=options.force,
@@ -47,7 +46,7 @@ def run_make_store(arguments: list[str]) -> int:
     parser = _make_parser("make-store", "Makes a store without users.")
     _add_store(parser)
     options = parser.parse_args(arguments)
-    make_store(options.store, options.pseudonym_keys)
+    make_store(_read_address(options))
     return 0
 
 
@@ -78,7 +77,7 @@ def run_pseudonymise(arguments: list[str]) -> int:
     parser.add_argument("out", type=Path, metavar="OUT", help="Directory to write.")
     _add_store(parser)
     options = parser.parse_args(arguments)
-    directory = open_directory(options.store, options.pseudonym_keys, allow_assumed=True)
+    directory = open_directory(_read_address(options), allow_assumed=True)
     assert directory.store is not None, "a store was named"
     try:
         counts = pseudonymise(options.data, options.out, directory.store, directory.pseudonyms)
@@ -108,12 +107,19 @@ def _make_parser(name: str, description: str) -> argparse.ArgumentParser:
 
 
 def _add_store(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--store", required=True, help="SQLite file to write.")
+    parser.add_argument("--store", required=True, help="SQLite file, or redis://HOST:PORT/DB.")
     parser.add_argument(
         "--pseudonym-keys",
         type=Path,
-        help="Key file. Default: STORE.keys beside the store, made if it is not there.",
+        help="Key file. Default: STORE.keys beside an SQLite file, made if it is not there.",
     )
+    parser.add_argument(
+        "--store-password-file", type=Path, help="File with the password of a redis:// store."
+    )
+
+
+def _read_address(options: argparse.Namespace) -> StoreAddress:
+    return StoreAddress(options.store, options.pseudonym_keys, options.store_password_file)
 
 
 def _summarise(counts: ImportCounts, store: str) -> str:

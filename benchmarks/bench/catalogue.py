@@ -25,7 +25,7 @@ from benchmarks.stages import Stage, compute_key
 from index.build import build_bundle
 from index.bundle import Bundle
 from index.reference import INT16_LIMIT
-from server.users.opening import fill_store
+from server.users.opening import StoreAddress, fill_store
 from training.schema import PRODUCTS
 from training.simulate.products import draw_products
 from training.simulate.settings import COUNT_LIMITS, SimulationSettings
@@ -99,8 +99,7 @@ def make_catalogue(trained: Artifacts, out: Path, count: int, policy: Path) -> A
     shutil.copytree(trained.export, artifacts.export)
     profiles, interactions = trained.data / "profiles.parquet", trained.data / "interactions.parquet"
     fill_store(
-        str(artifacts.store),
-        None,
+        StoreAddress(str(artifacts.store)),
         profiles=profiles,
         interactions=interactions,
         force=True,

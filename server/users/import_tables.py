@@ -1,6 +1,7 @@
 """Reads the tables that a store of users is filled from: profiles and interactions, in Parquet."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -16,6 +17,20 @@ BATCH_ROW_COUNT: Final = 10_000
 
 _EVENT_COLUMNS: Final = ("user_id", "product_id", "event_type", "event_time")
 _EVENT_NUMBERS: Final = {name: number for number, name in enumerate(EVENT_TYPES, start=1)}
+
+
+Progress = Callable[[str, int, int], None]
+"""Told of a step's name, rows done and rows in all."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImportCounts:
+    """What an import did; of a user's events beyond the latest HISTORY_COUNT_MAX most are left out."""
+
+    user_count: int
+    user_without_profile_count: int
+    event_count: int
+    event_left_out_count: int
 
 
 class EventRow(NamedTuple):

@@ -3,8 +3,7 @@
 import contextlib
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -12,21 +11,24 @@ from typing import Final
 import pyarrow as pa
 
 from server.errors import StoreError
-from server.users.import_tables import iterate_events, iterate_users, read_interactions, read_profiles
+from server.users.import_tables import (
+    ImportCounts,
+    Progress,
+    iterate_events,
+    iterate_users,
+    read_interactions,
+    read_profiles,
+)
 from server.users.pseudonyms import Pseudonyms
 from server.users.records import encode_state
 from server.users.sqlite_place import hold_place, list_companions, open_file, put_in_place
 from server.users.sqlite_schema import OLDER_VERSIONS, check_file, check_keys, create_file
-
-Progress = Callable[[str, int, int], None]
-"""Told of a step's name, rows done and rows in all."""
 
 _WRITE_USER: Final = "INSERT INTO users VALUES (?, ?, ?, ?, ?, ?, '[]')"
 _ADD_USERS_WITHOUT_PROFILE: Final = """
 INSERT OR IGNORE INTO users SELECT DISTINCT pseudonym, 1, NULL, '[]', 0, 0, '[]' FROM history
 """
 _IS_STORED: Final = "SELECT 1 FROM users WHERE pseudonym = ?"
-_IS_ERASED: Final = "SELECT 1 FROM tombstones WHERE pseudonym = ?"
 # What the store that is replaced knows better than any table: who was erased, who is on hold, what was
 # hidden, and what happened after the tables end. Versions go on from where it was, so that nobody who read
 # the old profile can change the new one unseen.
@@ -47,16 +49,6 @@ INSERT OR REPLACE INTO counters SELECT name, value + (name = 'version') FROM bef
 UPDATE users SET version = (SELECT value FROM counters WHERE name = 'version');
 COMMIT;
 """
-
-
-@dataclass(frozen=True, slots=True)
-class ImportCounts:
-    """What an import did; of a user's events beyond the latest HISTORY_COUNT_MAX most are left out."""
-
-    user_count: int
-    user_without_profile_count: int
-    event_count: int
-    event_left_out_count: int
 
 
 def import_users(
@@ -135,15 +127,16 @@ class _Namer:
     def __init__(self, before: sqlite3.Connection | None, pseudonyms: Pseudonyms) -> None:
         self._before = before if len(pseudonyms.fingerprints) > 1 else None
         self._pseudonyms = pseudonyms
+        rows = [] if before is None else before.execute("SELECT pseudonym FROM tombstones").fetchall()
+        self.erased = {row[0] for row in rows}
         # Events come sorted by user.
         self.name = lru_cache(1)(self._name)
 
     def _name(self, user_id: str) -> bytes:
         if self._before is not None:
             for name in self._pseudonyms.derive_all(user_id):
-                for query in (_IS_STORED, _IS_ERASED):
-                    if self._before.execute(query, (name,)).fetchone():
-                        return name
+                if name in self.erased or self._before.execute(_IS_STORED, (name,)).fetchone():
+                    return name
         return self._pseudonyms.derive(user_id)
 
 
@@ -170,13 +163,14 @@ def _insert_users(
     done = 0
     for batch in iterate_users(users):
         try:
-            rows = [(namer.name(user_id), *encode_state(state)) for user_id, state in batch]
+            named = [(namer.name(user_id), state) for user_id, state in batch]
+            rows = [(name, *encode_state(state)) for name, state in named if name not in namer.erased]
             connection.executemany(_WRITE_USER, rows)
         except sqlite3.IntegrityError as error:
             raise StoreError(f"profiles: user_id given twice near row {done}") from error
         except (AttributeError, TypeError, ValueError) as error:
             raise StoreError(f"profiles: expected columns of the documented types: {error}") from error
-        done += len(rows)
+        done += len(batch)
         on_progress("users", done, users.num_rows)
 
 
@@ -186,10 +180,11 @@ def _insert_events(
     done = 0
     left_out = 0
     for row_count, kept in iterate_events(events):
-        rows = [(namer.name(row.user_id), *row[1:]) for row in kept]
+        named_events = [(namer.name(row.user_id), *row[1:]) for row in kept]
+        rows = [row for row in named_events if row[0] not in namer.erased]
         connection.executemany("INSERT OR IGNORE INTO history VALUES (?, ?, ?, ?)", rows)
         done += row_count
-        left_out += row_count - len(rows)
+        left_out += row_count - len(kept)
         on_progress("events", done, events.num_rows)
     return left_out
 

@@ -1,9 +1,11 @@
 """What stores keep of a user's state, and how they decide on a change: both kinds of store share it."""
 
+import hashlib
 import json
 from dataclasses import dataclass, replace
 from typing import Final
 
+from index.features import EVENT_TYPES
 from server.errors import IdempotencyKeyError, StoreReadError, VersionMismatchError
 from server.users.profiles import dump_profile, load_profile
 from server.users.store import Changed, ProfileChange, UserState
@@ -11,6 +13,9 @@ from server.users.store import Changed, ProfileChange, UserState
 _BLOCKED: Final = 1
 _CONSENT_WITHDRAWN: Final = 2
 _NOT_PERSONALISED: Final = 4
+
+EVENT_NUMBERS: Final = {name: number for number, name in enumerate(EVENT_TYPES, start=1)}
+"""How stores write the type of an event that enters a history."""
 
 StateRow = tuple[int, str | None, str, int, int]
 """Version, profile as JSON or None, assumed fields as JSON, flags, time of the change in microseconds."""
@@ -53,6 +58,11 @@ def decode_state(row: StateRow) -> UserState:
         personalised=not flags & _NOT_PERSONALISED,
         update_time_us=update_time_us,
     )
+
+
+def digest_event_id(event_id: str) -> bytes:
+    """Returns what is kept of an event's id, 16 bytes: the id itself may say whose event it is."""
+    return hashlib.blake2b(event_id.encode(), digest_size=16).digest()
 
 
 def decode_ids(text: str) -> frozenset[str]:

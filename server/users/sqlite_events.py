@@ -1,15 +1,13 @@
 """Events in the embedded store: what they do to histories and hidden products, inside one transaction."""
 
-import hashlib
 import json
 import sqlite3
 import time
 from collections.abc import Sequence
 from typing import Final
 
-from index.features import EVENT_TYPES
 from server.users.pseudonyms import Names
-from server.users.records import decode_ids
+from server.users.records import EVENT_NUMBERS, decode_ids, digest_event_id
 from server.users.store import (
     EVENT_COUNT_MAX,
     EVENT_ID_DAYS,
@@ -21,7 +19,6 @@ from server.users.store import (
 )
 
 _DAY_US: Final = 86_400_000_000
-_EVENT_NUMBERS: Final = {name: number for number, name in enumerate(EVENT_TYPES, start=1)}
 
 _DROP_OLDEST: Final = """
 DELETE FROM history WHERE pseudonym = :name AND event_time <= (
@@ -61,11 +58,6 @@ def screen(connection: sqlite3.Connection, batch: Sequence[UserEvent]) -> list[S
     return screened
 
 
-def digest_event_id(event_id: str) -> bytes:
-    """Returns what is kept of an event's id, 16 bytes: the id itself may say whose event it is."""
-    return hashlib.blake2b(event_id.encode(), digest_size=16).digest()
-
-
 def _apply(connection: sqlite3.Connection, event: UserEvent, now_us: int) -> EventOutcome:
     name, outcome = _find_name(connection, event.names)
     if name is None:
@@ -76,7 +68,7 @@ def _apply(connection: sqlite3.Connection, event: UserEvent, now_us: int) -> Eve
     ).rowcount
     if not kept:
         return EventOutcome.DUPLICATE
-    number = _EVENT_NUMBERS.get(event.event_type)
+    number = EVENT_NUMBERS.get(event.event_type)
     if number is not None:
         connection.execute(
             "INSERT OR IGNORE INTO history VALUES (?, ?, ?, ?)",

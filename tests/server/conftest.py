@@ -18,9 +18,10 @@ import pytest
 from prudence.v1 import recommendation_pb2_grpc
 
 from index.build import build_bundle
-from server.users.opening import fill_store
+from server.users.opening import StoreAddress, fill_store
 from tests.conftest import DIM, MakeExport
 from tests.server.cases import FAMILIES, NOW, draw_products, eligible_product, eligible_user
+from tests.server.redis_server import RedisServer
 
 ROOT = Path(__file__).resolve().parents[2]
 PRODUCT_COUNT = 720
@@ -104,6 +105,13 @@ def read_port(process: "subprocess.Popen[bytes]", port_file: Path, log: Path | N
 
 
 @pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A Redis of the tests' own that writes before it answers."""
+    with RedisServer(tmp_path_factory.mktemp("redis")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
 def platform(make_export: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Platform:
     """A sealed bundle with an inverted file, and a store of a few users."""
     directory = tmp_path_factory.mktemp("platform")
@@ -128,8 +136,7 @@ def platform(make_export: Callable[..., Any], tmp_path_factory: pytest.TempPathF
     ids = sorted(row["id"] for row in rows)
     write_tables(directory, stored, ids)
     fill_store(
-        str(store),
-        None,
+        StoreAddress(str(store)),
         profiles=directory / "profiles.parquet",
         interactions=directory / "interactions.parquet",
         force=False,

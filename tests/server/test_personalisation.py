@@ -10,7 +10,7 @@ from prudence.v1 import profile_pb2, recommendation_pb2
 from prudence.v1 import profile_service_pb2 as pb
 
 from index.bundle import Bundle, open_bundle, read_current
-from server.users.opening import make_store, open_directory
+from server.users.opening import StoreAddress, make_store, open_directory
 from server.users.store import UserEvent
 from tests.server.answers import POLICY
 from tests.server.cases import CHANNEL, NOW, draw_users, eligible_user
@@ -36,7 +36,7 @@ def bundle(platform: Platform) -> Bundle:
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = str(tmp_path_factory.mktemp("store") / "users.sqlite")
-    make_store(path, None)
+    make_store(StoreAddress(path))
     return path
 
 
@@ -155,7 +155,7 @@ def test_a_hidden_product_is_gone_from_the_next_answer(
     client.put_profile(pb.PutProfileRequest(user_id=user_id, profile=to_profile(eligible_user(5))))
     client.set_personalisation(pb.SetPersonalisationRequest(user_id=user_id, personalised=personalised))
     before = ids_of(client.recommend(recommend(to_user(user_id), K)))
-    users = open_directory(store, None, allow_assumed=False)
+    users = open_directory(StoreAddress(store), allow_assumed=False)
     writer = users.require_store()
     hidden = UserEvent(
         f"hide {user_id}", users.pseudonyms.derive_all(user_id), before[0], "not_interested", 1.0

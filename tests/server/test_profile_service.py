@@ -21,7 +21,7 @@ from prudence.reasons import (
 from prudence.v1 import profile_pb2, recommendation_pb2
 from prudence.v1 import profile_service_pb2 as pb
 
-from server.users.opening import make_store
+from server.users.opening import StoreAddress, make_store
 from tests.server.cases import eligible_user
 from tests.server.conftest import CLOCK, Platform, start_server
 from tests.server.wire import recommend, to_profile, to_user
@@ -43,7 +43,7 @@ class Service:
 def service(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     directory = tmp_path_factory.mktemp("profiles")
     store = directory / "users.sqlite"
-    make_store(str(store), None)
+    make_store(StoreAddress(str(store)))
     plan = ("--bundles", str(platform.bundles), "--store", str(store), "--clock", CLOCK)
     with start_server(directory, *plan) as running, Client(running.target) as client:
         yield Service(client, running.target, store)

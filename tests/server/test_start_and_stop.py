@@ -14,7 +14,7 @@ import grpc
 import pytest
 from prudence.v1 import recommendation_pb2, recommendation_pb2_grpc
 
-from server.users.opening import fill_store
+from server.users.opening import StoreAddress, fill_store
 from suitability.policy import default_policy_path
 from tests.server.cases import eligible_user
 from tests.server.conftest import (
@@ -91,8 +91,7 @@ def test_assumed_profiles_are_served_only_with_leave_and_say_so(platform: Platfo
     write_tables(tmp_path, {"ana": eligible_user(5)}, sorted(platform.products), assumed=("risk_level",))
     store = tmp_path / "users.sqlite"
     fill_store(
-        str(store),
-        None,
+        StoreAddress(str(store)),
         profiles=tmp_path / "profiles.parquet",
         interactions=tmp_path / "interactions.parquet",
         force=False,

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from server.errors import IdempotencyKeyError, ServerError, UserErasedError, VersionMismatchError
+from server.users.import_redis import make_redis
 from server.users.pseudonyms import Names, Pseudonyms
+from server.users.redis_store import RedisStore
 from server.users.sqlite_schema import create_file
 from server.users.sqlite_store import SqliteStore
 from server.users.store import (
@@ -20,21 +22,34 @@ from server.users.store import (
     UserState,
     UserStore,
 )
+from tests.server.redis_server import RedisServer
 
 PSEUDONYMS = Pseudonyms({1: b"k" * 32})
 ANA = PSEUDONYMS.derive_all("ana")
 
 
-@pytest.fixture
-def open_store(tmp_path: Path) -> Callable[[Pseudonyms], UserStore]:
+@pytest.fixture(params=["sqlite", "redis"])
+def open_store(
+    request: pytest.FixtureRequest, tmp_path: Path, redis_server: RedisServer
+) -> Callable[[Pseudonyms], UserStore]:
+    """Opens the one store of a test under some keys; the first time it is made."""
     path = tmp_path / "users.sqlite"
+    made: list[bool] = []
 
-    def make(pseudonyms: Pseudonyms) -> UserStore:
-        if not path.exists():
+    def open_sqlite(pseudonyms: Pseudonyms) -> UserStore:
+        if not made:
             create_file(path, pseudonyms)
+        made.append(True)
         return SqliteStore(path, pseudonyms)
 
-    return make
+    def open_redis(pseudonyms: Pseudonyms) -> UserStore:
+        if not made:
+            redis_server.empty()
+            make_redis(redis_server.url, None, pseudonyms)
+        made.append(True)
+        return RedisStore(redis_server.url, None, pseudonyms, allow_assumed=False)
+
+    return open_redis if request.param == "redis" else open_sqlite
 
 
 @pytest.fixture
