@@ -1,8 +1,8 @@
 """Measures cold products and cold users: `python -m benchmarks.cold --data DATA --out OUT`.
 
-The last tenth of the events is held out, and all events of a share of the products are hidden. A model learns
-from the rest and is asked through its sealed bundle, beside most popular and content-kNN: once for each seed,
-of which the draw of hidden products and the model's training are.
+The last tenth of the events is held out; all events of some products are hidden, and all but the last one to
+three of some users. A model learns from the rest and is asked through its sealed bundle, beside most popular
+and content-kNN: once for each seed, of which the draws and the model's training are.
 """
 
 import argparse
@@ -47,6 +47,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cold", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="a directory made by a data command")
     parser.add_argument("--hide", type=float, default=0.05, metavar="SHARE", help="of products; 0 for none")
+    parser.add_argument(
+        "--shorten", type=float, default=0.1, metavar="SHARE", help="of users' histories; 0 for none"
+    )
     parser.add_argument("--seeds", default="1,2,3", help="one draw and one training each")
     parser.add_argument("--model", choices=MODELS, default="two_tower")
     parser.add_argument("--settings", type=Path, help="JSON file of training settings, without a seed")
@@ -62,8 +65,11 @@ def _plan(options: argparse.Namespace) -> Plan:
     seeds = options.seeds.split(",")
     if not all(seed.isdecimal() for seed in seeds) or len(set(seeds)) < len(seeds):
         raise BenchmarkInputError(f"--seeds is {options.seeds!r}; expected distinct numbers, as 1,2,3")
-    if not 0.0 <= options.hide < 1.0:
-        raise BenchmarkInputError(f"--hide is {options.hide}; expected a share from 0 to below 1")
+    for name in ("hide", "shorten"):
+        if not 0.0 <= getattr(options, name) < 1.0:
+            raise BenchmarkInputError(
+                f"--{name} is {getattr(options, name)}; expected a share from 0 to below 1"
+            )
     data = options.data.resolve()
     return Plan(
         data=data,
@@ -71,6 +77,7 @@ def _plan(options: argparse.Namespace) -> Plan:
         settings={} if options.settings is None else read_settings(options.settings),
         seeds=[int(seed) for seed in seeds],
         hidden_share=options.hide,
+        shortened_share=options.shorten,
         work=options.work.resolve() / str(read_json(data / "source.json")["name"]),
     )
 

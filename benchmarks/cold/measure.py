@@ -32,6 +32,7 @@ class Plan:
         settings: settings other than the defaults; the seed is that of the draw.
         seeds: of the draws of hidden products, and of training.
         hidden_share: of the products with events, how many lose all of them.
+        shortened_share: of the users with events, how many keep their last one to three.
         work: directory for everything made on the way; a model that is there is not made again.
     """
 
@@ -40,6 +41,7 @@ class Plan:
     settings: Mapping[str, Any]
     seeds: Sequence[int]
     hidden_share: float
+    shortened_share: float
     work: Path
 
 
@@ -81,7 +83,13 @@ def measure_cold(plan: Plan, console: Console) -> list[Row]:
     draws: list[tuple[Questions, Found]] = []
     for seed in plan.seeds:
         work = plan.work / f"seed-{seed}"
-        asked = ask_cold(plan.data, work / "known", hidden_share=plan.hidden_share, seed=seed)
+        asked = ask_cold(
+            plan.data,
+            work / "known",
+            hidden_share=plan.hidden_share,
+            shortened_share=plan.shortened_share,
+            seed=seed,
+        )
         console.print(f"draw {seed}: {asked.cold_product_count} products without events", highlight=False)
         draws.append((asked, _ask_scorers(plan, asked, work, console)))
     tables = [table for table in K if all((table, plan.model) in found for _, found in draws)]

@@ -1,7 +1,8 @@
 """Asks about the cold: products that nobody has touched, and users of whom little is known.
 
-What came last is held out, and all events of some products are hidden from everybody who learns. Of what
-users then took, the hidden products are asked for on their own: who ranks them knows their content alone.
+What came last is held out. All events of some products are hidden from everybody who learns, and all but the
+last few events of some users. Of what users then took, the hidden products are asked for on their own: who
+ranks them knows their content alone.
 """
 
 from collections import Counter
@@ -19,6 +20,7 @@ from benchmarks.evaluate.holding import (
     find_instants,
     forget_products,
     hold_out_after,
+    shorten_histories,
 )
 from benchmarks.evaluate.task import Task
 
@@ -36,7 +38,7 @@ class Questions:
 
     Attributes:
         everybody: asks for all that was held out; what may be learned from is its data.
-        cold: the same asked for cold products alone, and of cold users alone; those that have a test.
+        cold: the same, of cold products alone and of cold users alone; those that have a test.
         cold_product_count: products without events in the data.
     """
 
@@ -50,14 +52,16 @@ class Questions:
         return (*self.cold, self.everybody)
 
 
-def ask_cold(data: Path, known: Path, *, hidden_share: float, seed: int) -> Questions:
+def ask_cold(data: Path, known: Path, *, hidden_share: float, shortened_share: float, seed: int) -> Questions:
     """Writes what may be learned from, and asks for what came later.
 
     Args:
         data: the data set; its last tenth of events is held out.
         known: where to write what may be learned from; replaced.
         hidden_share: of the products with events, how many lose all of them; 0 leaves those that are cold.
-        seed: of the draw of hidden products.
+        shortened_share: of the users with events, how many keep their last one to three alone; 0 leaves those
+            who have no more.
+        seed: of the draws of products and users.
 
     Raises:
         EmptyTestError: neither a cold product nor a cold user is left to test.
@@ -66,6 +70,7 @@ def ask_cold(data: Path, known: Path, *, hidden_share: float, seed: int) -> Ques
     relevant = hold_out_after(data, known, known_until=instant, tested_from=instant)
     owned = collect_products(known)
     forget_products(known, hidden_share, seed=seed)
+    shorten_histories(known, shortened_share, FEW_EVENTS, seed=seed)
     events = pyarrow.parquet.read_table(known / "interactions.parquet", use_threads=False)
     touched = set(events["product_id"].to_pylist())
     catalogue = pyarrow.parquet.read_table(known / "products.parquet", columns=["id"], use_threads=False)

@@ -26,6 +26,7 @@ _MEANINGS = {
     COLD_USERS: f"users of {FEW_EVENTS.start} to {FEW_EVENTS.stop - 1} events",
     EVERYBODY: "all that was held out, cold or not",
 }
+_METRICS = {"recall": "recall", "ndcg": "nDCG"}
 _COLOURS = ("#2f6f9f", "#9aa5ad", "#c8643c")
 
 
@@ -36,12 +37,14 @@ def write_report(
     notes = [*_describe(plan), machine.line]
 
     def show(target: Console) -> None:
-        target.print(_make_table(name, rows))
+        for metric in _METRICS:
+            target.print(_make_table(metric, rows))
         for text in notes:
             target.print(text, markup=False, highlight=False, soft_wrap=True)
 
     body = {
         "hidden_share": plan.hidden_share,
+        "shortened_share": plan.shortened_share,
         "seeds": list(plan.seeds),
         "model": plan.model,
         "settings": dict(plan.settings),
@@ -57,8 +60,11 @@ def _describe(plan: Plan) -> list[str]:
     lines = [f"{question}: {meaning}" for question, meaning in _MEANINGS.items()]
     lines.append(
         f"held out: the last tenth of the events; hidden: all events of {plan.hidden_share:.0%} of the "
-        f"products, anew in each of {len(plan.seeds)} draws; each has its own model, asked through its bundle"
+        f"products, and all but the last 1 to 3 of {plan.shortened_share:.0%} of the users, anew in each of "
+        f"{len(plan.seeds)} draws; each has its own model, asked through its bundle"
     )
+    if plan.settings:
+        lines.append(f"settings other than the defaults: {dict(plan.settings)}")
     lines.append(
         "gain: by how much the model is above this line; 95 % bootstrap intervals over users, the same in "
         "each draw; equal scores count by their expectation"
@@ -68,28 +74,26 @@ def _describe(plan: Plan) -> list[str]:
     return [*lines, *([str(source["attribution"])] if source.get("attribution") else [])]
 
 
-def _make_table(name: str, rows: Sequence[Row]) -> Table:
-    table = Table(title=name, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for text in ("question", "scorer", "users", "pairs", "recall", "95 %", "gain", "nDCG", "95 %", "gain"):
-        left = text in {"question", "scorer", "gain"}
-        table.add_column(text, justify="left" if left else "right", no_wrap=True)
+def _make_table(metric: str, rows: Sequence[Row]) -> Table:
+    table = Table(title=_METRICS[metric], title_justify="left", box=box.SIMPLE_HEAD)
+    for text in ("question", "scorer", "users", "pairs", _METRICS[metric], "95 %", "gain", "95 %"):
+        table.add_column(text, justify="left" if text in {"question", "scorer"} else "right", no_wrap=True)
     before = ""
     for row in rows:
+        reached: Estimate = getattr(row, metric)
+        gain: Estimate | None = getattr(row, f"{metric}_gain")
         table.add_row(
             f"{row.question} @{row.k}" if row.question != before else "",
             row.scorer,
             f"{row.user_count:,}",
             f"{row.pair_count:,}",
-            *_show(row.recall, row.recall_gain),
-            *_show(row.ndcg, row.ndcg_gain),
+            f"{reached.mean:.4f}",
+            f"{reached.low:.3f}-{reached.high:.3f}",
+            "" if gain is None else f"{gain.mean:+.0%}",
+            "" if gain is None else f"{gain.low:+.0%} to {gain.high:+.0%}",
         )
         before = row.question
     return table
-
-
-def _show(reached: Estimate, gain: Estimate | None) -> tuple[str, str, str]:
-    text = "" if gain is None else f"{gain.mean:+.0%} ({gain.low:+.0%}, {gain.high:+.0%})"
-    return f"{reached.mean:.4f}", f"{reached.low:.3f}-{reached.high:.3f}", text
 
 
 def _draw(path: Path, name: str, rows: Sequence[Row]) -> None:
@@ -97,7 +101,7 @@ def _draw(path: Path, name: str, rows: Sequence[Row]) -> None:
     questions = list(dict.fromkeys(row.question for row in rows))
     scorers = list(dict.fromkeys(row.scorer for row in rows))
     figure, panels = plt.subplots(1, 2, figsize=(11, 4))
-    for axes, metric in zip(panels, ("recall", "ndcg"), strict=True):
+    for axes, metric in zip(panels, _METRICS, strict=True):
         for place, (scorer, colour) in enumerate(zip(scorers, _COLOURS, strict=True)):
             mine: list[Any] = [getattr(row, metric) for row in rows if row.scorer == scorer]
             means = [one.mean for one in mine]
@@ -106,7 +110,7 @@ def _draw(path: Path, name: str, rows: Sequence[Row]) -> None:
             axes.bar(where, means, 0.25, yerr=spread, label=scorer, color=colour, capsize=2)
         labels = [f"{row.question}\n@{row.k}" for row in rows if row.scorer == scorers[0]]
         axes.set_xticks(range(len(questions)), labels)
-        axes.set(title=metric.replace("ndcg", "nDCG"))
+        axes.set(title=_METRICS[metric])
         axes.grid(alpha=0.3, axis="y")
     panels[0].legend()
     figure.suptitle(name)

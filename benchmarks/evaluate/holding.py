@@ -7,7 +7,7 @@ written tables stay the same, byte for byte.
 import json
 import shutil
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -124,6 +124,33 @@ def forget_products(data: Path, share: float, *, seed: int) -> int:
     kept = pc.invert(pc.is_in(events["product_id"], pa.array(sorted(cold), pa.string())))
     pyarrow.parquet.write_table(events.filter(kept), path)
     return count
+
+
+def shorten_histories(data: Path, share: float, lengths: Sequence[int], *, seed: int) -> int:
+    """Takes all but the last few events of some users out of a data set, in place; returns how many users.
+
+    Args:
+        data: the data set.
+        share: of the users with events.
+        lengths: how many events a user keeps is drawn from these.
+        seed: of both draws.
+    """
+    path = data / "interactions.parquet"
+    events = pyarrow.parquet.read_table(path, use_threads=False)
+    order: Any = [("user_id", "ascending"), ("event_time", "descending"), ("product_id", "ascending")]
+    events = events.sort_by(order)
+    users, _ = _list_ids(events)
+    rng = np.random.default_rng(seed)
+    names = sorted(set(users))
+    drawn = rng.choice(names, int(share * len(names)), replace=False).tolist()
+    left = dict(zip(drawn, rng.choice(list(lengths), len(drawn)).tolist(), strict=True))
+    kept = []
+    for user in users:
+        kept.append(left.get(user, 1) > 0)
+        if user in left:
+            left[user] -= 1
+    pyarrow.parquet.write_table(events.filter(pa.array(kept)), path)
+    return len(drawn)
 
 
 def find_instants(data: Path, *shares: float) -> list[datetime]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,12 +58,12 @@ def estimate_gain(
     ratios = np.divide(
         _draw_means(users, values, seed), drawn, out=np.full(len(drawn), np.inf), where=drawn > 0
     )
-    return _bound(own / other - 1.0, ratios - 1.0)
+    return _bound(own / other - 1.0, ratios - 1.0, method="nearest")  # Between infinities lies no number.
 
 
-def _bound(mean: float, drawn: FloatArray) -> Estimate:
+def _bound(mean: float, drawn: FloatArray, *, method: Literal["linear", "nearest"] = "linear") -> Estimate:
     edge = (1 - LEVEL) / 2
-    low, high = np.quantile(drawn, [edge, 1 - edge])
+    low, high = np.quantile(drawn, [edge, 1 - edge], method=method)
     return Estimate(mean, float(low), float(high))
 
 

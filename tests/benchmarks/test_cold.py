@@ -12,6 +12,7 @@ import pytest
 from benchmarks.cold import measure
 from benchmarks.cold.__main__ import main
 from benchmarks.cold.questions import COLD_PRODUCTS, COLD_USERS, EVERYBODY, Questions, ask_cold
+from benchmarks.dataset import read_dataset
 from benchmarks.errors import EmptyTestError
 from benchmarks.evaluate.baselines.content import Content
 from benchmarks.evaluate.baselines.popularity import Popularity
@@ -27,7 +28,7 @@ def data(tmp_path: Path) -> Path:
 
 
 def ask(data: Path, out: Path, share: float = 0.2) -> Questions:
-    return ask_cold(data, out, hidden_share=share, seed=1)
+    return ask_cold(data, out, hidden_share=share, shortened_share=0.0, seed=1)
 
 
 def test_a_cold_product_has_no_event_that_may_be_learned_from(data: Path, tmp_path: Path) -> None:
@@ -58,6 +59,19 @@ def test_a_cold_user_has_one_to_three_events_and_is_asked_for_everything(tmp_pat
     assert task.relevant["new"] == asked.everybody.relevant["new"]
 
 
+def test_a_shortened_history_ends_as_the_whole_one(data: Path, tmp_path: Path) -> None:
+    asked = ask_cold(data, tmp_path / "known", hidden_share=0.0, shortened_share=0.5, seed=1)
+    task = next(task for task in asked.cold if task.table == COLD_USERS)
+    whole, left = (read_dataset(path) for path in (data, tmp_path / "known"))
+    instant = asked.everybody.now.timestamp()
+    for user in task.users:
+        past = [event for event in whole.history(user) if event.event_time < instant]
+        mine = left.history(user)
+        assert 1 <= len(mine) <= 3
+        assert [event.event_time for event in mine] == [event.event_time for event in past[-len(mine) :]]
+        assert {event.product_id for event in past} <= task.owned[user]
+
+
 def test_data_without_anything_cold_is_refused(data: Path, tmp_path: Path) -> None:
     with pytest.raises(EmptyTestError, match="cold"):
         ask(data, tmp_path / "known", share=0.0)
@@ -68,6 +82,9 @@ def test_a_gain_is_over_the_same_users() -> None:
     values = np.linspace(0.1, 0.9, 40)
     gain = estimate_gain(users, [1.5 * values], [values])
     assert (gain.mean, gain.low, gain.high) == pytest.approx((0.5, 0.5, 0.5))
+    rare = np.zeros(40)
+    rare[0] = 1.0
+    assert estimate_gain(users, [values], [rare]).high == np.inf
     noisy = estimate_gain(users, [values[::-1].copy()], [values])
     assert noisy.low < 0.0 < noisy.high
 
@@ -118,7 +135,9 @@ def test_the_model_is_set_beside_most_popular_and_content(
     assert next(out.glob("cold-*.png")).stat().st_size > 0
 
 
-@pytest.mark.parametrize(("option", "value"), [("--seeds", "1,1"), ("--seeds", "a"), ("--hide", "1")])
+@pytest.mark.parametrize(
+    ("option", "value"), [("--seeds", "1,1"), ("--seeds", "a"), ("--hide", "1"), ("--shorten", "-1")]
+)
 def test_options_out_of_range_are_refused(
     data: Path, tmp_path: Path, option: str, value: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
