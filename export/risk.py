@@ -5,6 +5,7 @@ ONNX graph from bins to the score. OUT is written whole or, when a check fails, 
 """
 
 import argparse
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -60,17 +61,22 @@ def export_risk(run: Path, out: Path, *, force: bool) -> Mapping[str, RiskParity
     source = read_source(run)
     files: dict[str, bytes] = {"source.json": source_to_json(source).encode()}
     parities = {}
+    digests: dict[str, str] = {}
     for name in metrics.get("models", {}):
         model, trees = read_run_model(run, name)
         graph = make_graph(model, trees)
         parities[name] = check_risk_parity(model, trees, graph)
-        files |= {f"{name}.json": (run / f"{name}.json").read_bytes(), f"{name}.onnx": graph}
+        written = {f"{name}.json": (run / f"{name}.json").read_bytes(), f"{name}.onnx": graph}
+        digests |= {file: hashlib.sha256(content).hexdigest() for file, content in written.items()}
+        files |= written
     if not parities:
         raise ExportInputError(f"{run}/metrics.json: models: expected risk models, found none")
     description: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "metrics": metrics,
         "parity": {name: asdict(parity) for name, parity in parities.items()},
+        # Of what was proven: `index build --risk-model` takes no other bytes.
+        "sha256": digests,
     }
     files[DESCRIPTION] = (json.dumps(description, indent=1) + "\n").encode()
 

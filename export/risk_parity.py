@@ -1,6 +1,5 @@
 """Proves that the graph of a risk model scores as its definition, on every threshold and beside it."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -11,11 +10,11 @@ from numpy.typing import NDArray
 from export.errors import ExportParityError
 from export.parity import open_session
 from export.risk_graph import INPUT
-from index.risk_bins import FeatureBins, NumberBins, Record, Value
+from index.risk_bins import FeatureBins, NumberBins, Record
+from index.risk_golden import list_values
 from index.risk_model import RiskModel, Scorecard
 from training.risk.trees import Trees
 
-_UNSEEN: Final = "a category that training never saw"
 _ROUND_COUNT: Final = 3  # How often each value is tried, each time among other values of the other features.
 # Batches of one, of primes and of many: the batch is dynamic and must not change an answer.
 _BATCH_COUNTS: Final = (1, 7, 64, 1021)
@@ -80,13 +79,3 @@ def make_records(features: Sequence[FeatureBins], *, seed: int) -> list[Record]:
             others = {other: theirs[int(rng.integers(len(theirs)))] for other, theirs in values.items()}
             records.append({**others, name: value})
     return records
-
-
-def list_values(feature: FeatureBins) -> list[Value]:
-    """Lists what could be misread: every threshold, one ulp to either side of it, what is missing or new."""
-    if not isinstance(feature, NumberBins):
-        return [None, _UNSEEN, *feature.bin_of]
-    values: list[Value] = [None, math.nan, 0.0, -0.0]
-    for edge in feature.edges:
-        values += [math.nextafter(edge, -math.inf), edge, math.nextafter(edge, math.inf)]
-    return values

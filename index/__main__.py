@@ -56,9 +56,13 @@ def _build(options: argparse.Namespace, out: Console) -> int:
             kind=options.index,
             version=options.version,
             stated_time=options.stated_time,
+            risk_model=options.risk_model,
             on_step=on_step,
         )
     out.print(f"sealed {bundle.path}", markup=False, soft_wrap=True)
+    if bundle.risk is not None:
+        count = len(bundle.risk.golden)
+        out.print(f"risk model {bundle.risk.version}: {count:,} golden borrowers on and beside thresholds")
     _print_manifest(bundle.manifest, out)
     return 0
 
@@ -201,6 +205,9 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("--products", type=Path, required=True, help="clean catalogue, Parquet")
     build.add_argument("--policy", type=Path, required=True, help="policy under which rows are ordered")
     build.add_argument("--out", type=Path, required=True, help="directory of all bundles")
+    build.add_argument(
+        "--risk-model", type=Path, help="directory that python -m export risk wrote; its scorecard is served"
+    )
     update = commands.add_parser("update", help="embed new and changed products into a new bundle")
     update.add_argument("bundle", type=Path, help=f"a bundle, or a directory with {CURRENT}")
     update.add_argument("--products", type=Path, help="new and changed products, whole rows, Parquet")

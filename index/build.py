@@ -21,6 +21,7 @@ from index.item_vectors import make_item_vectors
 from index.manifest import require_version_name
 from index.products import read_products, state_time, table_of
 from index.reference import count_saturated
+from index.risk_files import read_risk_export
 from suitability.policy import Policy, load_policy
 
 BUILD_STEPS = ("read", "order", "quantise", "index", "golden", "seal")
@@ -35,6 +36,7 @@ def build_bundle(
     kind: IndexKind = "auto",
     version: str | None = None,
     stated_time: datetime | None = None,
+    risk_model: Path | None = None,
     on_step: Callable[[str], None] = lambda _step: None,
 ) -> Bundle:
     """Builds and seals a bundle and makes it current.
@@ -47,6 +49,7 @@ def build_bundle(
         kind: which FAISS index to build.
         version: bundle_version; by default the time and a hash of the content.
         stated_time: the instant as of which `products` says what it says; see docs/catalogue.md.
+        risk_model: directory that `python -m export risk` wrote, where the bundle is to hold a risk model.
         on_step: called with each of BUILD_STEPS as it begins.
 
     Raises:
@@ -59,6 +62,7 @@ def build_bundle(
     create_time = datetime.now(UTC).replace(microsecond=0)
     on_step("read")
     exported = read_export(export)
+    risk_files = {} if risk_model is None else read_risk_export(risk_model)
     rules = load_policy(policy)
     on_step("order")
     catalogue, rows = _order_catalogue(
@@ -67,7 +71,11 @@ def build_bundle(
     on_step("quantise")
     items = make_item_vectors(exported.item_vectors[rows], catalogue.product_ids, exported.item_scale)
     return assemble(
-        dataclasses.replace(exported, quantisation=_quantisation(exported)),
+        dataclasses.replace(
+            exported,
+            quantisation=_quantisation(exported),
+            optional_files={**exported.optional_files, **risk_files},
+        ),
         catalogue,
         items,
         policy=rules,

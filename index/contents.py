@@ -41,6 +41,7 @@ from index.manifest import (
 )
 from index.products import ProductTable, count_learning, is_ordered, order_rows, read_products, table_of
 from index.reference import widen
+from index.risk_files import BundledRisk, parse_risk
 from index.segments import Segments, read_segments
 from index.tiers import IndexFile
 from index.vector_norms import describe_overlong, measure_norms
@@ -74,6 +75,7 @@ class Contents:
     calibration_vectors: NDArray[np.float32] | None  # [users, dim], whom the index was tuned with
     segments: Segments | None  # None in a bundle without that file
     associations: Associations | None  # the same
+    risk: BundledRisk | None  # None in a bundle without a risk model
 
 
 def parse_contents(manifest: Manifest, files: Mapping[str, bytes], index: IndexFile) -> Contents:
@@ -113,6 +115,7 @@ def parse_contents(manifest: Manifest, files: Mapping[str, bytes], index: IndexF
                 if ASSOCIATIONS in files
                 else None
             ),
+            risk=parse_risk(files),
         )
     except BuildInputError as error:
         raise BundleFormatError("products.parquet", str(error)) from error

@@ -25,6 +25,11 @@ INDEX = "index.faiss"
 SEGMENTS = "segments.json"
 ASSOCIATIONS = "associations.parquet"
 CALIBRATION = "calibration_vectors.npy"
+RISK_MODEL = "risk_model.json"
+RISK_GRAPH = "risk_model.onnx"
+RISK_GOLDEN = "risk_golden.json"
+RISK_FILES = (RISK_MODEL, RISK_GRAPH, RISK_GOLDEN)
+"""A bundle has all of these, or none."""
 DIGEST = "manifest_sha256"
 GOLDEN_FOUND = "golden_found"
 """In `recall`: the share of the golden requests' best products that the index found when it was built."""
@@ -53,7 +58,14 @@ FILE_BYTES_MAX: Mapping[str, int] = MappingProxyType(
 )
 """Every file of a bundle beside the manifest, with the most bytes it may have."""
 OPTIONAL_FILE_BYTES_MAX: Mapping[str, int] = MappingProxyType(
-    {SEGMENTS: 4 * _MEBIBYTE, ASSOCIATIONS: 256 * _MEBIBYTE, CALIBRATION: 1024 * _MEBIBYTE}
+    {
+        SEGMENTS: 4 * _MEBIBYTE,
+        ASSOCIATIONS: 256 * _MEBIBYTE,
+        CALIBRATION: 1024 * _MEBIBYTE,
+        RISK_MODEL: 16 * _MEBIBYTE,
+        RISK_GRAPH: 16 * _MEBIBYTE,
+        RISK_GOLDEN: 256 * _MEBIBYTE,
+    }
 )
 """Files that a bundle may lack, as older ones do; what is there is proven and checked as the others are."""
 

@@ -17,6 +17,8 @@ _POINTS_MAX: Final = 1 << 40  # A sum over any number of features stays far belo
 _BIN_COUNT_MAX: Final = 10_000
 _COMMON: Final = frozenset({"format_version", "name", "source", "features", "calibration", "band_limits"})
 _POINTS: Final = frozenset({"base_points", "points", "average_points"})
+_TEXTS: Final = frozenset({"reason_texts", "protected_fields"})
+"""Keys that files of earlier exports lack."""
 
 
 def write_risk_model(model: RiskModel) -> str:
@@ -27,6 +29,8 @@ def write_risk_model(model: RiskModel) -> str:
         "source": model.source,
         "band_limits": model.band_limits,
         "calibration": vars(model.calibration),
+        "reason_texts": model.reason_texts,
+        "protected_fields": model.protected_fields,
         "features": [_write_feature(feature) for feature in model.features],
     }
     if isinstance(model, Scorecard):
@@ -58,7 +62,8 @@ def read_risk_model(content: bytes, file: str) -> RiskModel:
         raise BundleFormatError(file, f"{len(content)} bytes; expected at most {MODEL_BYTES_MAX}")
     reader = _Reader(file)
     body = strict_json(content, file)
-    reader.require_keys("", body, _COMMON | (_POINTS if _POINTS & body.keys() else frozenset()))
+    optional = frozenset(_TEXTS & body.keys()) | (_POINTS if _POINTS & body.keys() else frozenset())
+    reader.require_keys("", body, _COMMON | optional)
     reader.require("format_version", body["format_version"] == FORMAT_VERSION, f"{FORMAT_VERSION}")
     for key in ("name", "source"):
         reader.require(key, isinstance(body[key], str) and bool(body[key]), "a text")
@@ -74,6 +79,8 @@ def read_risk_model(content: bytes, file: str) -> RiskModel:
         "features": features,
         "calibration": reader.read_calibration(body["calibration"]),
         "band_limits": reader.read_ascending("band_limits", body["band_limits"]),
+        "reason_texts": reader.read_reason_texts(body.get("reason_texts", {}), features),
+        "protected_fields": reader.read_names("protected_fields", body.get("protected_fields", [])),
     }
     limits_sound = all(BASIS_POINTS_MIN < limit <= BASIS_POINTS_MAX for limit in common["band_limits"])
     reader.require("band_limits", limits_sound, f"limits up to {BASIS_POINTS_MAX} basis points")
@@ -124,6 +131,22 @@ class _Reader:
         values = self.read_integers(key, value)
         self.require(key, all(a < b for a, b in pairwise(values)), "ascending numbers")
         return values
+
+    def read_names(self, key: str, value: Any) -> tuple[str, ...]:
+        sound = isinstance(value, list) and all(isinstance(one, str) and one for one in value)
+        self.require(key, sound and len(set(value)) == len(value), "a list of distinct names")
+        return tuple(value)
+
+    def read_reason_texts(
+        self, value: Any, features: tuple[FeatureBins, ...]
+    ) -> Mapping[str, tuple[str, str]]:
+        told: dict[str, Any] = value if isinstance(value, dict) else {"": None}
+        wanted = {feature.reason for feature in features} if told else set()
+        self.require("reason_texts", told.keys() == wanted, "a text for every reason of a feature, or none")
+        for code, texts in told.items():
+            sound = isinstance(texts, list) and [type(one) for one in texts] == [str, str] and all(texts)
+            self.require(f"reason_texts.{code}", sound, "an English and a Chinese text")
+        return {code: (texts[0], texts[1]) for code, texts in told.items()}
 
     def read_calibration(self, value: Any) -> Calibration:
         self.require_keys("calibration", value, frozenset({"method", "scores", "basis_points"}))

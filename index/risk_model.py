@@ -8,7 +8,7 @@ needs nothing else; the score of another model comes from its ONNX graph, which 
 import math
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -56,6 +56,9 @@ class RiskModel:
         features: the bins of what it reads, in the order of its inputs.
         calibration: from score to basis points.
         band_limits: ascending basis points; band 1 lies below the first, and each limit begins the next band.
+        reason_texts: by reason code what the borrower may be told, in English and Chinese; empty where the
+            table of borrowers states none.
+        protected_fields: what the law protects in that table; a server takes none of them.
     """
 
     name: str
@@ -63,6 +66,8 @@ class RiskModel:
     features: tuple[FeatureBins, ...]
     calibration: Calibration
     band_limits: tuple[int, ...]
+    reason_texts: Mapping[str, tuple[str, str]]
+    protected_fields: tuple[str, ...]
 
     def find_bins(self, record: Record) -> tuple[int, ...]:
         """Returns the bin of every feature; a feature that the record lacks is missing.

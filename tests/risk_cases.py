@@ -1,10 +1,15 @@
 """Borrowers for the tests of risk models: a simulated table, and a scorecard that is added up by hand."""
 
+import hashlib
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
+from export.risk_graph import write_points_graph
 from index.risk_bins import CategoryBins, NumberBins, Value
+from index.risk_json import write_risk_model
 from index.risk_model import Calibration, Scorecard
 from training.dataset import DataSource
 from training.risk.table import BorrowerTable, RiskField
@@ -27,10 +32,30 @@ SCORECARD = Scorecard(
     ),
     calibration=Calibration("isotonic", (-100, 0, 50), (100, 1000, 5000)),
     band_limits=(500, 2000),
+    reason_texts={
+        "RSK_DELAY": ("Late payments.", "逾期。"),
+        "RSK_LIMIT": ("The credit limit.", "信用额度。"),
+        "RSK_SCHOOL": ("The school.", "学校。"),
+    },
+    protected_fields=("sex",),
     base_points=-100,
     points=((0, 10, 70), (30, 0), (0, 5)),
     average_points=(10, 12, 2),
 )
+
+
+def write_risk_export(directory: Path, model: Scorecard = SCORECARD, graph: bytes | None = None) -> Path:
+    """Writes what `index build --risk-model` reads, as an export does; returns the directory."""
+    files = {
+        "scorecard.json": write_risk_model(model).encode(),
+        "scorecard.onnx": graph or write_points_graph(model),
+    }
+    directory.mkdir(parents=True)
+    for name, content in files.items():
+        (directory / name).write_bytes(content)
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    (directory / "risk.json").write_text(json.dumps({"format_version": 1, "sha256": digests}))
+    return directory
 
 
 def make_table(count: int = 1500, *, seed: int = 0) -> BorrowerTable:

@@ -30,6 +30,13 @@ def test_a_model_without_points_is_read_back_and_is_no_scorecard() -> None:
         read_scorecard(content, FILE)
 
 
+def test_a_file_of_an_earlier_export_has_no_texts_and_names_nothing_protected() -> None:
+    body = json.loads(TEXT)
+    del body["reason_texts"], body["protected_fields"]
+    model = read_scorecard(json.dumps(body).encode(), FILE)
+    assert (model.reason_texts, model.protected_fields) == ({}, ())
+
+
 def test_edges_keep_every_digit() -> None:
     assert '"edges": [0.1]' in TEXT
     assert '"edges": [0, 2]' in TEXT
@@ -45,6 +52,12 @@ def _set(*path: str | int, to: Any) -> Callable[[Any], None]:
 
 
 FAULTS = {
+    "reason_texts": _set("reason_texts", to={"RSK_DELAY": ["Late.", "逾期。"]}),
+    "reason_texts ": _set("reason_texts", to=[]),
+    "reason_texts.RSK_DELAY": _set("reason_texts", "RSK_DELAY", to=["Late."]),
+    "reason_texts.RSK_LIMIT": _set("reason_texts", "RSK_LIMIT", to=["Limit.", ""]),
+    "protected_fields": _set("protected_fields", to=["sex", "sex"]),
+    "protected_fields ": _set("protected_fields", to="sex"),
     "keys": lambda body: body.pop("source"),
     "unknown": _set("colour", to=1),
     "format_version": _set("format_version", to=2),

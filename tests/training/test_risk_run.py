@@ -9,9 +9,11 @@ import pytest
 
 from index.risk_json import read_risk_model, read_scorecard
 from index.risk_model import Scorecard
-from tests.risk_cases import make_table
+from tests.risk_cases import FIELDS, make_table
 from training.__main__ import main
 from training.errors import EmptyDataError, SettingError
+from training.importers.uci_credit import CREDIT_DEFAULT_FIELDS, GERMAN_FIELDS
+from training.importers.uci_reasons import REASON_TEXTS
 from training.risk.bins import encode
 from training.risk.points import fit_logistic
 from training.risk.run import choose_fields, score_unseen, split_folds, train_model
@@ -117,3 +119,22 @@ def test_too_few_outcomes_are_refused(tmp_path: Path, capsys: pytest.CaptureFixt
         train_model(few, "scorecard", SETTINGS)
     assert main(["risk", str(tmp_path), "--out", str(tmp_path / "run")]) == 1
     assert "fields.json" in capsys.readouterr().err
+
+
+def test_a_model_takes_the_texts_of_its_reasons_and_names_what_is_protected() -> None:
+    texts = {field.reason: (field.name, f"{field.name}。") for field in FIELDS}
+    settings = RiskSettings(fold_count=2)
+    model = train_model(replace(make_table(), reason_texts=texts), "scorecard", settings).model
+    assert model.reason_texts == {one.reason: texts[one.reason] for one in model.features}
+    assert model.protected_fields == ("sex",)
+    assert "RSK_SEX" not in model.reason_texts
+    assert train_model(make_table(), "scorecard", settings).model.reason_texts == {}
+
+
+def test_every_reason_of_the_published_sets_has_a_text_that_names_no_number() -> None:
+    reasons = {field.reason for field in (*CREDIT_DEFAULT_FIELDS, *GERMAN_FIELDS)}
+    assert reasons == REASON_TEXTS.keys()
+    for english, chinese in REASON_TEXTS.values():
+        assert english.endswith(".")
+        assert chinese.endswith("。")
+        assert not any(letter.isdigit() for letter in english + chinese)

@@ -16,6 +16,7 @@ import numpy as np
 from index.risk_bins import Value
 from training.dataset import DataSource
 from training.errors import EmptyDataError, MissingFileError, SchemaError
+from training.importers.uci_reasons import REASON_TEXTS
 from training.risk.table import BorrowerTable, RiskField, TableQuality
 
 _LICENCE: Final = "CC BY 4.0"
@@ -211,6 +212,7 @@ def _collect(
         columns={
             field.name: [values[place] for _, values in kept.values()] for place, field in enumerate(fields)
         },
+        reason_texts=REASON_TEXTS,
     )
     return ImportedBorrowers(table, TableQuality(len(rows), len(kept), set_aside))
 

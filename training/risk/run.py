@@ -1,7 +1,7 @@
 """Trains risk models: bins, scores of borrowers not seen, calibration, measures, and the run directory."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -107,6 +107,8 @@ def train_model(table: BorrowerTable, name: str, settings: RiskSettings) -> Trai
         "features": features,
         "calibration": calibration,
         "band_limits": settings.band_limits,
+        "reason_texts": _choose_texts(table, {feature.reason for feature in features}),
+        "protected_fields": tuple(field.name for field in table.fields if field.protected),
     }
     model = RiskModel(**common) if isinstance(scorer, Trees) else _make_scorecard(common, scorer)
     scores = {"learned": _score(features, scorer, learned), "test": _score(features, scorer, test)}
@@ -126,6 +128,12 @@ def choose_fields(table: BorrowerTable, settings: RiskSettings) -> tuple[RiskFie
     if not fields:
         raise EmptyDataError("expected a field that is not protected, found none")
     return fields
+
+
+def _choose_texts(table: BorrowerTable, reasons: Set[str]) -> dict[str, tuple[str, str]]:
+    """Returns the texts of a model's reasons; none where the table lacks one of them."""
+    texts = table.reason_texts
+    return {code: texts[code] for code in sorted(reasons)} if reasons <= texts.keys() else {}
 
 
 def score_unseen(sample: Sample, name: str, settings: RiskSettings) -> NDArray[np.int64]:

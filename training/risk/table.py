@@ -7,7 +7,7 @@ describes the fields, `source.json` and `quality.json`. docs/risk.md documents i
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -58,6 +58,7 @@ class _Description(BaseModel):
 
     format_version: Literal[1]
     split: str = Field(min_length=1)
+    reason_texts: dict[str, tuple[str, str]] = {}
     fields: tuple[RiskField, ...] = Field(min_length=1, max_length=10_000)
 
 
@@ -72,6 +73,7 @@ class BorrowerTable:
         ids: distinct.
         defaulted: bool [borrowers].
         columns: by field, a value for each borrower; None where it is missing.
+        reason_texts: by reason code what a borrower may be told, in English and Chinese.
     """
 
     source: DataSource
@@ -80,6 +82,7 @@ class BorrowerTable:
     ids: tuple[str, ...]
     defaulted: NDArray[np.bool_]
     columns: Mapping[str, Sequence[Value]]
+    reason_texts: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     def find_held_out(self) -> NDArray[np.bool_]:
         """Says who is held out: sha256("<split>:<id>") mod 5 == 0, bool [borrowers]."""
@@ -126,9 +129,11 @@ def write_table(table: BorrowerTable, quality: TableQuality, out: Path, *, force
         "id": pa.array(table.ids, pa.string()),
         "defaulted": pa.array(table.defaulted.tolist(), pa.bool_()),
     }
-    for field in table.fields:
-        arrays[field.name] = pa.array(table.columns[field.name], _ARROW_TYPES[field.kind])
-    description = _Description(format_version=1, split=table.split, fields=table.fields)
+    for column in table.fields:
+        arrays[column.name] = pa.array(table.columns[column.name], _ARROW_TYPES[column.kind])
+    description = _Description(
+        format_version=1, split=table.split, reason_texts=dict(table.reason_texts), fields=table.fields
+    )
 
     def write_files(directory: Path) -> None:
         pyarrow.parquet.write_table(pa.table(arrays), directory / BORROWERS)
@@ -176,7 +181,13 @@ def read_borrowers(data: Path) -> BorrowerTable:
         if kinds[name] == pa.float64() and any(value is not None and np.isinf(value) for value in values):
             raise SchemaError(f"{BORROWERS}: column {name!r}: expected finite numbers, found an infinite one")
     return BorrowerTable(
-        read_source(data), description.split, description.fields, tuple(ids), defaulted, columns
+        source=read_source(data),
+        split=description.split,
+        fields=description.fields,
+        ids=tuple(ids),
+        defaulted=defaulted,
+        columns=columns,
+        reason_texts=description.reason_texts,
     )
 
 
