@@ -11,10 +11,11 @@ from prudence.v1 import (
     feedback_pb2_grpc,
     profile_service_pb2_grpc,
     recommendation_pb2_grpc,
+    risk_pb2_grpc,
 )
 
 from index import ann_gpu
-from server import admin, feedback_service, profile_service, services
+from server import admin, feedback_service, profile_service, risk_service, services
 from server.active_policy import ActivePolicy, live_policies
 from server.admin import AdminService
 from server.catalogue.opening import open_catalogue
@@ -36,6 +37,7 @@ from server.pipeline import Pipeline
 from server.policy_start import open_control
 from server.profile_service import ProfileService
 from server.recall_monitor import RecallMonitor
+from server.risk_service import RiskService
 from server.services import RecommendationService, describe_source
 from server.signals import StopSignals
 from server.snapshot import all_under_policy, load_fit_policy, open_snapshot, warm_up
@@ -72,8 +74,9 @@ def _serve(settings: Settings, held: contextlib.ExitStack) -> None:
     recommendation, admin_service = _open_recommendation(settings, assumed_data), AdminService()
     profiles = ProfileService(users, allow_changes=settings.allow_profile_changes)
     feedback = FeedbackService(settings.decision_clock(), kept=settings.feedback_log is not None)
+    risk = RiskService()
     entrance = _open_entrance(settings, metrics, held)
-    door = Door(settings, _list_services(recommendation, admin_service, profiles, feedback), entrance)
+    door = Door(settings, _list_services(recommendation, admin_service, profiles, feedback, risk), entrance)
     pipeline: Pipeline | None = None
     try:
         door.start()
@@ -100,6 +103,7 @@ def _serve(settings: Settings, held: contextlib.ExitStack) -> None:
             feedback.open(Recorder(event_log, users.pseudonyms.derive_all, _knows_product(active)))
         admin_service.open(active)
         profiles.open()
+        risk.open(active)
         _settle_memory()
         door.set_ready()
         _announce(settings, active, door, assumed_data)
@@ -229,6 +233,7 @@ def _list_services(
     admin_service: AdminService,
     profiles: ProfileService,
     feedback: FeedbackService,
+    risk: RiskService,
 ) -> tuple[Service, ...]:
     """Lists what the door answers."""
     return (
@@ -248,6 +253,7 @@ def _list_services(
             profiles,
             profile_service_pb2_grpc.add_ProfileServiceServicer_to_server,
         ),
+        Service(risk_service.SERVICE_NAME, risk, risk_pb2_grpc.add_RiskServiceServicer_to_server),
     )
 
 

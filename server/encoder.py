@@ -1,4 +1,4 @@
-"""The towers under ONNX Runtime: the only door to onnxruntime."""
+"""The towers and the risk model under ONNX Runtime: the only door to onnxruntime."""
 
 from collections.abc import Mapping
 from typing import Any, Final, Literal
@@ -8,7 +8,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from index.device_matrix import DeviceMatrix
-from server.errors import DeviceError, SnapshotError
+from server.errors import DeviceError, ModelOutputError, SnapshotError
 
 RUNTIME_VERSION: Final = str(onnxruntime.__version__)
 
@@ -16,6 +16,7 @@ _PROVIDERS: Final = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvid
 _DTYPES: Final = {"tensor(int64)": np.int64, "tensor(float)": np.float32}
 _OUTPUT: Final = "user_vector"
 _ITEM_OUTPUT: Final = "item_vector"
+_BINS, _SCORE = "bins", "score"
 
 
 def list_providers() -> list[str]:
@@ -54,11 +55,8 @@ def embed_items(tower: bytes, feed: Mapping[str, NDArray[Any]]) -> NDArray[np.fl
     Raises:
         SnapshotError: the file is no tower of ours.
     """
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
     try:
-        session = onnxruntime.InferenceSession(tower, options, providers=[_PROVIDERS["cpu"]])
+        session = onnxruntime.InferenceSession(tower, _options(1), providers=[_PROVIDERS["cpu"]])
         names = [entry.name for entry in session.get_inputs()]
         count = len(next(iter(feed.values())))
         vectors = [
@@ -94,10 +92,7 @@ class Encoder:
         if device == "cuda":
             # The CUDA libraries come as Python packages, where the dynamic loader does not look by itself.
             onnxruntime.preload_dlls()
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = thread_count
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
+        options = _options(thread_count)
         try:
             self._session = onnxruntime.InferenceSession(tower, options, providers=[self.provider])
         except Exception as error:  # onnxruntime's exceptions share no base class of their own.
@@ -175,6 +170,58 @@ class Encoder:
         if outputs != [_OUTPUT]:
             raise SnapshotError(f"user_tower.onnx: expected the one output {_OUTPUT}, got {outputs}")
         return {entry.name: _DTYPES.get(entry.type, entry.type) for entry in self._session.get_inputs()}
+
+
+class RiskGraph:
+    """Scores the bins of borrowers, in whole numbers. `score` may be called by many threads."""
+
+    def __init__(self, graph: bytes, *, feature_count: int) -> None:
+        """Opens the graph; it is small, so that it always runs on one thread of the CPU.
+
+        Args:
+            graph: the proven bytes of the bundle's risk_model.onnx.
+            feature_count: how many bins a borrower has.
+
+        Raises:
+            SnapshotError: the file is no graph of ours, or takes another number of bins.
+        """
+        try:
+            self._session = onnxruntime.InferenceSession(graph, _options(1), providers=[_PROVIDERS["cpu"]])
+        except Exception as error:  # onnxruntime's exceptions share no base class of their own.
+            raise SnapshotError(f"risk_model.onnx: onnxruntime cannot open it: {error}") from error
+        taken = [(entry.name, entry.type, entry.shape[1:]) for entry in self._session.get_inputs()]
+        given = [(entry.name, entry.type) for entry in self._session.get_outputs()]
+        expected = [(_BINS, "tensor(int64)", [feature_count])], [(_SCORE, "tensor(int64)")]
+        if (taken, given) != expected:
+            raise SnapshotError(f"risk_model.onnx: expected {expected}, got {(taken, given)}")
+
+    def score(self, bins: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Scores borrowers.
+
+        Args:
+            bins: int64 [borrowers, feature_count].
+
+        Returns:
+            int64 [borrowers]; a higher number is a higher risk.
+
+        Raises:
+            ModelOutputError: the graph fails, or gives another number of scores.
+        """
+        try:
+            scores: NDArray[np.int64] = self._session.run([_SCORE], {_BINS: bins})[0]
+        except Exception as error:  # As above.
+            raise ModelOutputError(f"risk_model.onnx: {error}") from error
+        if scores.shape != bins.shape[:1]:
+            raise ModelOutputError(f"risk_model.onnx: {scores.shape} scores for {bins.shape[0]} borrowers")
+        return scores
+
+
+def _options(thread_count: int) -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = thread_count
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return options
 
 
 def _show(dtypes: Mapping[str, Any]) -> str:

@@ -3,6 +3,8 @@
 ServerError
 |-- RequestError              the caller's fault; answered, never logged as ours
 |   |-- InvalidArgumentError  a field is wrong; `.field` names it
+|   |-- InvalidFeaturesError  features of a borrower are wrong; `.violations` names each
+|   |-- RiskModelMissingError the bundle that serves has no risk model
 |   |-- MalformedMessageError the bytes are not the message that the method takes
 |   |-- ProductUnknownError   the product asked about is not in the bundle
 |   |-- ProfileRefusedError   this server takes no inline profiles, or no changes of stored ones
@@ -54,6 +56,8 @@ ServerError
 The class decides what a caller sees; the one table is in `status.py`.
 """
 
+from collections.abc import Sequence
+
 
 class ServerError(Exception):
     """Root of the errors of this package."""
@@ -70,6 +74,18 @@ class InvalidArgumentError(RequestError):
         super().__init__(f"{field}: {problem}")
         self.field = field
         self.problem = problem
+
+
+class InvalidFeaturesError(RequestError):
+    """Features of a borrower are wrong; `violations` names each with its problem, and no value."""
+
+    def __init__(self, violations: Sequence[tuple[str, str]]) -> None:
+        super().__init__("; ".join(f"{field}: {problem}" for field, problem in violations))
+        self.violations = tuple(violations)
+
+
+class RiskModelMissingError(RequestError):
+    """The bundle that serves has no risk model."""
 
 
 class MalformedMessageError(RequestError):

@@ -23,6 +23,7 @@ from server.filter import Filter
 from server.gate import Gate
 from server.open_retriever import Mode, open_retriever
 from server.retrieval import Retriever
+from server.risk_scoring import RiskScorer
 from server.scoring import Scorer
 from suitability.errors import PolicyError
 from suitability.policy import Policy, default_policy_path, load_policy
@@ -55,6 +56,7 @@ class Snapshot:
     assumed_data: bool
     place: int = CURRENT
     catalogue_sequence: int = 0  # How many changes of the live catalogue it has seen.
+    risk: RiskScorer | None = None
 
     @property
     def version(self) -> str:
@@ -127,6 +129,7 @@ def open_snapshot(
         row_of={product_id: row for row, product_id in enumerate(bundle.product_ids)},
         facts=Facts(bundle.products),
         assumed_data=assumed_data,
+        risk=None if bundle.risk is None else RiskScorer(bundle.risk),
     )
 
 
@@ -209,11 +212,13 @@ def load_fit_policy(path: Path | None) -> Policy:
 
 
 def warm_up(snapshot: Snapshot) -> None:
-    """Runs the golden requests through tower, index and score.
+    """Runs golden requests through tower, index and score, and golden borrowers through the risk model.
 
     Raises:
         SnapshotError: an answer differs from the recorded one.
     """
+    if snapshot.risk is not None:
+        snapshot.risk.prove()
     for position, request in enumerate(snapshot.bundle.golden.requests):
         snapshot.encoder.check_feed(request.inputs)
         vectors = snapshot.encoder.embed(request.inputs)

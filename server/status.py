@@ -21,6 +21,9 @@ TEXT_BYTES_MAX = 1000
 """A status travels in trailers: each byte may take three there, and its details repeat it. A client that gets
 more than 8 KiB of them sees that in place of the error."""
 
+VIOLATION_COUNT_MAX = 16
+"""Most fields at fault that one status names, for the same reason."""
+
 _log = structlog.get_logger("server")
 
 
@@ -36,6 +39,8 @@ class ErrorRow:
 
 TABLE: dict[type[errors.ServerError], ErrorRow] = {
     errors.InvalidArgumentError: ErrorRow(grpc.StatusCode.INVALID_ARGUMENT, "FIELD_INVALID"),
+    errors.InvalidFeaturesError: ErrorRow(grpc.StatusCode.INVALID_ARGUMENT, "FEATURE_INVALID"),
+    errors.RiskModelMissingError: ErrorRow(grpc.StatusCode.FAILED_PRECONDITION, "RISK_MODEL_MISSING"),
     errors.MalformedMessageError: ErrorRow(grpc.StatusCode.INVALID_ARGUMENT, "MESSAGE_MALFORMED"),
     errors.ProductUnknownError: ErrorRow(grpc.StatusCode.NOT_FOUND, "PRODUCT_UNKNOWN"),
     errors.ProfileRefusedError: ErrorRow(grpc.StatusCode.PERMISSION_DENIED, "PROFILE_SOURCE_REQUIRED"),
@@ -73,21 +78,22 @@ _UNKNOWN = ErrorRow(grpc.StatusCode.INTERNAL, "INTERNAL", shows_text=False)
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An error as the caller sees it."""
+    """An error as the caller sees it; `more` are further fields at fault with their problems."""
 
     row: ErrorRow
     field: str
     problem: str
     message: str
+    more: tuple[tuple[str, str], ...] = ()
 
 
 def describe(error: BaseException) -> Failure:
     """Finds the error's row; logs what the caller may not read under an opaque id."""
     row = TABLE.get(type(error), _UNKNOWN) if isinstance(error, errors.ServerError) else _UNKNOWN
     if row.shows_text:
-        field = error.field if isinstance(error, errors.InvalidArgumentError) else ""
-        problem = error.problem if isinstance(error, errors.InvalidArgumentError) else str(error)
-        return Failure(row=row, field=field, problem=_cut(problem), message=_cut(str(error)))
+        violations = _list_violations(error) or (("", str(error)),)
+        (field, problem), more = violations[0], violations[1:VIOLATION_COUNT_MAX]
+        return Failure(row=row, field=field, problem=_cut(problem), message=_cut(str(error)), more=more)
     error_id = secrets.token_hex(8)
     _log.error("request failed", error_id=error_id, reason=row.reason, exc_info=error)
     text = f"internal error {error_id}"
@@ -98,10 +104,11 @@ def to_status(failure: Failure) -> grpc.Status:
     """Builds the gRPC status with its google.rpc details."""
     details = [error_details_pb2.ErrorInfo(reason=failure.row.reason, domain=DOMAIN)]
     if failure.field:
-        violation = error_details_pb2.BadRequest.FieldViolation(
-            field=failure.field, description=failure.problem
-        )
-        details.append(error_details_pb2.BadRequest(field_violations=[violation]))
+        violations = [
+            error_details_pb2.BadRequest.FieldViolation(field=field, description=problem)
+            for field, problem in ((failure.field, failure.problem), *failure.more)
+        ]
+        details.append(error_details_pb2.BadRequest(field_violations=violations))
     if failure.row.retryable:
         delay = duration_pb2.Duration(nanos=RETRY_DELAY_MS * 1_000_000)
         details.append(error_details_pb2.RetryInfo(retry_delay=delay))
@@ -113,6 +120,13 @@ def to_status(failure: Failure) -> grpc.Status:
     return rpc_status.to_status(
         status_pb2.Status(code=failure.row.code.value[0], message=failure.message, details=packed)
     )
+
+
+def _list_violations(error: BaseException) -> tuple[tuple[str, str], ...]:
+    """Lists the fields at fault, each with its problem."""
+    if isinstance(error, errors.InvalidFeaturesError):
+        return error.violations
+    return ((error.field, error.problem),) if isinstance(error, errors.InvalidArgumentError) else ()
 
 
 def _cut(text: str) -> str:

@@ -14,6 +14,14 @@ class FieldInvalidError(RefusedError):
     """A field is wrong; `fault.violations` names it."""
 
 
+class FeatureInvalidError(RefusedError):
+    """Features of a borrower are wrong; `fault.violations` names each."""
+
+
+class RiskModelMissingError(RefusedError):
+    """The bundle that serves has no risk model."""
+
+
 class MessageMalformedError(RefusedError):
     """The bytes are no message of the method."""
 
@@ -144,6 +152,8 @@ class PolicyLogFailedError(ServerFaultError):
 
 ERROR_BY_REASON: Final[Mapping[str, type[CallError]]] = {
     "FIELD_INVALID": FieldInvalidError,
+    "FEATURE_INVALID": FeatureInvalidError,
+    "RISK_MODEL_MISSING": RiskModelMissingError,
     "MESSAGE_MALFORMED": MessageMalformedError,
     "PRODUCT_UNKNOWN": ProductUnknownError,
     "PROFILE_SOURCE_REQUIRED": ProfileSourceRequiredError,

@@ -27,6 +27,8 @@ SERVICE_ROLES: Final[Mapping[str, frozenset[Role]]] = {
     "prudence.v1.FeedbackService": frozenset({Role.CALLER}),
     "prudence.v1.AdminService": frozenset({Role.ADMIN}),
     "prudence.v1.ProfileService": frozenset({Role.PROFILE_SOURCE}),
+    # Whoever may say who a user is may ask how risky a borrower is; a shop front may not.
+    "prudence.v1.RiskService": frozenset({Role.PROFILE_SOURCE}),
     # Readiness is asked for by balancers that know nothing else.
     "grpc.health.v1.Health": _EVERY,
     "grpc.reflection.v1alpha.ServerReflection": _EVERY,
@@ -39,6 +41,7 @@ METHOD_ROLES: Final[Mapping[str, frozenset[Role]]] = {
     "/prudence.v1.AdminService/PatchProducts": frozenset({Role.PUBLISHER}),
     "/prudence.v1.AdminService/GetCatalogue": frozenset({Role.PUBLISHER, Role.ADMIN, Role.AUDITOR}),
     "/prudence.v1.ProfileService/GetProfile": frozenset({Role.PROFILE_SOURCE, Role.AUDITOR}),
+    "/prudence.v1.RiskService/GetRiskModel": frozenset({Role.PROFILE_SOURCE, Role.AUDITOR}),
 }
 """The same for methods that differ from their service."""
 
