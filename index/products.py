@@ -35,7 +35,7 @@ STATED_TIME = "stated_time"
 
 _COPIED_TEXTS = frozenset({"title", "title_alternate", "family", "issuer", "scale"})
 _SET_FIELDS = frozenset(name for name, field in PRODUCT_FIELDS.items() if field.kind is Kind.TEXTS)
-_RISK_FIELDS = ("family", "scale", "level_issuer", "level_distributor", "risk_score")
+_RISK_FIELDS = ("family", "scale", "level_issuer", "level_distributor", "risk_score", "computed_risk_class")
 # Learning content, unrated and rated products: each class of rows lies between multiples of this.
 _CLASS = RISK_SCORE_MAX + 2
 

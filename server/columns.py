@@ -296,9 +296,8 @@ def _fill_risk(table: Records, products: Products, policy: Policy) -> None:
     by_name = zip(*found.values, strict=True) if found.values else ([] for _ in names)
     for name, values in zip(names, by_name, strict=True):
         table[name] = Distinct(values, found.codes).array(np.int16)
-    scores = ask(
-        products, lambda product: ratings.effective_risk_score(product, policy), *_LEVEL_FIELDS, "risk_score"
-    )
+    names_of_score = (*_LEVEL_FIELDS, "risk_score", "computed_risk_class")
+    scores = ask(products, lambda product: ratings.effective_risk_score(product, policy), *names_of_score)
     table["risk_score"] = _or_missing(scores)
 
 

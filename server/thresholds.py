@@ -180,7 +180,7 @@ def _ask_years_to_pay(product: Product, _policy: Policy) -> int:
 _LEVEL_FIELDS: Final = ("scale", "level_issuer", "level_distributor")
 _ASKED: Final[Mapping[str, tuple[_Read, tuple[str, ...]]]] = {
     "risk_level": (_ask_risk_level, _LEVEL_FIELDS),
-    "risk_score": (_ask_risk_score, (*_LEVEL_FIELDS, "risk_score")),
+    "risk_score": (_ask_risk_score, (*_LEVEL_FIELDS, "risk_score", "computed_risk_class")),
     "loss_capacity": (_ask_loss_capacity, ("loss_class",)),
     "max_loss_bps": (_ask_max_loss, ("loss_class", "max_loss_bps")),
     "horizon_months": (_ask_horizon, ("min_horizon_months",)),

@@ -1,6 +1,6 @@
 """Derives what the rules read from a product: effective level, effective risk score, rated, credit-like."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from suitability.policy import Policy, policy_values
@@ -40,19 +40,30 @@ def effective_level(product: object) -> int | None:
 
 
 def effective_risk_score(product: object, policy: Policy | Mapping[str, Any]) -> int | None:
-    """Returns the stated risk score, else the policy's score for the effective level.
+    """Returns the stated risk score, else the policy's score for the effective level; a class may raise it.
+
+    A computed class counts as the policy's score for that level of SRI7. It never lowers a score and never
+    stands in for one that is missing.
 
     Returns:
-        0 to 10000; None where a stated score is malformed or out of range, or none is stated and the
-        effective level is unknown. A malformed score is never replaced by a derived one.
+        0 to 10000; None where a stated score or a computed class is malformed or out of range, or no score is
+        stated and the effective level is unknown. A malformed score is never replaced by a derived one.
     """
+    by_scale = policy_values(policy)["risk_score"]["derive_from_level"]
+    score = _stated_risk_score(product, by_scale)
+    if score is None or raw(product, "computed_risk_class") is None:
+        return score
+    computed = integer(product, PRODUCT_FIELDS["computed_risk_class"])
+    return None if computed is None else max(score, by_scale["SRI7"][computed - 1])
+
+
+def _stated_risk_score(product: object, by_scale: Mapping[str, Sequence[int]]) -> int | None:
     if raw(product, "risk_score") is not None:
         return integer(product, PRODUCT_FIELDS["risk_score"])
-    level = effective_level(product)
-    if level is None:
+    level, scale = effective_level(product), text(product, PRODUCT_FIELDS["scale"])
+    if level is None or scale is None:
         return None
-    by_level = policy_values(policy)["risk_score"]["derive_from_level"][raw(product, "scale")]
-    return true_integer(by_level[level - 1], 0, RISK_SCORE_MAX)
+    return true_integer(by_scale[scale][level - 1], 0, RISK_SCORE_MAX)
 
 
 def is_rated(product: object, policy: Policy | Mapping[str, Any]) -> bool:

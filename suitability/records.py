@@ -137,6 +137,8 @@ PRODUCT_FIELDS: Mapping[str, Field] = _table(
     Field("annual_premium", Kind.INTEGER),
     Field("single_premium", Kind.INTEGER),
     Field("risk_score", Kind.INTEGER, high=RISK_SCORE_MAX),
+    # What somebody computed of the product's prices; a class of the European risk indicator.
+    Field("computed_risk_class", Kind.INTEGER, low=1, high=SCALE_LEVEL_MAX["SRI7"]),
     Field("credit_like", Kind.FLAG),
 )
 

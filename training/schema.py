@@ -169,6 +169,8 @@ PRODUCTS: Final = TableSpec(
         Field("price_minor", Kind.INTEGER, 0, AMOUNT_MAX),
         *_read_by_rules(records.PRODUCT_FIELDS, left_out="id"),
         _texts("assumed"),
+        Field("risk_formula", Kind.TEXT, 1, TEXT_BYTES_MAX, extra=True),
+        Field("risk_inputs", Kind.TEXT, 1, TEXT_BYTES_MAX, extra=True),
         Field(EMBEDDING, Kind.VECTOR, 1, WIDTH_MAX, extra=True),
     ),
     key="id",

@@ -160,6 +160,7 @@ PRODUCT_CHANGES: Changes = MappingProxyType(
             *(None, True, 5.5, float("nan"), "9", "9", -1, 10_001, 10**30),
             *(0, 1999, 2000, 2001, 4000, 5999, 6001, 10_000),
         ),
+        "computed_risk_class": (*_NO_INTEGER, 0, 1, 2, 4, 7, 8, None),
         "credit_like": (*_NO_FLAG, 1, 0.0, True),
     }
 )

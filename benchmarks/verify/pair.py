@@ -71,13 +71,19 @@ class Pair:
 
     @cached_property
     def score(self) -> int | None:
-        """Returns the stated risk score, or where none is stated the one of the level."""
+        """Returns the stated risk score, or else that of the level; at least that of a computed class."""
+        scores = self.policy["risk_score"]["derive_from_level"]
+        least = 0
+        if self.product.get("computed_risk_class") is not None:
+            found = whole(self.product, "computed_risk_class", 7, 1)
+            if found is None:
+                return None
+            least = scores["SRI7"][found - 1]
         if self.product.get("risk_score") is not None:
-            return whole(self.product, "risk_score", SCORE_MAX)
-        if self.level is None:
-            return None
-        derived: int = self.policy["risk_score"]["derive_from_level"][self.product["scale"]][self.level - 1]
-        return derived
+            stated = whole(self.product, "risk_score", SCORE_MAX)
+        else:
+            stated = None if self.level is None else scores[self.product["scale"]][self.level - 1]
+        return None if stated is None else max(stated, least)
 
     @cached_property
     def rated(self) -> bool:

@@ -196,7 +196,7 @@ PREDICATES: tuple[Predicate, ...] = (
         "risk_score",
         check_risk_score,
         ("risk_level",),
-        (*_RATED, "risk_score"),
+        (*_RATED, "risk_score", "computed_risk_class"),
         ("risk_score", _RATED_FROM),
     ),
     Predicate(26, "credit", check_credit, ("user_risk_band",), ("credit_like",), ("credit.max_band",)),

@@ -33,7 +33,9 @@ _TEXTS = pa.list_(pa.string())
 _KINDS: dict[str, type] = {
     name: type(value)
     for family in FAMILIES
-    for name, value in (eligible_product("x", family) | {"risk_score": 0, "dup_group": "a group"}).items()
+    for name, value in (
+        eligible_product("x", family) | {"risk_score": 0, "computed_risk_class": 1, "dup_group": "a group"}
+    ).items()
 }
 
 

@@ -92,7 +92,10 @@ def test_every_unchanged_pair_is_eligible_by_all_of_the_rules() -> None:
 def test_every_field_has_changes_and_each_predicate_decides_a_pair_alone() -> None:
     assert set(USER_CHANGES) == set(eligible_user())
     whole = {name for family in FAMILIES for name in eligible_product("x", family)}
-    assert set(PRODUCT_CHANGES) == (whole | {"dup_group", "risk_score"}) - {"title", "title_alternate"}
+    assert set(PRODUCT_CHANGES) == (whole | {"computed_risk_class", "dup_group", "risk_score"}) - {
+        "title",
+        "title_alternate",
+    }
     alone = Counter(codes.pop() for codes in judge_changes() if len(codes) == 1)
     assert len(alone) >= 60, sorted(alone)
 

@@ -101,7 +101,7 @@ def test_a_catalogue_by_columns_is_compiled_as_its_products_are(
 
 
 def test_products_by_columns_are_of_every_family_and_partly_malformed() -> None:
-    rows = make_rows(draw_products(np.random.default_rng(500), 500), {})
+    rows = make_rows(draw_products(np.random.default_rng(501), 500), {})
     table = compile_columns(rows, POLICY).records
     assert len({row.get("family") for row in rows}) > 8
     codes = ("status_code", "window_code", "channel_code", "offering_code", "quota_code", "currency_code")

@@ -16,6 +16,7 @@ ELDER = {"birth_date": date(1961, 11, 22)}
 BASES: Mapping[str, tuple[dict[str, object], dict[str, object]]] = {
     "fund": (USER, PRODUCT),
     "fund without stated score": (USER, {**PRODUCT, "risk_score": None}),
+    "fund with computed class": (USER, {**PRODUCT, "computed_risk_class": 3}),
     "fund of high risk": ({**USER, "risk_level": 4}, {**PRODUCT, **LEVEL_4}),
     "fund of limited losses": ({**USER, "loss_capacity": 1}, PRODUCT),
     "fund for professionals": ({**USER, "client_type": "PROFESSIONAL"}, {**PRODUCT, "retail": "N"}),
@@ -38,7 +39,7 @@ BASES: Mapping[str, tuple[dict[str, object], dict[str, object]]] = {
     "fund on credit": (USER, {**PRODUCT, "credit_like": True}),
     "course": (USER, COURSE),
 }
-EXEMPT = frozenset({"credit_like", "dup_group", "risk_score"})
+EXEMPT = frozenset({"computed_risk_class", "credit_like", "dup_group", "risk_score"})
 """Product fields whose absence has a meaning of its own."""
 
 

@@ -77,6 +77,7 @@ VALUES_OF_KIND = {
 # What a stated and unreadable value of a field gives, whose absence would say something else.
 STATED = {
     "risk_score": "PRD_RISK_SCORE_UNKNOWN",
+    "computed_risk_class": "PRD_RISK_SCORE_UNKNOWN",
     "dup_group": "MAT_DUPLICATE_COVER",
     "credit_like": "USR_RISK_BAND_UNKNOWN",
 }

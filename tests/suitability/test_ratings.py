@@ -81,3 +81,21 @@ def test_what_is_rated(family, level, expected, policy):
 )
 def test_the_limit_is_the_policys_tightened_by_the_requests(level, requested, expected, policy):
     assert applied_risk_score_limit({"risk_level": level}, policy, requested) == expected
+
+
+@pytest.mark.parametrize("scale", ["CN5", "SRI7"])
+@pytest.mark.parametrize("stated", [None, 0, 2_000, 4_200, 9_999, 10_000])
+@pytest.mark.parametrize("computed", range(1, 8))
+def test_a_computed_class_may_raise_a_score_and_never_lowers_one(scale, stated, computed, product, policy):
+    product = {**product, "scale": scale, "risk_score": stated}
+    before = effective_risk_score(product, policy)
+    after = effective_risk_score({**product, "computed_risk_class": computed}, policy)
+    by_class = policy.values["risk_score"]["derive_from_level"]["SRI7"]
+    assert after == max(before, by_class[computed - 1])
+
+
+def test_a_computed_class_stands_in_for_nothing_and_has_to_be_read(product, policy):
+    bare = {**product, "risk_score": None, "level_issuer": None, "computed_risk_class": 1}
+    assert effective_risk_score(bare, policy) is None
+    for junk in (0, 8, True, 3.0, "3", []):
+        assert effective_risk_score({**product, "computed_risk_class": junk}, policy) is None

@@ -1,6 +1,7 @@
 """The FAR-Trans importer, on invented rows in the publisher's layout and on the real files where present."""
 
-from datetime import UTC, date, datetime
+import json
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pyarrow.parquet
@@ -285,3 +286,37 @@ if REAL.is_dir():
         assert checked.problems == ()
         assert (checked.profiles.table.num_rows, checked.products.table.num_rows) == (29_090, 806)
         assert found.source.counts["customers_with_predicted_level_only"] == 7_141
+
+
+def write_prices(folder, *, asset="GR02", count=900, swing=0.02):
+    """Writes prices that go up and down by turns, the last one after the data's end."""
+    first = date(2020, 6, 15)
+    rows = [
+        f"{asset},{first + timedelta(days=place)},{100 * (1 + swing * (place % 2))}" for place in range(count)
+    ]
+    rows += [f"{asset},2020-06-15,0", f"{asset},2022-12-24,1", "GR01,2022-01-03,1.0"]
+    text = "\n".join(["ISIN,timestamp,closePrice", *rows])
+    (folder / "close_prices.csv").write_text(text + "\n", encoding="utf-8")
+
+
+def test_prices_give_a_class_with_its_inputs_and_change_nothing_else(tmp_path, imported):
+    folder = write_far_trans(tmp_path / "priced")
+    write_prices(folder)
+    priced = import_far_trans(folder)
+    table, before = priced.products.table, imported.products.table
+    added = {"computed_risk_class", "risk_formula", "risk_inputs"}
+    assert table.drop_columns(sorted(added)) == before.drop_columns(["computed_risk_class"])
+    rows = {row["id"]: row for row in table.to_pylist()}
+    assert (rows["GR02"]["computed_risk_class"], rows["GR02"]["risk_formula"]) == (6, "mrm-cornish-fisher/1")
+    inputs = json.loads(rows["GR02"]["risk_inputs"])
+    assert inputs["first_day"] == "2020-06-15"
+    assert inputs["last_day"] <= "2022-11-29"
+    assert {rows["GR01"][name] for name in added} == {rows["GR03"][name] for name in added} == {None}
+    counts = priced.source.counts
+    assert counts["price_rows_left_out"] == counts["assets_with_computed_risk"] == 1
+    assert check(priced).products.quality.rows_kept == 3
+
+
+def test_without_prices_nothing_is_computed(imported):
+    assert imported.products.table.column("computed_risk_class").null_count == 3
+    assert "risk_inputs" not in imported.products.table.column_names

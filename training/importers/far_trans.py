@@ -1,7 +1,7 @@
 """Imports FAR-Trans, bank customers and the assets they bought, in the publisher's layout.
 
-Reads customer_information.csv, asset_information.csv, transactions.csv and, where it exists, a derived
-asset_risk_bands.csv (ISIN, risk_band 0..3 or empty, source). Mapping, line by line:
+Reads customer_information.csv, asset_information.csv, transactions.csv and, where they exist,
+close_prices.csv and a derived asset_risk_bands.csv (ISIN, risk_band 0..3 or empty, source). Line by line:
 
 * Customers and assets appear several times; the row with the latest `timestamp` counts (the last of equals).
 * riskLevel Conservative, Income, Balanced, Aggressive -> risk_level 1, 2, 3, 4, so that a customer of band b
@@ -11,6 +11,9 @@ asset_risk_bands.csv (ISIN, risk_band 0..3 or empty, source). Mapping, line by l
 * assetCategory MTF (mutual fund) -> FUND, Stock and Bond -> WEALTH (the families name no listed securities).
 * An asset's band is not stated by the publisher: it is an estimate, from asset_risk_bands.csv, else from the
   sub-category (bonds and funds only; the rule is that of the `metadata` rows of that file).
+* closePrice up to the end of the data -> computed_risk_class, where there are enough of them, with
+  risk_formula and risk_inputs (training/product_risk.py). A class may only raise the risk of an asset, so it
+  is stated in a strict import too.
 * Buy -> purchase at its date, 00:00 UTC. Sell is counted and left out: it says nothing about liking.
 * customerType Professional is a sole proprietor, no professional client: client_type stays missing, RETAIL.
 * Everything else that suitability needs is not stated and stays missing: a strict import shows nobody
@@ -21,6 +24,7 @@ Source: Sanz-Cruzado, Droukas, McCreadie 2024, doi 10.5525/gla.researchdata.1658
 """
 
 import re
+from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,6 +42,7 @@ from training.importers.far_trans_estimates import (
     estimate_holdings,
 )
 from training.importers.imported import ImportedData
+from training.product_risk import FORMULA, collect_prices, compute_risk
 from training.schema import ARROW_TYPES, INTERACTIONS, PRODUCTS, PROFILES, Kind
 from training.tables import Fault, RawTable, from_columns, parse_text, read_csv_text
 
@@ -83,7 +88,7 @@ def import_far_trans(directory: Path) -> ImportedData:
     """
     if not directory.is_dir():
         raise MissingFileError(f"far-trans: expected a directory at {directory}, found none")
-    products, asset_estimates = _read_assets(directory)
+    products, asset_estimates, asset_counts = _read_assets(directory)
     profiles, customer_estimates, customer_counts = _read_customers(directory)
     interactions, trades, trade_counts = _read_trades(directory)
     assets: list[Any] = products.table.column("id").to_pylist()
@@ -97,7 +102,7 @@ def import_far_trans(directory: Path) -> ImportedData:
         attribution=ATTRIBUTION,
         clock=CLOCK,
         notes=NOTES,
-        counts={"assets": products.table.num_rows, **customer_counts, **trade_counts},
+        counts={**asset_counts, **customer_counts, **trade_counts},
     )
     estimates = {"products": asset_estimates, "profiles": customer_estimates | holdings}
     return ImportedData(interactions, products, profiles, source, estimates)
@@ -145,13 +150,14 @@ def _read_customers(directory: Path) -> tuple[RawTable, dict[str, Any], dict[str
     return RawTable(PROFILES, table, raw, rows, faults, malformed), estimates, counts
 
 
-def _read_assets(directory: Path) -> tuple[RawTable, dict[str, Any]]:
+def _read_assets(directory: Path) -> tuple[RawTable, dict[str, Any], dict[str, int]]:
     columns = ("ISIN", "assetName", "assetShortName", "assetCategory", "assetSubCategory", "timestamp")
     raw, rows, malformed = _latest_rows(directory / "asset_information.csv", "ISIN", columns)
     categories: list[Any] = raw.column("assetCategory").to_pylist()
     subcategories: list[Any] = raw.column("assetSubCategory").to_pylist()
     odd = np.flatnonzero(np.array([value not in FAMILIES for value in categories], dtype=bool))
     optional = [raw.column(name).to_pylist() for name in ("sector", "industry") if name in raw.column_names]
+    risks, counts = _compute_risks(directory, raw.column("ISIN").to_pylist())
     table = from_columns(
         PRODUCTS,
         {
@@ -162,12 +168,38 @@ def _read_assets(directory: Path) -> tuple[RawTable, dict[str, Any]]:
                          for pair in zip(categories, subcategories, strict=True)],
             "tags": [[value for value in row if value] for row in zip(*optional, strict=True)] or None,
             "family": [FAMILIES.get(str(category)) for category in categories],
+            **risks,
         },
     ).table  # fmt: skip
     levels = _band_levels(directory, raw.column("ISIN").to_pylist(), categories, subcategories)
     estimates = estimate_assets([*zip(categories, subcategories, strict=True)])
     estimates |= {"level_issuer": levels, "level_distributor": levels}
-    return RawTable(PRODUCTS, table, raw, rows, _faults(("family", odd)), malformed), estimates
+    source = RawTable(PRODUCTS, table, raw, rows, _faults(("family", odd)), malformed)
+    return source, estimates, {"assets": table.num_rows, **counts}
+
+
+def _compute_risks(directory: Path, ids: list[Any]) -> tuple[dict[str, list[Any]], dict[str, int]]:
+    """Returns the columns that tell each asset's computed class, and counts; none where no price is known."""
+    path = directory / "close_prices.csv"
+    if not path.is_file():
+        return {}, {}
+    names = ("ISIN", "timestamp", "closePrice")
+    raw, malformed, total = read_csv_text(path, names)
+    columns = (raw.column(name).to_pylist() for name in names)
+    prices, odd_count = collect_prices(zip(*columns, strict=True))
+    until = date.fromisoformat(CLOCK[:10])
+    found = [compute_risk(prices.get(id_, {}), until) for id_ in ids]
+    columns_of_risk: dict[str, list[Any]] = {
+        "computed_risk_class": [None if risk is None else risk.risk_class for risk in found],
+        "risk_formula": [None if risk is None else FORMULA for risk in found],
+        "risk_inputs": [None if risk is None else risk.inputs() for risk in found],
+    }
+    counts = {
+        "price_rows": total,
+        "price_rows_left_out": odd_count + len(malformed),
+        "assets_with_computed_risk": sum(risk is not None for risk in found),
+    }
+    return columns_of_risk, counts
 
 
 def _band_levels(directory: Path, ids: list[Any], categories: list[Any], subcategories: list[Any]) -> Any:
