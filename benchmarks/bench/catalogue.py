@@ -26,6 +26,7 @@ from index.build import build_bundle
 from index.bundle import Bundle
 from index.reference import INT16_LIMIT
 from server.users.opening import StoreAddress, fill_store
+from server.users.sqlite_schema import FORMAT_VERSION
 from training.schema import PRODUCTS
 from training.simulate.products import draw_products
 from training.simulate.settings import COUNT_LIMITS, SimulationSettings
@@ -86,7 +87,8 @@ def make_catalogue(trained: Artifacts, out: Path, count: int, policy: Path) -> A
     """
     artifacts = Artifacts(out)
     inputs = (trained.export, trained.data, policy)
-    key = compute_key(Stage("catalogue", "", (str(count),), inputs, ("index",), out))
+    plan = (str(count), str(FORMAT_VERSION))
+    key = compute_key(Stage("catalogue", "", plan, inputs, ("index",), out))
     record = out / _KEY
     if record.is_file() and record.read_text(encoding="utf-8") == key:
         return artifacts

@@ -17,11 +17,11 @@ import pyarrow.parquet as pq
 import pytest
 from prudence.v1 import recommendation_pb2_grpc
 
+from benchmarks.redis_server import RedisServer
 from index.build import build_bundle
 from server.users.opening import StoreAddress, fill_store
 from tests.conftest import DIM, MakeExport
 from tests.server.cases import FAMILIES, NOW, draw_products, eligible_product, eligible_user
-from tests.server.redis_server import RedisServer
 
 ROOT = Path(__file__).resolve().parents[2]
 PRODUCT_COUNT = 720

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from benchmarks.redis_server import RedisServer
 from server.errors import (
     AssumedDataError,
     PseudonymKeyError,
@@ -22,7 +23,6 @@ from server.users.pseudonyms import Pseudonyms, add_epoch, load_pseudonyms, make
 from server.users.redis_store import RedisStore
 from server.users.store import ProfileChange, StoredUser, UserStore
 from tests.server.conftest import write_tables
-from tests.server.redis_server import RedisServer
 from tests.server.test_store_changes import ANA, PSEUDONYMS, append, event, find_level, put
 
 PROFILES: dict[str, dict[str, Any]] = {

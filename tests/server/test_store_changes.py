@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.redis_server import RedisServer
 from server.errors import IdempotencyKeyError, ServerError, UserErasedError, VersionMismatchError
 from server.users.import_redis import make_redis
 from server.users.pseudonyms import Names, Pseudonyms
@@ -22,7 +23,6 @@ from server.users.store import (
     UserState,
     UserStore,
 )
-from tests.server.redis_server import RedisServer
 
 PSEUDONYMS = Pseudonyms({1: b"k" * 32})
 ANA = PSEUDONYMS.derive_all("ana")

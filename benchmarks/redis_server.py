@@ -39,7 +39,8 @@ class RedisServer:
     def start(self) -> None:
         """Starts the process and waits until it answers from all that it has on disk."""
         with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=log)  # noqa: S603 - ours.
+
         deadline_s = time.monotonic() + START_TIMEOUT_S
         while True:
             try:
