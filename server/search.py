@@ -216,7 +216,8 @@ def _embed(snapshot: Snapshot, jobs: Sequence[Job], now: datetime) -> _Embedded:
         vectors = np.where(finite[:, np.newaxis], vectors, np.float32(0.0))
     queries = snapshot.scorer.quantise(vectors)
     event_counts: list[int] = (inputs.history_token > 0).sum(axis=1).tolist()
-    segment_ids = name_segments(bundle.segments, queries, event_counts)
+    counted = [count * job.subject.personalised for count, job in zip(event_counts, jobs, strict=True)]
+    segment_ids = name_segments(bundle.segments, queries, counted)
     stood_in = [False] * len(jobs)
     chosen: list[Vector | ModelOutputError] = []
     for position, job in enumerate(jobs):

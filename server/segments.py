@@ -27,7 +27,7 @@ def name_segments(
     Args:
         segments: those of the bundle, None where it has none.
         users: quantised user vectors, int16 [batch, dim].
-        event_counts: how many events each vector rests on, [batch].
+        event_counts: how many events each vector rests on, 0 where behaviour may not be used, [batch].
     """
     if segments is None:
         return [""] * len(users)

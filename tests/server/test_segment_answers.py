@@ -64,6 +64,13 @@ def test_a_user_is_in_the_segment_of_what_it_did(grouped: Snapshot, searcher: Se
         assert segments.segment_ids[segments.assign(each.vector[None]).item()] == each.segment_id
 
 
+def test_who_wants_no_personalisation_has_no_segment(grouped: Snapshot, searcher: Searcher) -> None:
+    job = make_job(grouped, "c001")
+    job = dataclasses.replace(job, subject=dataclasses.replace(job.subject, personalised=False))
+    for each in (job, dataclasses.replace(job, like_row=3)):
+        assert found_of(searcher.run([each])[0]).segment_id == ""
+
+
 def test_products_like_one_name_the_segment_of_the_user(grouped: Snapshot, searcher: Searcher) -> None:
     job = make_job(grouped, "c001", like_row=grouped.row_of["c002"])
     assert found_of(searcher.run([job])[0]).segment_id == "s1"
