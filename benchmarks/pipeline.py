@@ -116,6 +116,7 @@ def plan_model(
     policy: Path = DEFAULT_POLICY,
     settings: Path | None = None,
     products: Path | None = None,
+    associations: bool = True,
 ) -> list[Stage]:
     """Plans train, export and index on a data set that is there.
 
@@ -125,7 +126,9 @@ def plan_model(
         policy: policy under which the rows are ordered.
         settings: JSON file of training settings; None for the defaults.
         products: the bundle's catalogue; None for the data set's.
+        associations: whether the bundle has association rules; without them lists are the model's own.
     """
+    export_options = () if associations else ("--no-associations",)
     setting_options = () if settings is None else ("--config", str(settings))
     # An interrupted run beside the target would stop the command; --force drops it.
     train = ("training", "--model", model, "--data", artifacts.data, "--out", artifacts.run, "--force")
@@ -143,7 +146,7 @@ def plan_model(
         Stage(
             "export",
             "export both towers to ONNX, quantise, compare with torch",
-            ("export", str(artifacts.run), str(artifacts.data), str(artifacts.export)),
+            ("export", str(artifacts.run), str(artifacts.data), str(artifacts.export), *export_options),
             (artifacts.data, artifacts.run),
             ("export", "training", "index", "suitability"),
             artifacts.export,

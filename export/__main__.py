@@ -49,6 +49,7 @@ def main(argv: Sequence[str]) -> int:
                 tower=arguments.tower,
                 limits=limits,
                 segments=arguments.segments,
+                associations=arguments.associations,
             )
     except (ExportError, TrainingError) as problem:
         _tell(problem)
@@ -90,9 +91,9 @@ def _show(description: Mapping[str, Any], out: Path, console: Console) -> None:
                 soft_wrap=True,
             )
     console.print(_describe_segments(description["segments"]), soft_wrap=True)
-    console.print(
-        f"associations.parquet: {description['associations']['rule_count']:,} rules", soft_wrap=True
-    )
+    rules = description["associations"]
+    if rules is not None:
+        console.print(f"associations.parquet: {rules['rule_count']:,} rules", soft_wrap=True)
     console.print(f"wrote {out}", soft_wrap=True)
 
 
@@ -126,6 +127,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar=f"N|{AUTO}|{DBSCAN}",
         help="how users are grouped: k-means with N segments, with as many as have the highest silhouette, "
         "or DBSCAN (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--no-associations",
+        dest="associations",
+        action="store_false",
+        help="mine no association rules: lists are the model's own",
     )
     limits = parser.add_argument_group("limits", "shares from 0 to 1; beyond one of them nothing is written")
     for name, default, text in (

@@ -24,11 +24,12 @@ from export.quality_gate import QualityLimits, check_quality
 from export.quantisation import QuantisationCost, in_float32, in_int8, in_int16, measure_cost
 from export.segments import DEFAULT as DEFAULT_SEGMENTS
 from export.segments import make_segments
-from index.associations import Rules, write_rules
+from index.associations import write_rules
 from index.errors import FeatureError
 from index.features import encode_items
 from index.manifest import ASSOCIATIONS, SEGMENTS
 from index.reference import item_scale_for, user_scale_for
+from index.segments import Segments
 from training.config import Config, TwoTowerConfig
 from training.dataset import put_in_place
 from training.examples import LearningData, read_learning_data
@@ -59,6 +60,7 @@ def export_run(
     tower: Precision = "float32",
     limits: QualityLimits = QualityLimits(),  # noqa: B008 A frozen value.
     segments: str = DEFAULT_SEGMENTS,
+    associations: bool = True,
 ) -> dict[str, Any]:
     """Exports a run and writes `out`, whole or not at all.
 
@@ -71,6 +73,7 @@ def export_run(
             computed once, and quantised themselves.
         limits: how far lists and scores may be from float32's.
         segments: how users are grouped, as `make_segments` has it.
+        associations: whether to mine association rules; without them lists are the model's own.
 
     Returns:
         The content of export.json.
@@ -95,7 +98,9 @@ def export_run(
     grouped = make_segments(
         trained, learning_data, towers.graphs["user_tower.onnx"], scales["user_scale"], segments
     )
-    rules = make_rules(learning_data, towers.calibration["user_vector"], towers.item_vectors)
+    rules = None
+    if associations:
+        rules = make_rules(learning_data, towers.calibration["user_vector"], towers.item_vectors)
     description = {
         "format_version": _FORMAT_VERSION,
         "model": trained.config.model,
@@ -107,17 +112,24 @@ def export_run(
         "quality": trained.metrics,
         "source": trained.source,
         "segments": grouped.describe(),
-        "associations": {"rule_count": len(rules.antecedent_ids), "weight": rules.weight},
+        "associations": None if rules is None else rules.describe(),
     }
-    texts = {
+    texts = _make_texts(trained, learning_data, grouped, description)
+    _write_directory(out, towers, texts, {} if rules is None else {ASSOCIATIONS: write_rules(rules)})
+    return description
+
+
+def _make_texts(
+    trained: TrainedRun, data: LearningData, segments: Segments, description: Mapping[str, Any]
+) -> dict[str, str]:
+    """Returns the text files of an export by name."""
+    return {
         "features.json": trained.spec.to_json(),
         "vocabulary.json": trained.vocabulary.to_json(),
-        "product_ids.json": json.dumps([row["id"] for row in learning_data.products], ensure_ascii=False),
-        SEGMENTS: grouped.to_json(),
+        "product_ids.json": json.dumps([row["id"] for row in data.products], ensure_ascii=False),
+        SEGMENTS: segments.to_json(),
         "export.json": json.dumps(description, ensure_ascii=False, indent=2),
     }
-    _write_directory(out, towers, rules, texts)
-    return description
 
 
 def _check_target(out: Path, *, force: bool) -> None:
@@ -208,13 +220,14 @@ def _judge(
     return costs
 
 
-def _write_directory(out: Path, towers: _Towers, rules: Rules, texts: dict[str, str]) -> None:
+def _write_directory(
+    out: Path, towers: _Towers, texts: Mapping[str, str], tables: Mapping[str, bytes]
+) -> None:
     temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
         temporary.mkdir(parents=True)
-        for name, content in towers.graphs.items():
+        for name, content in {**towers.graphs, **tables}.items():
             (temporary / name).write_bytes(content)
-        (temporary / ASSOCIATIONS).write_bytes(write_rules(rules))
         for name, text in texts.items():
             (temporary / name).write_text(text + "\n", encoding="utf-8")
         np.save(temporary / "item_vectors.npy", towers.item_vectors, allow_pickle=False)

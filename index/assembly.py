@@ -21,12 +21,21 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from index.ann import FAISS_VERSION, IndexKind, load_index
+from index.associations import read_rules
 from index.bundle import Bundle, seal_bundle, write_current
 from index.errors import BuildInputError
 from index.features import Vocabulary
 from index.golden import GOLDEN, make_golden, measure_found, write_golden
 from index.item_vectors import ItemVectors
-from index.manifest import CALIBRATION, FORMAT_VERSION, GOLDEN_FOUND, INDEX, SEGMENTS, Manifest
+from index.manifest import (
+    ASSOCIATIONS,
+    CALIBRATION,
+    FORMAT_VERSION,
+    GOLDEN_FOUND,
+    INDEX,
+    SEGMENTS,
+    Manifest,
+)
 from index.products import ProductTable, count_learning, find_tiers, order_rows, write_products
 from index.reference import quantise
 from index.segments import read_segments
@@ -156,6 +165,8 @@ def _files(
     if SEGMENTS in model.optional_files:
         segments = read_segments(model.optional_files[SEGMENTS], model.embedding_dim)
         evaluation["segments"] = segments.describe()
+    if ASSOCIATIONS in model.optional_files:
+        evaluation["associations"] = read_rules(model.optional_files[ASSOCIATIONS]).describe()
     return {
         **model.optional_files,
         "user_tower.onnx": model.user_tower,

@@ -75,6 +75,16 @@ class Rules:
         """How many times more often than all people those with the antecedent took the consequent."""
         return self.confidences * self.user_count / self.consequent_counts
 
+    def describe(self) -> dict[str, Any]:
+        """Returns how many rules there are and what they add, for evaluation.json."""
+        return {
+            "rule_count": len(self.pair_counts),
+            "user_count": self.user_count,
+            "weight": self.weight,
+            "confidence_median": float(np.median(self.confidences)) if len(self.pair_counts) else None,
+            "lift_median": float(np.median(self.lifts)) if len(self.pair_counts) else None,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Suggestions:

@@ -19,7 +19,7 @@ USER_VECTOR = "user_vector"
 
 
 class BundleScorer:
-    """Scores products by the integers that a server would send."""
+    """Scores products by the integers that a server would send, without what association rules add."""
 
     def __init__(
         self,

@@ -98,6 +98,7 @@ def build_model(task: Task, work: Path, *, model: str, settings: Path | None, co
         policy=artifacts.open_policy,
         settings=settings,
         products=artifacts.open_products,
+        associations=False,
     )
     run_stages(stages, artifacts.records, console)
     return BuiltModel(artifacts, read_dataset(task.data), task)

@@ -20,6 +20,8 @@ from export.graph import OPSET, check_graph, write_graph
 from export.parity import check_parity, make_requests, open_session
 from index.export_input import read_export
 from index.features import encode_items
+from index.manifest import ASSOCIATIONS, SEGMENTS
+from index.segments import read_segments
 from tests.tiny_data import TINY_SETTINGS, make_events, write_data
 from training.config import make_config
 from training.errors import CheckpointError, EmptyDataError, MissingFileError
@@ -58,6 +60,19 @@ def test_an_export_is_what_the_index_reads(root: Path, model: str) -> None:
         assert parity["relative_error_max"] <= 1e-5
     assert exported.parity["user_tower"]["request_count"] == 10_000
     assert sorted(exported.quantisation) == ["int16", "int8", "limits"]
+
+
+def test_an_export_holds_segments_and_rules_unless_no_rules_are_wanted(root: Path, tmp_path: Path) -> None:
+    exported = read_export(root / "export-two_tower")
+    assert sorted(exported.optional_files) == [ASSOCIATIONS, SEGMENTS]
+    segments = read_segments(exported.optional_files[SEGMENTS], exported.embedding_dim)
+    assert sum(segments.user_counts) == 61
+    assert 1 <= len(segments.segment_ids) <= 3
+    out = tmp_path / "export"
+    write.export_run(root / "mf", root / "data", out, force=False, segments="1", associations=False)
+    without = read_export(out)
+    assert sorted(without.optional_files) == [SEGMENTS]
+    assert read_segments(without.optional_files[SEGMENTS], without.embedding_dim).user_counts == (61,)
 
 
 @pytest.mark.parametrize("model", MODELS)

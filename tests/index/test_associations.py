@@ -175,6 +175,8 @@ def test_a_bundle_without_rules_opens_and_one_with_them_keeps_them(
     assert opened is not None
     assert len(opened.consequents) == 120
     assert len(opened.starts) == 61
+    assert bundle.evaluation["associations"] == draw_rules().describe()
+    assert "associations" not in tiny_bundle.evaluation
     (copy.path / ASSOCIATIONS).write_bytes(b"PAR1")
     with pytest.raises(BundleFormatError, match="not named in the manifest"):
         open_bundle(copy.path)
