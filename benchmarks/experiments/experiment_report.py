@@ -179,6 +179,7 @@ def _make_path(judged: Judged, comparison: Comparison) -> Section:
         panels[0].fill_between(days, path.low * scale, path.high * scale, alpha=0.25)
         panels[0].plot(days, path.value * scale)
         panels[0].axhline(0, linewidth=1, color="gray")
+        panels[0].set_title(comparison.variant)
         panels[0].set_xlabel(f"days since the first look, {_show_day(int(path.time_us[0]))}")
         panels[0].set_ylabel(f"difference of {judged.metric}{', points' if percent else ''}")
 
@@ -238,7 +239,9 @@ def _draw_guardrails(judged: Judged) -> Picture:
 
     def draw(panels: Sequence[Any]) -> None:
         draw_estimates(panels[0], labels, {"interval": shown}, unit="worse than the control by, %")
-        panels[0].scatter(margins, np.arange(len(margins))[::-1], marker="|", s=160, label="margin")
+        panels[0].scatter(
+            margins, np.arange(len(margins))[::-1], marker="|", s=160, color="C1", label="margin"
+        )
         panels[0].legend(fontsize="small")
 
     height = 1.4 + 0.35 * len(labels)

@@ -77,7 +77,7 @@ def judge_guardrails(control: Outcomes, variant: Outcomes) -> list[Guardrail]:
     judged = []
     for name in _list_codes(control, variant):
         removed = [_measure_rate(each, name) for each in (control, variant)]
-        label = f"removals by {name.removeprefix(REMOVED)} of an answer"
+        label = f"removals of an answer: {name.removeprefix(REMOVED)}"
         judged.append(_judge(label, MARGINS["removals"], *removed))
     filled = [_measure_rate(each, "filled") for each in (control, variant)]
     name = "answers with products"

@@ -17,7 +17,8 @@ from server.feedback.compaction import ANSWER_SCHEMA, ANSWERS_FOLDER, EVENT_SCHE
 K: Final = 5
 PRODUCT_COUNT: Final = 400
 START: Final = datetime(2026, 10, 1, tzinfo=UTC)
-CAMPAIGNS: Final = ("autumn", "onboarding", "")
+CAMPAIGNS: Final = {"autumn": 1.0, "onboarding": 1.3, "": 0.8}
+"""Campaigns, and how much more is clicked in them."""
 PLACEMENTS: Final = ("home", "product", "mail")
 PRICE_MINOR: Final = 19_900
 
@@ -37,7 +38,7 @@ class World:
     """
 
     user_count: int
-    day_count: int = 28
+    day_count: int = 42
     click_share: float = 0.06
     sale_share: float = 0.10
     lifts: tuple[tuple[str, float], ...] = ()
@@ -62,7 +63,7 @@ def write_log(world: World, experiment: Experiment, folder: Path) -> None:
             answer["decision_time"] = START + timedelta(days=float(day + random.uniform()))
             answer["latency_us"] = int(dict(world.slowdowns).get(name, 1.0) * random.lognormal(8.5, 0.4))
             answers.append(answer)
-            events += _draw_events(random, answer, min(taste, 1.0), world.sale_share)
+            events += _draw_events(random, answer, taste, world.sale_share)
     _write(folder / ANSWERS_FOLDER, sorted(answers, key=lambda each: each["decision_time"]), ANSWER_SCHEMA)
     _write(folder / EVENTS_FOLDER, sorted(events, key=lambda each: each["event_time"]), EVENT_SCHEMA)
 
@@ -90,7 +91,7 @@ def _draw_answer(
         "policy_hash": "simulated",
         "overlay_sequence": 0,
         "placement": PLACEMENTS[random.integers(len(PLACEMENTS))],
-        "campaign": CAMPAIGNS[random.integers(len(CAMPAIGNS))],
+        "campaign": tuple(CAMPAIGNS)[random.integers(len(CAMPAIGNS))],
         "experiments": drawn,
         "product_ids": [f"p{row:04}" for row in rows.tolist()],
         "scores": [0] * len(rows),
@@ -108,9 +109,10 @@ def _draw_events(
     """Draws what came of an answer: every product is seen, some are clicked, few of these are bought."""
     drawn = []
     moment = answer["decision_time"]
+    click_share = min(taste * CAMPAIGNS[answer["campaign"]], 1.0)
     for position, product_id in enumerate(answer["product_ids"], start=1):
         kinds = ["impression"]
-        if random.uniform() < taste:
+        if random.uniform() < click_share:
             kinds.append("click")
             if random.uniform() < sale_share:
                 kinds.append("purchase")

@@ -5,6 +5,8 @@ from dataclasses import replace
 from itertools import product
 from typing import Final
 
+import structlog
+
 from server.config import RetrieverMode, Settings
 from server.diversity import DIVERSE_K_MAX
 from server.errors import ExperimentsError, SnapshotError
@@ -15,6 +17,8 @@ from server.snapshot import CURRENT, Snapshot, open_snapshot, with_retriever
 
 BUNDLE_COUNT_MAX: Final = 4
 """Each bundle beside the current one is held in memory as a whole."""
+
+_log = structlog.get_logger("server")
 
 
 def open_experiments(settings: Settings, current: Snapshot) -> tuple[Experiments, tuple[Snapshot, ...]]:
@@ -44,6 +48,9 @@ def open_experiments(settings: Settings, current: Snapshot) -> tuple[Experiments
                 bundle = with_retriever(bundle, asked[1], settings.device, settings.threads)
             served[asked] = replace(bundle, place=len(served))
         places[version, mode] = served[asked].place
+    if plan.experiments:
+        names = [each.name for each in plan.experiments]
+        _log.info("experiments", names=names, bundles=[*bundles], snapshots=len(served))
     return Experiments(plan, places), tuple(served.values())[CURRENT + 1 :]
 
 

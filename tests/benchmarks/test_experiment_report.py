@@ -99,7 +99,7 @@ def draw_outcomes(
     ("change", "harmed"),
     [
         ({}, set()),
-        ({"removed": 6.5}, {"removals by all of an answer", "removals by MAT_HORIZON of an answer"}),
+        ({"removed": 6.5}, {"removals of an answer: all", "removals of an answer: MAT_HORIZON"}),
         ({"filled": 0.96}, {"answers with products"}),
         ({"slow": 1.25}, {"latency p95, ms"}),
         ({"products": 200}, {"products shown to 200 users"}),

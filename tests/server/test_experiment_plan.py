@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from server.errors import ExperimentsError
-from server.experiments.plan import Plan, load_plan
+from server.experiments.plan import Plan, find_experiment, load_plan
 
 PLAN: dict[str, Any] = {
     "holdback": {"salt": "held back 2026", "share_bps": 500},
@@ -63,6 +63,18 @@ def test_a_plan_is_read_as_it_is_written(tmp_path: Path) -> None:
 
 def test_a_plan_without_experiments_is_one(tmp_path: Path) -> None:
     assert load_plan(write(tmp_path, {})) == Plan()
+
+
+def test_the_holdback_is_reported_on_as_an_experiment(tmp_path: Path) -> None:
+    plan = load_plan(write(tmp_path, PLAN))
+    found = find_experiment(plan, "holdback")
+    assert found is not None
+    assert [(variant.name, variant.share_bps) for variant in found.variants] == [
+        ("held", 500),
+        ("open", 9500),
+    ]
+    assert find_experiment(plan, "variety") is plan.experiments[1]
+    assert find_experiment(plan, "none") is find_experiment(Plan(), "holdback") is None
 
 
 def test_an_experiment_runs_from_its_start_until_before_its_end(tmp_path: Path) -> None:
