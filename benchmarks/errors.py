@@ -6,7 +6,8 @@ BenchmarkError
 ├── ScoreValueError         a scorer gave something that is no number
 ├── StageFailedError        a stage of the pipeline (a command of ours) ended with an error
 ├── ServerStartError        the server under test did not become ready, or ended
-└── LoadClientError         a client process of the load driver failed
+├── LoadClientError         a client process of the load driver failed
+└── EventRefusedError       the server did not accept an event of a user whom it knows
 """
 
 
@@ -36,3 +37,7 @@ class ServerStartError(BenchmarkError):
 
 class LoadClientError(BenchmarkError):
     """A client process of the load driver failed or did not report."""
+
+
+class EventRefusedError(BenchmarkError):
+    """The server did not accept an event of a user whom it knows."""

@@ -1,0 +1,1 @@
+"""The loop test: simulated users respond to the running server, the model learns from it, and is judged."""
