@@ -1,6 +1,7 @@
 """Patches over the wire: real servers, killed and started again, and every answer verified by the checker."""
 
 import dataclasses
+import json
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -10,6 +11,7 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
+from prudence.__main__ import main
 from prudence.client import Client
 from prudence.reasons import CatalogueSequenceMismatchError, CatalogueStateMissingError
 from prudence.v1 import admin_pb2, admin_pb2_grpc
@@ -175,3 +177,32 @@ def test_a_wrong_field_is_refused_and_named(
 def _unpack(details: Any, violations: Any) -> Any:
     assert any(detail.Unpack(violations) for detail in details)
     return violations.field_violations
+
+
+def test_the_command_line_patches_and_shows(
+    start: Callable[[], Server], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = start().target
+    with Client(target) as client:
+        first, second, *_ = _shown(client)
+    file = tmp_path / "patches.json"
+    good = {"productId": first, "status": "CLOSED"}
+    file.write_text(json.dumps({"patches": [good], "idempotencyKey": "k"}))
+    patch = ["catalogue", "patch", "--target", target, str(file)]
+    assert (main(patch), main(patch)) == (0, 0)
+    out = capsys.readouterr().out
+    assert f"{first}: APPLIED\ncatalogue sequence 1, request" in out
+    assert "catalogue sequence 1, answered as before" in out
+    bad = {"productId": second, "saleEndTime": "2199-01-01T00:00:00Z"}
+    file.write_text(json.dumps({"patches": [bad, {"productId": "nobody", "riskScore": 1}]}))
+    assert main(patch) == 1
+    out = capsys.readouterr().out
+    assert f"{second}: REFUSED; sale_end_time NEEDS_NEW_BUNDLE, " in out
+    assert "nobody: PRODUCT_UNKNOWN" in out
+    assert main(["catalogue", "show", "--target", target]) == 0
+    out = capsys.readouterr().out
+    assert "catalogue sequence 1, patches bind on 1 products" in out
+    assert f'"product_id": "{first}"' in out
+    file.write_text('{"patches": [{"colour": "red"}]}')
+    assert main(patch) == 2
+    assert "colour" in capsys.readouterr().err
