@@ -102,7 +102,7 @@ def _serve(settings: Settings, held: contextlib.ExitStack) -> None:
         if event_log is not None:
             feedback.open(Recorder(event_log, users.pseudonyms.derive_all, _knows_product(active)))
         admin_service.open(active)
-        profiles.open()
+        profiles.open(None if event_log is None else event_log.purge)
         risk.open(active)
         _settle_memory()
         door.set_ready()

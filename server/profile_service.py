@@ -1,5 +1,6 @@
 """The gRPC service that keeps profiles, holds and choices of users: requests to changes of the store."""
 
+from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -36,9 +37,16 @@ class ProfileService(profile_service_pb2_grpc.ProfileServiceServicer):
         self._users = users
         self._allow_changes = allow_changes
         self._opened = False
+        self._forget: Callable[[frozenset[str]], None] | None = None
 
-    def open(self) -> None:
-        """Starts answering."""
+    def open(self, forget: Callable[[frozenset[str]], None] | None = None) -> None:
+        """Starts answering.
+
+        Args:
+            forget: removes users from the feedback log by their pseudonyms, hexadecimal, and returns once
+                that is durable; None where no log is kept.
+        """
+        self._forget = forget
         self._opened = True
 
     def PutProfile(
@@ -120,6 +128,9 @@ class ProfileService(profile_service_pb2_grpc.ProfileServiceServicer):
         self._check(request)
         request_id = read_context(request)
         time_us = self._users.erase(request.user_id)
+        # The store remembers the erasure first: no event of the user is taken while the log is gone through.
+        if self._forget is not None:
+            self._forget(frozenset(name.hex() for name in self._users.pseudonyms.derive_all(request.user_id)))
         return pb.EraseUserResponse(erase_time=_to_timestamp(time_us), request_id=request_id)
 
     def _check(self, request: Any) -> None:

@@ -74,7 +74,10 @@ def describe(given: GivenAnswer) -> LoggedAnswer:
         campaign=given.query.tags.campaign,
         experiments=tuple((drawn.experiment, drawn.variant) for drawn in answer.experiments),
         segment_id=answer.segment_id,
-        products=tuple(LoggedProduct(product.product_id, product.score) for product in answer.products),
+        products=tuple(
+            LoggedProduct(product.product_id, product.score, product.source.name.lower())
+            for product in answer.products
+        ),
         history=tuple(
             (event.product_id, event.event_type, round(event.event_time * 1e6)) for event in history
         ),

@@ -20,11 +20,11 @@ _UNSTATED: Final = (None, "")
 
 @dataclass(frozen=True, slots=True)
 class LoggedProduct:
-    """One product of an answer; the source says what found it, empty for the search."""
+    """One product of an answer; the source says what found it: model, association or segment."""
 
     product_id: str
     score: int
-    source: str = ""
+    source: str = "model"
 
 
 @dataclass(frozen=True, slots=True)

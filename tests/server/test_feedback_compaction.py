@@ -11,7 +11,7 @@ from server.errors import FeedbackStateError
 from server.events import EventVerdict
 from server.feedback import erasure
 from server.feedback.blocks import Block, BlockKind, write_block, write_header
-from server.feedback.compaction import ANSWER_SCHEMA, EVENT_SCHEMA, compact_before, list_parts
+from server.feedback.compaction import ANSWER_SCHEMA, EVENT_SCHEMA, Compactor, compact_before, list_parts
 from server.feedback.erasure import plan_erasure
 from server.feedback.segments import list_segments, load_segment, segment_path
 from tests.server.feedback_cases import (
@@ -66,7 +66,7 @@ def test_events_and_answers_become_columns(tmp_path: Path) -> None:
     assert answers.schema == ANSWER_SCHEMA
     (answer,) = answers.to_pylist()
     assert answer["product_ids"] == ["p1", "p2"]
-    assert (answer["scores"], answer["sources"]) == ([7, -3], ["", "rule"])
+    assert (answer["scores"], answer["sources"]) == ([7, -3], ["model", "rule"])
     assert answer["history"] == [
         {"product_id": "p9", "event_type": "click", "event_time": NOW - timedelta(microseconds=1)}
     ]
@@ -182,6 +182,7 @@ def test_an_erasure_that_a_crash_cut_short_is_finished_by_the_next_start(
     store = MemoryStore()
     fill(tmp_path, store)
     close_segment(tmp_path, store)
+    monkeypatch.setattr(Compactor, "notice", lambda *_: None)  # The segment is still there to be cleaned.
     log = open_log(tmp_path, store)
     record(log, "e6")
 

@@ -13,6 +13,8 @@ from prudence.v1 import (
     feedback_pb2,
     feedback_pb2_grpc,
     profile_pb2,
+    profile_service_pb2,
+    profile_service_pb2_grpc,
     recommendation_pb2,
     recommendation_pb2_grpc,
 )
@@ -50,9 +52,9 @@ class Place:
         return self.lists.Recommend(request, timeout=20)
 
 
-def start(platform: Platform, directory: Path, folder: Path, store: Path) -> Place:
+def start(platform: Platform, directory: Path, folder: Path, store: Path, *more: str) -> Place:
     options = ("--bundles", str(platform.bundles), "--store", str(store), "--clock", CLOCK, "--allow-assumed")
-    return Place(start_server(directory, *options, "--feedback-log", str(folder)), folder)
+    return Place(start_server(directory, *options, "--feedback-log", str(folder), *more), folder)
 
 
 @pytest.fixture(scope="module")
@@ -260,6 +262,27 @@ def test_a_log_without_a_store_stops_the_start(platform: Platform, tmp_path: Pat
     done = run_command("--bundles", str(platform.bundles), "--feedback-log", str(tmp_path))
     assert done.returncode == 1
     assert "feedback_log is set without store" in done.stderr
+
+
+def test_an_erased_user_is_gone_from_the_log_when_that_is_acknowledged(
+    platform: Platform, copied_store: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "log"
+    place = start(platform, tmp_path / "server", folder, copied_store, "--allow-profile-changes")
+    with place.server:
+        product = ids_of(place.recommend("withdrawn"))[0]
+        assert place.record(make_event(product, user_id="withdrawn")) == [EventVerdict.ACCEPTED]
+        place.recommend("bold")
+        profiles = profile_service_pb2_grpc.ProfileServiceStub(place.channel)
+        profiles.EraseUser(profile_service_pb2.EraseUserRequest(user_id="withdrawn"), timeout=20)
+        assert place.record(make_event(product, user_id="withdrawn")) == [EventVerdict.USER_ERASED]
+        place.recommend("withdrawn")
+        place.server.stop()
+    assert run_command("compact", str(folder)).returncode == 0
+    assert sum(part.num_rows for part in map(pq.read_table, (folder / "events").glob("*.parquet"))) == 0
+    users = pq.read_table(folder / "answers")["user"].to_pylist()
+    assert len(users) == 2
+    assert users.count("") == 1  # The erased user asked again; the other answer is another user's.
 
 
 def test_answers_and_events_are_in_parquet_after_a_stop(
