@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.risk.groups import Cut, Group, Outcomes, measure_cuts, measure_groups, wilson
 from benchmarks.risk.reference import score_by_plain_logistic
 from export.risk import make_graph
 from export.risk_parity import check_risk_parity, run_graph
@@ -74,6 +75,8 @@ class Band:
     borrower_count: int
     expected_bps: int
     observed_bps: int
+    low_bps: int  # Of an interval of 95 % around what was observed.
+    high_bps: int
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,8 @@ class CreditResult:
     feature_psi: Mapping[str, float]
     reasons: Mapping[str, int]
     scorecard: Scorecard
+    cuts: Sequence[Cut]
+    groups: Sequence[Group]
 
 
 def measure_credit(
@@ -138,6 +143,8 @@ def measure_credit(
         feature_psi=_measure_features(scorecard, learned, test),
         reasons=_count_reasons(scorecard, test),
         scorecard=_require_scorecard(scorecard),
+        cuts=measure_cuts(_find_outcomes(scorecard, test), len(settings.band_limits) + 1),
+        groups=_compare_groups(table, scorecard, test),
     )
 
 
@@ -213,17 +220,40 @@ def _make_interval(value: float, drawn: Sequence[float]) -> Interval:
     return Interval(value, float(low), float(high))
 
 
-def _count_bands(trained: Trained, test: Sample) -> list[Band]:
+def _find_outcomes(trained: Trained, test: Sample) -> Outcomes:
     found = trained.find_basis_points(test)
+    bands = np.array([trained.model.find_band(int(one)) for one in found], np.int64)
+    return Outcomes(found, bands, test.defaulted)
+
+
+def _compare_groups(table: BorrowerTable, trained: Trained, test: Sample) -> list[Group]:
+    """Compares groups by what the law protects, and by the categories that are inputs."""
+    rows, outcomes = np.flatnonzero(table.find_held_out()).tolist(), _find_outcomes(trained, test)
+    fields = [field for field in table.fields if field.protected or field.kind == "category"]
+    return [
+        group
+        for field in fields
+        for group in measure_groups(
+            outcomes,
+            field.name,
+            [table.columns[field.name][row] for row in rows],
+            protected=field.protected,
+        )
+    ]
+
+
+def _count_bands(trained: Trained, test: Sample) -> list[Band]:
+    found, bands = (getattr(_find_outcomes(trained, test), name) for name in ("basis_points", "bands"))
     limits = (0, *trained.model.band_limits, 10_000)
-    bands = np.array([trained.model.find_band(int(one)) for one in found])
     rows = []
     for band in range(1, len(limits)):
         inside = bands == band
         if inside.any():
             expected, observed = found[inside].mean(), 10_000 * test.defaulted[inside].mean()
             limit = f"{limits[band - 1]} to {limits[band]}"
-            rows.append(Band(band, limit, int(inside.sum()), round(expected), round(observed)))
+            low, high = wilson(int(test.defaulted[inside].sum()), int(inside.sum()))
+            interval = round(10_000 * low), round(10_000 * high)
+            rows.append(Band(band, limit, int(inside.sum()), round(expected), round(observed), *interval))
     return rows
 
 

@@ -14,6 +14,7 @@ from benchmarks.machine import Machine
 from benchmarks.report_files import write_tables
 from benchmarks.risk.drawing import draw
 from benchmarks.risk.german import FOLD_COUNT, REPEAT_COUNT, FoldedResult
+from benchmarks.risk.groups import MAX_BAND
 from benchmarks.risk.measure import LEVEL, CreditResult, Interval, ModelResult
 from index.risk_json import write_risk_model
 from training.risk.settings import RiskSettings
@@ -60,6 +61,8 @@ def _to_json(report: Report) -> dict[str, Any]:
         "models": models,
         "cost_of_excluding": {name: asdict(one) for name, one in credit.cost.items()},
         "bands": [asdict(band) for band in credit.bands],
+        "limits_by_band": [asdict(cut) for cut in credit.cuts],
+        "groups": [asdict(group) for group in credit.groups],
         "feature_psi": dict(credit.feature_psi),
         "first_reasons_of_the_highest_band": dict(credit.reasons),
         "german": [asdict(one) for one in report.german],
@@ -87,6 +90,10 @@ def _print(report: Report, console: Console) -> None:
     console.print(_tabulate_cost(credit))
     console.print("Bands of the scorecard, held out, in basis points:")
     console.print(_tabulate_bands(credit))
+    console.print("What a limit by band (policy: credit.max_band) would do, held out:")
+    console.print(_tabulate_cuts(credit))
+    console.print(f"Groups under max_band {MAX_BAND}; protected fields (*) are no inputs:")
+    console.print(_tabulate_groups(credit))
     psi = ", ".join(f"{name} {value:.4f}" for name, value in credit.feature_psi.items())
     console.print(f"PSI of the scorecard's features: {psi}", markup=False, soft_wrap=True)
     reasons = ", ".join(f"{name} {count:,}" for name, count in credit.reasons.items())
@@ -143,8 +150,33 @@ def _tabulate_cost(credit: CreditResult) -> Table:
 def _tabulate_bands(credit: CreditResult) -> Table:
     table = _make_table("band", "basis points", "borrowers", "expected", "observed")
     for band in credit.bands:
-        cells = (band.band, band.limit_bps, f"{band.borrower_count:,}", band.expected_bps, band.observed_bps)
+        observed = f"{band.observed_bps} ({band.low_bps} to {band.high_bps})"
+        cells = (band.band, band.limit_bps, f"{band.borrower_count:,}", band.expected_bps, observed)
         table.add_row(*map(str, cells))
+    return table
+
+
+def _tabulate_cuts(credit: CreditResult) -> Table:
+    table = _make_table("max_band", "shown", "of them default", "defaulters held", "payers held")
+    for cut in credit.cuts:
+        shares = (cut.shown, cut.default_rate, cut.defaulters_held, cut.payers_held)
+        table.add_row(str(cut.max_band), *(f"{share:.1%}" for share in shares))
+    return table
+
+
+def _tabulate_groups(credit: CreditResult) -> Table:
+    table = _make_table("group", "borrowers", "expected", "observed", "AUC", "shown", "ratio", "payers held")
+    for group in credit.groups:
+        table.add_row(
+            f"{group.field}{'*' * group.protected} {group.value}",
+            f"{group.count:,}",
+            f"{group.expected:.1%}",
+            f"{group.observed:.1%} ({group.low:.1%} to {group.high:.1%})",
+            f"{group.auc:.3f}",
+            f"{group.shown:.1%}",
+            f"{group.ratio:.2f}",
+            f"{group.payers_held:.1%}",
+        )
     return table
 
 

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from benchmarks.risk.__main__ import main
+from benchmarks.risk.groups import GROUP_SIZE_MIN, Outcomes, measure_cuts, measure_groups, wilson
 from benchmarks.risk.measure import measure_deciles, resample_quality
 from index.risk_json import read_scorecard
 from training.importers.uci_credit import CREDIT_DEFAULT_FIELDS, GERMAN_FIELDS
 
-COUNT = 500
+COUNT = 1000
 SETTINGS = {
     "models": ["scorecard", "boosting"],
     "fold_count": 2,
@@ -126,3 +127,59 @@ def test_deciles_are_of_equal_size_and_in_order() -> None:
     expected, observed = measure_deciles(probability, probability > 0.495)
     assert np.diff(expected).min() > 0
     assert observed.tolist() == [0, 0, 0, 0, 0, 1, 1, 1, 1, 1]
+
+
+def test_every_limit_by_band_is_measured_and_a_tighter_one_holds_more(out: Path) -> None:
+    report = read_report(out)
+    cuts = report["limits_by_band"]
+    assert [cut["max_band"] for cut in cuts] == [1, 2, 3, 4]
+    for name in ("defaulters_held", "payers_held"):
+        held = [cut[name] for cut in cuts]
+        assert held == sorted(held, reverse=True)
+    for band in report["bands"]:
+        assert band["low_bps"] <= band["observed_bps"] <= band["high_bps"]
+
+
+def test_groups_of_protected_fields_are_compared(out: Path) -> None:
+    groups = read_report(out)["groups"]
+    assert {(group["field"], group["protected"]) for group in groups} == {("AGE", True)}
+    assert all(group["count"] >= GROUP_SIZE_MIN for group in groups)
+
+
+def test_groups_are_measured_by_hand() -> None:
+    bands = np.array([1] * 150 + [4] * 50 + [1] * 50 + [4] * 150)
+    defaulted = np.arange(400) % 10 == 0
+    outcomes = Outcomes(np.where(bands == 1, 500, 3000), bands, defaulted)
+    first, second = measure_groups(outcomes, "sex", ["1"] * 200 + ["2"] * 200, protected=True)
+    assert (first.count, first.shown, first.ratio) == (200, 0.75, 1.0)
+    assert (second.shown, second.ratio) == (0.25, pytest.approx(1 / 3))
+    assert first.expected == pytest.approx((150 * 0.05 + 50 * 0.3) / 200)
+    assert (first.observed, first.payers_held) == (0.1, 0.25)
+    assert measure_groups(outcomes, "few", ["1"] * 99 + [None] * 301, protected=False) == []
+
+
+def test_a_number_is_cut_into_quarters_that_hold_everybody() -> None:
+    outcomes = Outcomes(np.arange(1000), np.ones(1000, np.int64), np.arange(1000) % 7 == 0)
+    groups = measure_groups(
+        outcomes, "age", [float(20 + number % 40) for number in range(1000)], protected=True
+    )
+    assert len(groups) == 4
+    assert sum(group.count for group in groups) == 1000
+    assert groups[0].value == "20 to under 29.75"
+
+
+def test_a_limit_is_measured_by_hand() -> None:
+    outcomes = Outcomes(
+        np.array([100, 600, 1500, 3000]), np.array([1, 2, 3, 4]), np.array([False, False, True, True])
+    )
+    cuts = measure_cuts(outcomes, 5)
+    assert [cut.shown for cut in cuts] == [0.25, 0.5, 0.75, 1.0]
+    assert [cut.default_rate for cut in cuts] == [0.0, 0.0, pytest.approx(1 / 3), 0.5]
+    assert [cut.defaulters_held for cut in cuts] == [1.0, 1.0, 0.5, 0.0]
+    assert [cut.payers_held for cut in cuts] == [0.5, 0.0, 0.0, 0.0]
+
+
+def test_the_interval_of_a_share_is_wilsons() -> None:
+    # Newcombe 1998, table I, method 3.
+    assert wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    assert wilson(0, 10)[0] == pytest.approx(0, abs=1e-12)
