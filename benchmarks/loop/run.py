@@ -105,10 +105,11 @@ def run_loop(plan: Plan, seed: int, console: Console) -> LoopResult:
         EventRefusedError: a server did not accept an event.
     """
     settings = SimulationSettings(CLOCK, seed, users=plan.users, courses=plan.courses, products=0)
-    people, rng = find_people(settings), np.random.default_rng([seed, 6])
+    rng = np.random.default_rng([seed, 6])
     first = Artifacts(plan.work / f"seed-{seed}")
     live = _Live(first.directory / "live")
     _prepare(plan, first, settings, console)
+    people = _keep_stored(find_people(settings), first.data)
     _move_in(first, live)
     taken, visits = _list_taken(first.data, people), list[Visits]()
     for week in range(plan.weeks):
@@ -234,11 +235,23 @@ def _plan_arm(first: Artifacts, made: TaskArtifacts) -> list[Stage]:
     return [update, *rest]
 
 
+def _keep_stored(people: People, data: Path) -> People:
+    """Keeps the users whom the store knows: those with an event or a profile."""
+    stored: set[str] = set()
+    for name in ("interactions", "profiles"):
+        table = pyarrow.parquet.read_table(data / f"{name}.parquet", columns=["user_id"])
+        stored.update(map(str, table["user_id"].to_pylist()))
+    rows = [row for row, user in enumerate(people.user_ids) if user in stored]
+    users = tuple(people.user_ids[row] for row in rows)
+    return replace(people, user_ids=users, appeal=people.appeal[rows], click=people.click[rows])
+
+
 def _list_taken(data: Path, people: People) -> NDArray[np.bool_]:
     """Marks what users have had before the first week, bool [users, courses]."""
     events = pyarrow.parquet.read_table(data / "interactions.parquet", columns=["user_id", "product_id"])
     taken = np.zeros(people.click.shape, np.bool_)
-    # The numbers in simulated ids are rows.
-    users, courses = ([int(str(text)[1:]) for text in column.to_pylist()] for column in events.columns)
-    taken[users, courses] = True
+    place = {user: row for row, user in enumerate(people.user_ids)}
+    users = [place[str(user)] for user in events["user_id"].to_pylist()]
+    # The number in a simulated course's id is its row.
+    taken[users, [int(str(course)[1:]) for course in events["product_id"].to_pylist()]] = True
     return taken
