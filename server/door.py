@@ -10,7 +10,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from server import admin
+from server import admin, feedback_service
 from server.call_metrics import CallMetrics
 from server.config import Settings
 from server.errors import PortError
@@ -69,6 +69,7 @@ class Door:
             self._pool,
             settings.queue_limit,
             admin.SERVICE_NAME,
+            writing_service=feedback_service.SERVICE_NAME,
             admission=entrance.admission,
             access_log=entrance.access_log,
             metrics=entrance.metrics,

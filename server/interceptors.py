@@ -27,6 +27,7 @@ from server.status import describe, to_status
 REJECTION_COUNT_MAX = 4096
 STREAM_THREAD_COUNT = 4
 URGENT_THREAD_COUNT = 4
+WRITE_THREAD_COUNT = 64
 MESSAGE_WAIT_S = 5.0
 """How long a call may hold a thread before its request message is there."""
 PRESSED_WAIT_S = 1.0
@@ -84,6 +85,7 @@ class DoorInterceptor(Interceptor):
         waiting_limit: int,
         urgent_service: str = "",
         *,
+        writing_service: str = "",
         admission: Admission | None = None,
         access_log: AccessLog | None = None,
         metrics: CallMetrics | None = None,
@@ -94,6 +96,7 @@ class DoorInterceptor(Interceptor):
             pool: the threads that take calls.
             waiting_limit: calls that may wait for one of them.
             urgent_service: the service whose calls never wait behind the others: a halt must get through.
+            writing_service: the service whose calls wait for a disk: they hold threads of their own.
             admission: says who may call what; None for anybody and everything.
             access_log: where calls are accounted for; None for nowhere.
             metrics: counts calls; None where nobody reads the count.
@@ -105,7 +108,8 @@ class DoorInterceptor(Interceptor):
         if metrics is not None:
             metrics.watch_calls(lambda: self._pool.waiting_count)
         self._urgent = CallPool(URGENT_THREAD_COUNT, "urgent")
-        self._urgent_prefix = f"/{urgent_service}/"
+        self._writing = CallPool(WRITE_THREAD_COUNT, "write")
+        self._pools = {urgent_service: self._urgent, writing_service: self._writing}
         self._waiting_limit = waiting_limit
         self._guarded: dict[str, _Guarded] = {}
         self._rejections = CallPool(1, "reject")
@@ -126,12 +130,8 @@ class DoorInterceptor(Interceptor):
         guarded = self._guarded.get(method)
         if guarded is None:
             handler = continuation(handler_call_details)
-            urgent = method.startswith(self._urgent_prefix)
-            guarded = (
-                None
-                if handler is None
-                else self._guard(method, handler, self._urgent if urgent else self._pool)
-            )
+            own = self._pools.get(method[1:].rpartition("/")[0], self._pool)
+            guarded = None if handler is None else self._guard(method, handler, own)
             if guarded is None:
                 return handler
             self._guarded[method] = guarded
@@ -149,7 +149,7 @@ class DoorInterceptor(Interceptor):
         """Stops the threads beside the pool."""
         self._closed.set()
         self._rejections.shutdown(wait=False)
-        for pool in (self._streams, self._urgent):
+        for pool in (self._streams, self._urgent, self._writing):
             pool.shutdown(wait=False, cancel_futures=True)
 
     def _reject(self, method: str, error: ServingError) -> Handler:

@@ -13,6 +13,7 @@ import grpc
 import numpy as np
 from prudence.v1 import profile_pb2, recommendation_pb2
 
+from benchmarks.errors import BenchmarkInputError
 from benchmarks.feedback.reports import Freshness, Prober, Throughput, make_batches, measure_throughput
 from benchmarks.load.driver import run_load
 from benchmarks.load.plan import LoadPlan
@@ -106,6 +107,8 @@ def measure_freshness(
     beside.join()
     asking.join()
     prober.close()
+    if not answered:
+        raise BenchmarkInputError("the requests beside failed; what they met is above")
     p50, p99, longest = np.percentile(prober.latencies_s, [50, 99, 100]) * 1e3
     fresh = Freshness(
         event_rate=event_rate,

@@ -188,7 +188,11 @@ class EventLog:
             errand: Future[int] = Future()
             self._errands.append(errand)
             self._changed.notify()
-        erase_users(self._folder, plan, before=errand.result(timeout=CLOSE_S_MAX))
+        try:
+            number = errand.result(timeout=CLOSE_S_MAX)
+        except (TimeoutError, OSError) as error:
+            raise FeedbackLogError("the feedback log cannot close a segment; retry later") from error
+        erase_users(self._folder, plan, before=number)
 
     def close(self) -> None:
         """Makes durable what waits, ends the threads and frees the folder."""

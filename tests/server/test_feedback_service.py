@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 import pyarrow.parquet as pq
 import pytest
+from prudence.client import Client
 from prudence.v1 import (
     feedback_pb2,
     feedback_pb2_grpc,
@@ -244,6 +245,13 @@ def test_a_stream_of_bytes_that_are_no_message_is_refused(place: Place) -> None:
 
 def test_an_empty_stream_is_answered_with_nothing(place: Place) -> None:
     assert place.feedback.StreamEvents(iter([]), timeout=20) == feedback_pb2.StreamEventsResponse()
+
+
+def test_the_client_records_events(place: Place, platform: Platform) -> None:
+    event = make_event(sorted(platform.products)[2], "impression")
+    with Client(place.server.target) as client:
+        answer = client.record_events(feedback_pb2.RecordEventsRequest(events=[event]))
+    assert [result.verdict for result in answer.results] == [EventVerdict.ACCEPTED]
 
 
 def test_a_server_without_a_log_refuses_events_and_gives_no_answer_ids(server: Server) -> None:
