@@ -80,8 +80,11 @@ def measure_freshness(
     probed, others = users[: len(users) // 4], users[len(users) // 4 :]
     prober, stop = Prober(place.target), threading.Event()
     sent: list[int] = []
-    beside = threading.Thread(target=_report, args=(place, others, event_rate, seed, stop, sent))
     duration_s = max(5.0, probe_count * 0.04)
+    # Made beforehand: making them would compete with what is measured.
+    total = int(event_rate * (duration_s + 10.0))
+    batches = make_batches(others, place.products, EVENTS_OF_A_CALL, total, seed)
+    beside = threading.Thread(target=_report, args=(place.target, batches, event_rate, stop, sent))
     plan = LoadPlan(
         target=place.target,
         requests=tuple(_ask(user) for user in others),
@@ -139,16 +142,10 @@ def _ask(user_id: str) -> bytes:
 
 
 def _report(
-    place: Place,
-    users: Sequence[str],
-    rate: float,
-    seed: int,
-    stop: threading.Event,
-    sent: list[int],
+    target: str, batches: Sequence[bytes], rate: float, stop: threading.Event, sent: list[int]
 ) -> None:
     """Sends calls of events at fixed times until it is told to stop, whether or not the server keeps up."""
-    batches = make_batches(users, place.products, EVENTS_OF_A_CALL, 50_000, seed)
-    with grpc.insecure_channel(place.target) as channel:
+    with grpc.insecure_channel(target) as channel:
         record = channel.unary_unary(
             "/prudence.v1.FeedbackService/RecordEvents", request_serializer=None, response_deserializer=None
         )
