@@ -90,7 +90,9 @@ class Directory:
                 pseudonym=names[0],
                 personalised=personalised,
             )
-        return _make_subject(user, apply_holds(inline, _profile_under_holds(found)), user.history, found)
+        profile = apply_holds(inline, _profile_under_holds(found))
+        profile["pseudonym"] = found.pseudonym
+        return _make_subject(user, profile, user.history, found)
 
 
 def _make_stranger(user: UserInput, name: bytes) -> Subject:
@@ -103,7 +105,7 @@ def _make_subject(
     """Makes a subject of somebody stored; without personalisation nobody is told what they did."""
     personalised = found.state.personalised and user.personalised
     return Subject(
-        {**profile, "pseudonym": found.pseudonym},
+        profile,
         history if personalised else (),
         profile.get("assumed", ()),
         known=True,
@@ -115,7 +117,7 @@ def _make_subject(
 
 def _profile_under_holds(found: StoredUser) -> dict[str, Any]:
     """Returns the stored profile with the holds over it that stand beside it."""
-    profile = dict(found.state.profile or {})
+    profile = {**(found.state.profile or {}), "pseudonym": found.pseudonym}
     if found.state.blocked:
         profile["blocked"] = True
     if found.state.consent_withdrawn:

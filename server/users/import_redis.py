@@ -21,7 +21,7 @@ from server.users.import_tables import (
     read_profiles,
 )
 from server.users.pseudonyms import Pseudonyms
-from server.users.records import decode_state, encode_state
+from server.users.records import EVENT_NUMBERS, decode_state, encode_state
 from server.users.redis_keys import (
     ANSWERS,
     ERASED,
@@ -159,7 +159,7 @@ class _Filling:
             for row in kept:
                 name = self._name(row.user_id)
                 if name not in self._erased:
-                    member = write_event(row.product_id, row.event_type, row.event_time_s)
+                    member = write_event(row.product_id, EVENT_NUMBERS[row.event_type], row.event_time_s)
                     members.setdefault(name, {})[member] = row.event_time_s
             self._write_states({name: UserState() for name in members.keys() - self._filled})
             self._filled |= members.keys()

@@ -16,7 +16,6 @@ from server.users.store import HISTORY_COUNT_MAX, PRODUCT_COUNT_MAX, UserState
 BATCH_ROW_COUNT: Final = 10_000
 
 _EVENT_COLUMNS: Final = ("user_id", "product_id", "event_type", "event_time")
-_EVENT_NUMBERS: Final = {name: number for number, name in enumerate(EVENT_TYPES, start=1)}
 
 
 Progress = Callable[[str, int, int], None]
@@ -34,12 +33,12 @@ class ImportCounts:
 
 
 class EventRow(NamedTuple):
-    """One event to keep; `event_type` counts from 1 in `index.features.EVENT_TYPES`."""
+    """One event to keep; `event_type` is one of `index.features.EVENT_TYPES`."""
 
     user_id: str
     event_time_s: float
     product_id: str
-    event_type: int
+    event_type: str
 
 
 def read_profiles(path: Path) -> pa.Table:
@@ -126,7 +125,7 @@ class _LatestEvents:
         for user_id, product_id, event_type, event_time_us in rows:
             if None in (user_id, product_id, event_time_us):
                 raise StoreError("interactions: user_id, product_id and event_time must not be missing")
-            if event_type not in _EVENT_NUMBERS:
+            if event_type not in EVENT_TYPES:
                 raise StoreError(
                     f"interactions: expected one of {', '.join(EVENT_TYPES)}, got {event_type!r}"
                 )
@@ -136,7 +135,7 @@ class _LatestEvents:
             further = product_id not in self._product_ids and len(self._product_ids) < PRODUCT_COUNT_MAX
             self._product_ids.add(product_id)
             if further or self._count <= HISTORY_COUNT_MAX:
-                yield EventRow(user_id, event_time_us / 1e6, product_id, _EVENT_NUMBERS[event_type])
+                yield EventRow(user_id, event_time_us / 1e6, product_id, event_type)
 
 
 def _read(path: Path, columns: tuple[str, ...]) -> pa.Table:

@@ -6,8 +6,9 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
+from index.features import EVENT_TYPES
 from server.users.pseudonyms import Names
-from server.users.records import EVENT_NUMBERS, decode_ids, digest_event_id
+from server.users.records import decode_ids, digest_event_id
 from server.users.store import (
     EVENT_COUNT_MAX,
     EVENT_ID_DAYS,
@@ -68,11 +69,10 @@ def _apply(connection: sqlite3.Connection, event: UserEvent, now_us: int) -> Eve
     ).rowcount
     if not kept:
         return EventOutcome.DUPLICATE
-    number = EVENT_NUMBERS.get(event.event_type)
-    if number is not None:
+    if event.event_type in EVENT_TYPES:
         connection.execute(
             "INSERT OR IGNORE INTO history VALUES (?, ?, ?, ?)",
-            (name, event.event_time_s, event.product_id, number),
+            (name, event.event_time_s, event.product_id, event.event_type),
         )
         connection.execute(_DROP_OLDEST, {"name": name, "kept": EVENT_COUNT_MAX})
     elif event.event_type == NOT_INTERESTED:

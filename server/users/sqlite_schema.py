@@ -7,8 +7,8 @@ from typing import Final
 from server.errors import PseudonymKeyError, StoreError
 from server.users.pseudonyms import Pseudonyms
 
-FORMAT_VERSION: Final = 2
-OLDER_VERSIONS: Final = (1,)
+FORMAT_VERSION: Final = 3
+OLDER_VERSIONS: Final = (1, 2)
 """Formats that held user ids and no erasure; nothing is taken over from them."""
 APPLICATION_ID: Final = 0x50525544  # "PRUD"
 
@@ -34,7 +34,7 @@ CREATE TABLE history (
   pseudonym BLOB NOT NULL,
   event_time REAL NOT NULL,
   product_id TEXT NOT NULL,
-  event_type INTEGER NOT NULL,
+  event_type TEXT NOT NULL,
   PRIMARY KEY (pseudonym, event_time, product_id, event_type)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE event_ids (

@@ -5,12 +5,13 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from index.features import EVENT_TYPES, Event
+from index.features import Event
 from server.errors import (
     AssumedDataError,
     StartError,
@@ -57,6 +58,10 @@ ON CONFLICT (pseudonym) DO UPDATE SET version = excluded.version, profile = excl
   assumed = excluded.assumed, flags = excluded.flags, update_time_us = excluded.update_time_us
 """
 _NEXT_VERSION: Final = "UPDATE counters SET value = value + 1 WHERE name = 'version' RETURNING value"
+
+
+_make_event: Final = partial(tuple.__new__, Event)
+"""Makes an event of a row, whose columns are its fields: in half the time of calling Event, once for each."""
 
 
 class SqliteStore:
@@ -120,7 +125,9 @@ class SqliteStore:
 
     def erase(self, names: Names, time_us: int) -> int:
         """Erases a user, as `UserStore.erase` has it."""
-        return self._writer.run(partial(_erase, names=names, time_us=time_us))
+        first_us = self._writer.run(partial(_erase, names=names, time_us=time_us))
+        self._empty_log()
+        return first_us
 
     def screen_events(self, batch: Sequence[UserEvent]) -> list[ScreenedEvent]:
         """Screens events, as `UserStore.screen_events` has it."""
@@ -167,6 +174,14 @@ class SqliteStore:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _empty_log(self) -> None:
+        """Takes what was erased out of the file's log, too, unless somebody reads it right now."""
+        with (
+            suppress(sqlite3.Error, OSError, StoreError),
+            closing(open_file(self._path, writable=True)) as file,
+        ):
+            file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _fetch(self, query: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         try:
@@ -251,16 +266,11 @@ class SqliteStore:
             return
 
 
-def _make_user(name: bytes, row: tuple[Any, ...], events: Sequence[tuple[str, int, float]]) -> StoredUser:
+def _make_user(name: bytes, row: tuple[Any, ...], events: Sequence[tuple[str, str, float]]) -> StoredUser:
     return StoredUser(
         pseudonym=name,
         state=decode_state(row[:5]),
-        history=tuple(
-            [
-                Event(product_id, EVENT_TYPES[event_type - 1], event_time)
-                for product_id, event_type, event_time in events
-            ]
-        ),
+        history=tuple(map(_make_event, events)),
         hidden_product_ids=decode_ids(row[5]),
     )
 
