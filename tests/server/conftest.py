@@ -19,9 +19,12 @@ from prudence.v1 import recommendation_pb2_grpc
 
 from benchmarks.redis_server import RedisServer
 from index.build import build_bundle
+from server.users.import_tables import ImportCounts
+from server.users.import_users import import_users
 from server.users.opening import StoreAddress, fill_store
 from tests.conftest import DIM, MakeExport
 from tests.server.cases import FAMILIES, NOW, draw_products, eligible_product, eligible_user
+from tests.server.store_cases import EVENTS, PROFILES, PSEUDONYMS, SCHEMA, Import
 
 ROOT = Path(__file__).resolve().parents[2]
 PRODUCT_COUNT = 720
@@ -104,6 +107,33 @@ def read_port(process: "subprocess.Popen[bytes]", port_file: Path, log: Path | N
             raise AssertionError("the server did not start" if log is None else log.read_text())
         time.sleep(0.02)
     return f"127.0.0.1:{port_file.read_text().strip()}"
+
+
+@pytest.fixture
+def store_path(tmp_path: Path) -> Path:
+    return tmp_path / "users.sqlite"
+
+
+@pytest.fixture
+def run_import(tmp_path: Path, store_path: Path) -> Import:
+    def run(
+        profiles: list[dict[str, Any]] = PROFILES,
+        events: list[dict[str, Any]] = EVENTS,
+        *,
+        force: bool = False,
+    ) -> ImportCounts:
+        pq.write_table(pa.Table.from_pylist(profiles, SCHEMA), tmp_path / "p.parquet")
+        pq.write_table(pa.Table.from_pylist(events), tmp_path / "i.parquet")
+        return import_users(
+            tmp_path / "p.parquet",
+            tmp_path / "i.parquet",
+            store_path,
+            PSEUDONYMS,
+            force=force,
+            on_progress=lambda step, done, total: None,
+        )
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,8 @@
 
 import sqlite3
 import traceback
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,94 +13,23 @@ import pyarrow.parquet as pq
 import pytest
 
 from index.features import Event
-from server.errors import PseudonymKeyError, StoreError, StoreReadError, StoreWriteError
-from server.users.edits import set_block
+from server.errors import StoreError, StoreReadError
 from server.users.import_tables import ImportCounts
 from server.users.import_users import import_users
 from server.users.profiles import apply_holds, dump_profile, load_profile
-from server.users.pseudonyms import Pseudonyms
-from server.users.sqlite_store import SqliteStore
-from server.users.store import HISTORY_COUNT_MAX, PRODUCT_COUNT_MAX, ProfileChange, StoredUser
+from server.users.store import HISTORY_COUNT_MAX, PRODUCT_COUNT_MAX
 from tests.server.cases import NOW, eligible_user
 from tests.server.conftest import run_command
-
-Import = Callable[..., ImportCounts]
-PSEUDONYMS = Pseudonyms({1: b"k" * 32})
-PROFILES: list[dict[str, Any]] = [
-    {
-        "user_id": "ana",
-        "profile_as_of": NOW,
-        "risk_level": 3,
-        "birth_date": date(1990, 2, 28),
-        "blocked": False,
-        "objectives": ["GROWTH", "INCOME"],
-        "knowledge": [("FUND", 2)],
-        "held_issuer": [],
-        "assumed": ["risk_level"],
-    },
-    {"user_id": "bo", "assumed": None},
-]
-SCHEMA = pa.schema(
-    [
-        ("user_id", pa.string()),
-        ("profile_as_of", pa.timestamp("us", "UTC")),
-        ("risk_level", pa.int64()),
-        ("birth_date", pa.date32()),
-        ("blocked", pa.bool_()),
-        ("objectives", pa.list_(pa.string())),
-        ("knowledge", pa.map_(pa.string(), pa.int64())),
-        ("held_issuer", pa.map_(pa.string(), pa.int64())),
-        ("assumed", pa.list_(pa.string())),
-    ]
+from tests.server.store_cases import (
+    EVENTS,
+    PROFILES,
+    PSEUDONYMS,
+    Import,
+    event,
+    find,
+    find_profile,
+    open_store,
 )
-
-
-def event(user_id: str, product_id: str, day: int, kind: str = "click") -> dict[str, Any]:
-    moment = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=day)
-    return {"user_id": user_id, "product_id": product_id, "event_type": kind, "event_time": moment}
-
-
-EVENTS = [event("ana", "p1", 1), event("ana", "p2", 2, "enrol"), event("cy", "p3", 1), event("ana", "p1", 1)]
-
-
-def open_store(path: Path, **settings: bool) -> SqliteStore:
-    return SqliteStore(path, PSEUDONYMS, **settings)
-
-
-def find(store: SqliteStore, user_id: str) -> StoredUser | None:
-    return store.find(PSEUDONYMS.derive_all(user_id))
-
-
-def find_profile(store: SqliteStore, user_id: str) -> Any:
-    found = find(store, user_id)
-    return None if found is None else found.state.profile
-
-
-@pytest.fixture
-def store_path(tmp_path: Path) -> Path:
-    return tmp_path / "users.sqlite"
-
-
-@pytest.fixture
-def run_import(tmp_path: Path, store_path: Path) -> Import:
-    def run(
-        profiles: list[dict[str, Any]] = PROFILES,
-        events: list[dict[str, Any]] = EVENTS,
-        *,
-        force: bool = False,
-    ) -> ImportCounts:
-        pq.write_table(pa.Table.from_pylist(profiles, SCHEMA), tmp_path / "p.parquet")
-        pq.write_table(pa.Table.from_pylist(events), tmp_path / "i.parquet")
-        return import_users(
-            tmp_path / "p.parquet",
-            tmp_path / "i.parquet",
-            store_path,
-            PSEUDONYMS,
-            force=force,
-            on_progress=lambda step, done, total: None,
-        )
-
-    return run
 
 
 def test_an_imported_user_comes_back_with_suitabilitys_types(run_import: Import, store_path: Path) -> None:
@@ -372,69 +300,3 @@ def test_a_store_without_its_tables_is_refused(run_import: Import, store_path: P
     connection.close()
     with pytest.raises(StoreError, match=r"users\.sqlite"):
         open_store(store_path)
-
-
-def test_an_erased_profile_is_in_no_byte_of_any_file(run_import: Import, store_path: Path) -> None:
-    run_import(profiles=[PROFILES[0] | {"risk_level": 4711}])
-    with open_store(store_path) as store:
-        assert any(b"4711" in path.read_bytes() for path in store_path.parent.glob("users.sqlite*"))
-        store.erase(PSEUDONYMS.derive_all("ana"), 1)
-        assert not any(b"4711" in path.read_bytes() for path in store_path.parent.glob("users.sqlite*"))
-
-
-def test_erased_users_stay_away_through_imports(run_import: Import, store_path: Path) -> None:
-    run_import()
-    with open_store(store_path) as store:
-        store.erase(PSEUDONYMS.derive_all("ana"), 1)
-        counts = run_import(force=True)
-        assert find(store, "ana") is None
-        assert store.is_erased(PSEUDONYMS.derive_all("ana"))
-        assert find(store, "bo")
-    assert (counts.user_count, counts.event_count) == (2, 1)
-
-
-def test_what_is_written_while_an_import_ends_is_in_the_new_file(
-    run_import: Import, store_path: Path
-) -> None:
-    """What was acknowledged before or after the files are exchanged is there; nothing falls between."""
-    run_import()
-    change = ProfileChange(PSEUDONYMS.derive_all("bo"), set_block(True), b"r")
-    with open_store(store_path) as store, ThreadPoolExecutor(4) as pool:
-        for _ in range(5):
-            importing = pool.submit(run_import, force=True)
-            made = [pool.submit(store.change, change) for _ in range(20)]
-            versions = [entry.result().version for entry in made]
-            importing.result()
-            found = find(store, "bo")
-            assert found is not None
-            assert found.state.blocked
-            assert found.state.version >= max(versions)
-
-
-def test_a_full_disk_refuses_changes_and_serves_reads(
-    run_import: Import, store_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run_import()
-
-    def fail(*_: object, **__: object) -> None:
-        raise sqlite3.OperationalError("database or disk is full")
-
-    with open_store(store_path) as store:
-        change = ProfileChange(PSEUDONYMS.derive_all("bo"), set_block(True), b"r")
-        with monkeypatch.context() as patched:
-            patched.setattr("server.users.sqlite_store._change", fail)
-            with pytest.raises(StoreWriteError):
-                store.change(change)
-        found = find(store, "bo")
-        assert found is not None
-        assert not found.state.blocked
-        store.change(change)
-        assert find(store, "bo").state.blocked  # type: ignore[union-attr]
-
-
-def test_a_store_with_other_keys_is_refused(run_import: Import, store_path: Path) -> None:
-    run_import()
-    with pytest.raises(PseudonymKeyError, match="another key"):
-        SqliteStore(store_path, Pseudonyms({1: b"x" * 32}))
-    with pytest.raises(PseudonymKeyError, match="lacks it"):
-        SqliteStore(store_path, Pseudonyms({2: b"k" * 32}))
