@@ -137,18 +137,18 @@ def shorten_histories(data: Path, share: float, lengths: Sequence[int], *, seed:
     """
     path = data / "interactions.parquet"
     events = pyarrow.parquet.read_table(path, use_threads=False)
-    order: Any = [("user_id", "ascending"), ("event_time", "descending"), ("product_id", "ascending")]
-    events = events.sort_by(order)
     users, _ = _list_ids(events)
     rng = np.random.default_rng(seed)
     names = sorted(set(users))
     drawn = rng.choice(names, int(share * len(names)), replace=False).tolist()
+    if not drawn:
+        return 0
     left = dict(zip(drawn, rng.choice(list(lengths), len(drawn)).tolist(), strict=True))
-    kept = []
-    for user in users:
-        kept.append(left.get(user, 1) > 0)
-        if user in left:
-            left[user] -= 1
+    kept = np.ones(len(users), np.bool_)
+    for row in np.argsort(-events["event_time"].cast(pa.int64()).to_numpy(), kind="stable").tolist():
+        if users[row] in left:
+            left[users[row]] -= 1
+            kept[row] = left[users[row]] >= 0
     pyarrow.parquet.write_table(events.filter(pa.array(kept)), path)
     return len(drawn)
 
