@@ -14,6 +14,7 @@ from server.clock import Clock
 from server.messages import Domain, ListAnswer, RecommendQuery, UserInput
 from server.pipeline import Pipeline
 from server.snapshot import Snapshot, open_snapshot
+from server.users.directory import Directory
 from suitability.policy import default_policy_path, load_policy
 from tests.conftest import NOW, MakeExport
 
@@ -49,7 +50,9 @@ def snapshot(
 @pytest.fixture(scope="module")
 def pipeline(snapshot: Snapshot) -> Iterator[Pipeline]:
     clock = Clock(NOW)
-    made = Pipeline(ActivePolicy([snapshot], clock), None, clock=clock, channel="app", queue_limit=8)
+    made = Pipeline(
+        ActivePolicy([snapshot], clock), Directory(None), clock=clock, channel="app", queue_limit=8
+    )
     yield made
     made.close()
 
