@@ -146,7 +146,7 @@ def _draw(path: Path, name: str, report: Report) -> None:
     _draw_points(panels[1, 1], report)
     figure.suptitle(f"{name}: {report.facts[0]}", size=9, wrap=True)
     figure.tight_layout()
-    figure.savefig(path, dpi=90)
+    figure.savefig(path, dpi=90, bbox_inches="tight")
     plt.close(figure)
 
 
@@ -182,7 +182,7 @@ def _draw_points(axes: Any, report: Report) -> None:
     colours = np.array(_colours(len(report.portraits)))[report.places[shown]]
     axes.scatter(*report.points[shown].T, c=colours, s=4, linewidths=0)
     axes.set(
-        title=f"Users on two principal components ({report.variance_share:.0%} of the variance)",
+        title=f"Users on two principal components ({report.variance_share:.0%} of variance)",
         xticks=[],
         yticks=[],
     )
