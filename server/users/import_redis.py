@@ -138,14 +138,7 @@ class _Filling:
         rows: list[Any] = self._client.mget([USER + name for name in states])
         with self._client.pipeline() as pipe:
             for (name, state), row in zip(states.items(), rows, strict=True):
-                old = UserState() if row is None else decode_state(tuple(json.loads(row)))
-                kept = replace(
-                    state,
-                    version=self._version,
-                    blocked=old.blocked,
-                    consent_withdrawn=old.consent_withdrawn,
-                    personalised=old.personalised,
-                )
+                kept = replace(_keep_choices(state, row), version=self._version)
                 pipe.set(USER + name, json.dumps(encode_state(kept)))
             pipe.execute()
 
@@ -180,9 +173,21 @@ class _Filling:
                 pipe.execute()
 
     def _remove(self, names: set[bytes]) -> None:
+        """Removes users whom the tables lack; of who made a choice or is on hold, the profile alone."""
         for part in _cut(sorted(names)):
+            rows: list[Any] = self._client.mget([USER + name for name in part])
             with self._client.pipeline() as pipe:
                 for name in part:
+                    pipe.exists(HIDDEN + name)
+                hides = pipe.execute()
+            kept = {
+                name
+                for name, row, hidden in zip(part, rows, hides, strict=True)
+                if hidden or _keep_choices(UserState(), row) != UserState()
+            }
+            self._write_states(dict.fromkeys(kept, UserState()))
+            with self._client.pipeline() as pipe:
+                for name in set(part) - kept:
                     pipe.delete(USER + name, HISTORY + name, HIDDEN + name, ANSWERS + name)
                 pipe.execute()
 
@@ -193,6 +198,17 @@ class _Filling:
             if name in self._stored or name in self._erased:
                 return name
         return names[0]
+
+
+def _keep_choices(state: UserState, row: bytes | None) -> UserState:
+    """Returns a state under the holds and choices of the row that was stored before, if there was one."""
+    old = UserState() if row is None else decode_state(tuple(json.loads(row)))
+    return replace(
+        state,
+        blocked=old.blocked,
+        consent_withdrawn=old.consent_withdrawn,
+        personalised=old.personalised,
+    )
 
 
 def _cut(names: list[bytes]) -> Iterator[list[bytes]]:

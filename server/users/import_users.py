@@ -30,7 +30,8 @@ INSERT OR IGNORE INTO users SELECT DISTINCT pseudonym, 1, NULL, '[]', 0, 0, '[]'
 """
 _IS_STORED: Final = "SELECT 1 FROM users WHERE pseudonym = ?"
 # What the store that is replaced knows better than any table: who was erased, who is on hold, what was
-# hidden, and what happened after the tables end. Versions go on from where it was, so that nobody who read
+# hidden, and what happened after the tables end. Holds and choices stay also of users whom the tables lack: a
+# profile that comes inline must still find them. Versions go on from where it was, so that nobody who read
 # the old profile can change the new one unseen.
 _CARRY_OVER: Final = """
 BEGIN;
@@ -39,6 +40,8 @@ INSERT OR IGNORE INTO keys SELECT * FROM before.keys;
 INSERT INTO event_ids SELECT * FROM before.event_ids;
 DELETE FROM users WHERE pseudonym IN (SELECT pseudonym FROM tombstones);
 DELETE FROM history WHERE pseudonym IN (SELECT pseudonym FROM tombstones);
+INSERT OR IGNORE INTO users SELECT pseudonym, 0, NULL, '[]', flags, 0, hidden FROM before.users
+  WHERE flags <> 0 OR hidden <> '[]';
 INSERT INTO history SELECT * FROM before.history AS old
   WHERE event_time > (SELECT ifnull(max(event_time), 0) FROM history)
   AND pseudonym IN (SELECT pseudonym FROM users);
@@ -63,7 +66,8 @@ def import_users(
     """Builds a store beside the target and renames it into place.
 
     Of a store that is replaced, erasures, holds, hidden products and answers to idempotency keys are kept: an
-    erased user does not come back, whatever the tables say.
+    erased user does not come back, whatever the tables say, and who is on hold stays so, even if the tables
+    lack them.
 
     Args:
         profiles: Parquet table: `user_id`, suitability's user fields, `assumed`.

@@ -16,7 +16,7 @@ from server.errors import (
     StoreReadError,
     StoreWriteError,
 )
-from server.users.edits import set_block
+from server.users.edits import put_profile, set_block
 from server.users.import_redis import make_redis
 from server.users.opening import StoreAddress, fill_store, make_store, open_directory
 from server.users.pseudonyms import Pseudonyms, add_epoch, load_pseudonyms, make_key_file
@@ -79,13 +79,20 @@ def test_both_kinds_of_store_hold_the_same_after_the_same_imports(tmp_path: Path
         store.change(ProfileChange(names("bo"), set_block(True), b"r"))
         append(store, event(2_000_000_000, names=names("bo")), event(3, "not_interested", names("ana")))
         users.erase("cy")
+        # Whom no table ever named may be on hold, too, and a profile that comes inline must find that.
+        store.change(ProfileChange(names("di"), set_block(True), b"r"))
+        store.change(ProfileChange(names("ed"), put_profile({"risk_level": 3}), b"r"))
         store.close()
         wider = PROFILES | {"cy": PROFILES["ana"]}
         counts.append(fill(tmp_path, address, {name: wider[name] for name in ("bo", "cy")}, force=True))
-        found.append((counts, [_comparable(one) for one in find_all(address, "ana", "bo", "cy")]))
+        found.append((counts, [_comparable(one) for one in find_all(address, "ana", "bo", "cy", "di", "ed")]))
     assert found[0] == found[1]
-    ana, bo, cy = found[0][1]
-    assert (ana, cy) == (None, None)
+    ana, bo, cy, di, ed = found[0][1]
+    assert (cy, ed) == (None, None)
+    assert ana is not None
+    assert (ana[1].profile, ana[2], ana[3]) == (None, frozenset(), {"p3"})
+    assert di is not None
+    assert di[1].blocked
     assert bo is not None
     assert bo[1].blocked
     assert ("p2000000000", "click") in {(entry.product_id, entry.event_type) for entry in bo[2]}

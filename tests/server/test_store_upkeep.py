@@ -11,7 +11,7 @@ from server.users.edits import set_block
 from server.users.pseudonyms import Pseudonyms
 from server.users.sqlite_store import SqliteStore
 from server.users.store import ProfileChange
-from tests.server.store_cases import PROFILES, PSEUDONYMS, Import, find, open_store
+from tests.server.store_cases import EVENTS, PROFILES, PSEUDONYMS, Import, find, open_store
 
 
 def test_an_erased_profile_is_in_no_byte_of_any_file(run_import: Import, store_path: Path) -> None:
@@ -31,6 +31,19 @@ def test_erased_users_stay_away_through_imports(run_import: Import, store_path: 
         assert store.is_erased(PSEUDONYMS.derive_all("ana"))
         assert find(store, "bo")
     assert (counts.user_count, counts.event_count) == (2, 1)
+
+
+def test_holds_stay_through_imports_whose_tables_lack_the_user(run_import: Import, store_path: Path) -> None:
+    run_import()
+    with open_store(store_path) as store:
+        for user_id in ("ana", "new"):
+            store.change(ProfileChange(PSEUDONYMS.derive_all(user_id), set_block(True), b"r"))
+        run_import(profiles=PROFILES[1:], events=EVENTS[2:3], force=True)
+        for user_id in ("ana", "new"):
+            found = find(store, user_id)
+            assert found is not None
+            assert found.state.blocked
+            assert found.state.profile is None
 
 
 def test_what_is_written_while_an_import_ends_is_in_the_new_file(
