@@ -40,12 +40,10 @@ from server.recall_monitor import RecallMonitor
 from server.risk_service import RiskService
 from server.services import RecommendationService, describe_source
 from server.signals import StopSignals
-from server.snapshot import all_under_policy, load_fit_policy, open_snapshot, warm_up
+from server.snapshot import all_under_policy, load_fit_policy, load_publishers, open_snapshot, warm_up
 from server.telemetry import Metrics, serve_metrics
 from server.users.directory import Directory
 from server.users.opening import StoreAddress, open_directory, open_without_store
-from suitability.errors import SigningKeyError
-from suitability.signatures import KeyRing, load_keys
 
 _log = structlog.get_logger("server")
 
@@ -207,7 +205,7 @@ def _open_active_policy(settings: Settings, held: contextlib.ExitStack) -> tuple
         retriever=settings.retriever,
         allow_assumed=settings.allow_assumed,
         kernel=settings.kernel,
-        keys=_load_publishers(settings),
+        keys=load_publishers(settings.bundle_keys),
     )
     experiments, others = open_experiments(settings, snapshot)
     served = (snapshot, *others)
@@ -218,14 +216,6 @@ def _open_active_policy(settings: Settings, held: contextlib.ExitStack) -> tuple
         catalogue = open_catalogue(settings.catalogue_state, snapshot.bundle, snapshot.row_of)
         held.callback(catalogue.close)
     return ActivePolicy(current, clock, control, others=beside, catalogue=catalogue), experiments
-
-
-def _load_publishers(settings: Settings) -> KeyRing | None:
-    """Loads the keys of those who may publish bundles; None where nobody asks."""
-    try:
-        return None if settings.bundle_keys is None else load_keys(settings.bundle_keys)
-    except SigningKeyError as error:
-        raise SettingsError(f"bundle_keys: {error}") from error
 
 
 def _list_services(

@@ -25,10 +25,10 @@ from server.open_retriever import Mode, open_retriever
 from server.retrieval import Retriever
 from server.risk_scoring import RiskScorer
 from server.scoring import Scorer
-from suitability.errors import PolicyError
+from suitability.errors import PolicyError, SigningKeyError
 from suitability.policy import Policy, default_policy_path, load_policy
 from suitability.policy_lint import lint
-from suitability.signatures import KeyRing
+from suitability.signatures import KeyRing, load_keys
 
 CURRENT: Final = 0
 """The place of the bundle that answers whoever is in no experiment."""
@@ -209,6 +209,18 @@ def load_fit_policy(path: Path | None) -> Policy:
     if findings:
         raise SnapshotError(f"policy: unfit: {'; '.join(findings)}")
     return policy
+
+
+def load_publishers(path: Path | None) -> KeyRing | None:
+    """Loads the keys of those who may publish bundles; None where nobody asks.
+
+    Raises:
+        SettingsError: the file is not there, or is none of keys.
+    """
+    try:
+        return None if path is None else load_keys(path)
+    except SigningKeyError as error:
+        raise SettingsError(f"bundle_keys: {error}") from error
 
 
 def warm_up(snapshot: Snapshot) -> None:

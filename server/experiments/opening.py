@@ -13,7 +13,7 @@ from server.errors import ExperimentsError, SnapshotError
 from server.experiments.assignment import Experiments, Key
 from server.experiments.catalogues import require_same_facts
 from server.experiments.plan import Plan, Variant, load_plan
-from server.snapshot import CURRENT, Snapshot, open_snapshot, with_retriever
+from server.snapshot import CURRENT, Snapshot, load_publishers, open_snapshot, with_retriever
 
 BUNDLE_COUNT_MAX: Final = 4
 """Each bundle beside the current one is held in memory as a whole."""
@@ -33,6 +33,7 @@ def open_experiments(settings: Settings, current: Snapshot) -> tuple[Experiments
 
     Raises:
         ExperimentsError: the file or what it asks for cannot be used; the message names the field.
+        SettingsError: the publishers' keys cannot be read.
     """
     plan = Plan() if settings.experiments is None else load_plan(settings.experiments)
     _check_settings(plan, settings)
@@ -56,7 +57,7 @@ def open_experiments(settings: Settings, current: Snapshot) -> tuple[Experiments
 
 def _open_bundles(plan: Plan, settings: Settings, current: Snapshot) -> dict[str, Snapshot]:
     """Opens the bundles that variants name, the current one among them, by version."""
-    bundles = {current.version: current}
+    bundles, keys = {current.version: current}, load_publishers(settings.bundle_keys)
     for field, variant in _list_variants(plan):
         if variant.bundle is None or variant.bundle in bundles:
             continue
@@ -73,6 +74,7 @@ def _open_bundles(plan: Plan, settings: Settings, current: Snapshot) -> dict[str
                 allow_assumed=settings.allow_assumed,
                 kernel=settings.kernel,
                 version=variant.bundle,
+                keys=keys,
             )
         except SnapshotError as error:
             raise ExperimentsError(f"{field}.bundle: {error}") from error

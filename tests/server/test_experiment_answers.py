@@ -24,6 +24,7 @@ from server.snapshot import Snapshot, load_fit_policy, open_snapshot
 from server.users.directory import Directory
 from server.users.pseudonyms import Pseudonyms, make_key_file
 from suitability.overlay import load_overlay
+from suitability.signatures import KEYS_SCHEMA_NAME, generate_private_key, public_key_of
 from tests.conftest import MakeExport
 from tests.server.cases import CHANNEL, NOW, eligible_user
 from tests.server.conftest import CLOCK, run_command, start_server
@@ -244,6 +245,15 @@ def test_a_bundle_that_is_not_there_is_refused(two_bundles: Path, current: Snaps
     plan = json.loads(json.dumps(PLAN).replace('"new"', '"none"'))
     with pytest.raises(ExperimentsError, match=r"tower\.none\.bundle: .*none"):
         open_experiments(settings_for(two_bundles, tmp_path, plan), current)
+
+
+def test_a_bundle_that_no_publisher_signed_is_refused(
+    two_bundles: Path, current: Snapshot, tmp_path: Path
+) -> None:
+    entry = public_key_of(generate_private_key(), key_id="mei", name="Mei Lin").values()
+    keys = tmp_path / "publishers.json"
+    keys.write_text(json.dumps({"schema": KEYS_SCHEMA_NAME, "keys": [entry]}))
+    refuse(two_bundles, tmp_path, current, "unsigned", bundle_keys=keys)
 
 
 def test_settings_that_this_server_cannot_serve_are_refused(
