@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from index.products import ProductTable
+from index.products import STATED_TIME, ProductTable
 from server.errors import ExperimentsError
 from suitability.json_records import ASSUMED
 from suitability.records import PRODUCT_FIELDS
@@ -12,7 +12,8 @@ def require_same_facts(field: str, current: ProductTable, other: ProductTable) -
     """Checks that a bundle holds no product that the current one lacks, and no other facts about any.
 
     An older catalogue would know nothing of a level that was raised since or of a product that was withdrawn,
-    and would be the looser one. Fewer products are no harm.
+    and would be the looser one. One stated later would drop patches that bind on the current one. Fewer
+    products are no harm.
 
     Args:
         field: names the bundle, for the message.
@@ -27,7 +28,7 @@ def require_same_facts(field: str, current: ProductTable, other: ProductTable) -
     if strange is not None:
         raise ExperimentsError(f"{field}: expected products of the current bundle only, got {strange!r}")
     rows = np.array([row_of[product_id] for product_id in other.ids], np.int64)  # [product_count of other]
-    for name in (*PRODUCT_FIELDS, ASSUMED):
+    for name in (*PRODUCT_FIELDS, ASSUMED, STATED_TIME):
         ours, theirs = current.rows.distinct(name), other.rows.distinct(name)
         # Of both catalogues together, so that equal values have one number, also if they stand there twice.
         numbers: dict[object, int] = {}

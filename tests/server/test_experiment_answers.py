@@ -195,6 +195,8 @@ def refuse(bundles: Path, folder: Path, current: Snapshot, *words: str, **settin
         ({"status": None}, ("f003", "status")),
         ({"channels": ["app"]}, ("f003", "channels")),
         ({"id": "f003-b"}, ("f003-b", "current bundle only")),
+        # A patch older than this would bind in the current bundle and not here.
+        ({"stated_time": NOW}, ("f003", "stated_time")),
     ],
 )
 def test_a_bundle_that_says_something_else_of_a_product_is_refused(
