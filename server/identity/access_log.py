@@ -2,7 +2,8 @@
 
 It holds no user id and nothing of a request. A thread of its own writes the lines; if LINE_COUNT_MAX of them
 wait, calls wait, too: one that nobody can account for is worse than a slow one. The file may be moved away at
-any time (logrotate); the next line opens a new one.
+any time (logrotate); the next line opens a new one. A line that the disk refuses is lost, and the server's
+own log says so.
 """
 
 import json
@@ -14,9 +15,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+import structlog
+
 from server.errors import AccessLogError
 
 LINE_COUNT_MAX: Final = 10_000
+
+_log = structlog.get_logger("server")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,25 @@ class Access:
     elapsed_s: float
 
 
+class _Target(logging.handlers.WatchedFileHandler):
+    """The file. What it raised would end the thread that writes, and calls would wait for good."""
+
+    _failed = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        failed_before, self._failed = self._failed, False
+        try:
+            super().emit(record)
+        except OSError:
+            self._failed = True
+        if self._failed and not failed_before:
+            # Said once, until a line is written again.
+            _log.error("access_log_not_written", file=self.baseFilename)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the library's name.
+        self._failed = True
+
+
 class AccessLog:
     """Appends lines to the file."""
 
@@ -42,7 +66,7 @@ class AccessLog:
             AccessLogError: the file cannot be opened.
         """
         try:
-            target = logging.handlers.WatchedFileHandler(path, encoding="utf-8")
+            target = _Target(path, encoding="utf-8")
         except OSError as error:
             raise AccessLogError(f"access_log {path}: cannot be opened: {error.strerror}") from error
         target.setFormatter(logging.Formatter("%(message)s"))

@@ -220,6 +220,20 @@ def test_the_access_log_goes_on_in_a_new_file_once_the_old_one_was_moved_away(tm
     assert '"/m/2"' in path.read_text()
 
 
+def test_an_access_log_outlives_a_folder_that_is_gone_for_a_while(tmp_path: Path) -> None:
+    """Its thread would otherwise end, and calls wait for it for good."""
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    log = AccessLog(folder / "access.jsonl")
+    folder.rename(tmp_path / "away")
+    log.write(access("/m/lost"))
+    log.flush()
+    folder.mkdir()
+    log.write(access("/m/1"))
+    log.close()
+    assert '"/m/1"' in (folder / "access.jsonl").read_text()
+
+
 def test_an_access_log_that_cannot_be_opened_stops_the_start(tmp_path: Path) -> None:
     with pytest.raises(AccessLogError, match="cannot be opened"):
         AccessLog(tmp_path / "absent" / "access.jsonl")
