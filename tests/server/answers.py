@@ -29,7 +29,8 @@ def asked_of(request: Any, platform: Platform) -> Asked:
     return Asked(
         user_id=user_id,
         user=user,
-        history=history,
+        # Without personalisation nothing that the user did is read, not even for a warning.
+        history=() if request.user.personalisation_off else history,
         catalogue=platform.products,
         policy=POLICY,
         channel=CHANNEL,
