@@ -180,18 +180,23 @@ def write_part(path: Path, table: pa.Table) -> None:
 
 
 def read_part_events(folder: Path, sequence_after: int) -> Iterator[tuple[int, list[FeedbackEvent]]]:
-    """Yields position and events of compacted blocks after a sequence; raises FeedbackStateError."""
+    """Yields events of compacted blocks after a sequence, with the last block that is whole by then.
+
+    Raises:
+        FeedbackStateError: a part cannot be read.
+    """
     for path in sorted((folder / EVENTS_FOLDER).glob("part-*.parquet")):
         try:
             table = pq.read_table(path, schema=EVENT_SCHEMA)
         except (OSError, pa.ArrowException) as error:
             raise FeedbackStateError(f"feedback_log: {path} cannot be read: {error}") from error
         table = table.filter(pc.field("log_position") > sequence_after)
-        for batch in table.to_batches(max_chunksize=_BATCH_ROWS):
+        batches = [batch for batch in table.to_batches(max_chunksize=_BATCH_ROWS) if batch.num_rows]
+        for number, batch in enumerate(batches, start=1):
             rows = _as_integers(batch).to_pylist()
-            # Rows of one block may fall into two batches; applying the first twice changes nothing.
-            if rows:
-                yield rows[-1]["log_position"], [_read_row(row) for row in rows]
+            # The next batch may go on with the last block of this one, which is not all there until then.
+            position = rows[-1]["log_position"] - (number < len(batches))
+            yield position, [_read_row(row) for row in rows]
 
 
 def _compact(folder: Path, number: int) -> None:

@@ -3,17 +3,19 @@
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
 from server.errors import FeedbackStateError
 from server.events import EventVerdict
-from server.feedback import erasure
+from server.feedback import compaction, erasure, replay
 from server.feedback.blocks import Block, BlockKind, write_block, write_header
 from server.feedback.compaction import ANSWER_SCHEMA, EVENT_SCHEMA, Compactor, compact_before, list_parts
 from server.feedback.erasure import plan_erasure
 from server.feedback.segments import list_segments, load_segment, segment_path
+from server.users.store import EventOutcome
 from tests.server.feedback_cases import (
     KNOWN,
     NOW_US,
@@ -27,6 +29,19 @@ from tests.server.feedback_cases import (
 )
 
 NOW = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=NOW_US)
+
+
+class DyingStore(MemoryStore):
+    """Takes a number of batches and no more."""
+
+    def __init__(self, append_count: int) -> None:
+        super().__init__()
+        self.append_count = append_count
+
+    def append_events(self, *arguments: Any, **options: Any) -> list[EventOutcome]:
+        self.write_fails = self.append_count == 0
+        self.append_count -= 1
+        return super().append_events(*arguments, **options)
 
 
 def fill(folder: Path, store: MemoryStore) -> None:
@@ -103,6 +118,26 @@ def test_a_new_store_is_filled_from_parquet_and_segments(tmp_path: Path) -> None
     assert again.ids() == store.ids() == [f"e{number}" for number in range(7)]
     assert again.positions == store.positions
     assert again.applied[0].names == store.applied[0].names
+
+
+def test_a_start_that_a_crash_cut_short_between_two_halves_of_a_block_loses_neither(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = MemoryStore()
+    log = open_log(tmp_path, store)
+    record(log, "e0", "e1", "e2", "e3")
+    log.close()
+    close_segment(tmp_path, store)
+    monkeypatch.setattr(compaction, "_BATCH_ROWS", 2)
+    monkeypatch.setattr(replay, "GROUP_EVENT_COUNT_MIN", 1)
+    again = DyingStore(append_count=1)
+    with pytest.raises(FeedbackStateError):
+        open_log(tmp_path, again)
+    assert again.ids() == ["e0", "e1"]
+    again.append_count = 9
+    open_log(tmp_path, again).close()
+    assert again.ids() == store.ids()
+    assert again.positions == store.positions
 
 
 def test_a_segment_that_a_crash_left_beside_its_parts_counts_once(tmp_path: Path) -> None:
