@@ -67,6 +67,7 @@ class Subject:
         assumed_fields: fields of the profile that were filled by assumption.
         known: whether there is a profile, inline or stored.
         pseudonym: names the user in everything that is stored, logged or counted.
+        recordable: whether answers may be logged under it; not where nobody could say whether it was erased.
         hidden_product_ids: products that the user said no to.
         personalised: whether behaviour and tastes may rank products.
     """
@@ -76,6 +77,7 @@ class Subject:
     assumed_fields: tuple[str, ...]
     known: bool
     pseudonym: bytes = b""
+    recordable: bool = True
     hidden_product_ids: frozenset[str] = frozenset()
     personalised: bool = True
 

@@ -63,8 +63,8 @@ def describe(given: GivenAnswer) -> LoggedAnswer:
         features = read_profile_features(bundle.features, subject.profile, decision.decision_time)
     return LoggedAnswer(
         answer_id=decision.answer_id,
-        # Nothing is written of a user whom the store has erased, or never knew.
-        user=subject.pseudonym.hex() if subject.known else "",
+        # Nothing is written of a user whom the store has erased, may have erased, or never knew.
+        user=subject.pseudonym.hex() if subject.known and subject.recordable else "",
         method=_METHODS[type(given.query)],
         decision_time_us=to_microseconds(decision.decision_time),
         bundle_version=decision.bundle_version,

@@ -77,7 +77,9 @@ class Directory:
             erased = found is None and self.store is not None and self.store.is_erased(names)
         except StoreReadError:
             unknown = {"pseudonym": names[0], "blocked": True}
-            return Subject(unknown, (), (), known=True, pseudonym=names[0], personalised=False)
+            return Subject(
+                unknown, (), (), known=True, pseudonym=names[0], recordable=False, personalised=False
+            )
         if erased:
             return _make_stranger(user, names[0])
         if found is None:

@@ -10,7 +10,7 @@ from prudence.v1 import profile_service_pb2 as pb
 from prudence.v1 import recommendation_pb2
 
 from benchmarks.redis_server import RedisServer
-from server.users.opening import StoreAddress, make_store
+from server.users.opening import StoreAddress, make_store, open_directory
 from server.users.pseudonyms import make_key_file
 from tests.server.cases import eligible_user
 from tests.server.conftest import CLOCK, Platform, run_command, start_server
@@ -62,7 +62,11 @@ def test_a_redis_that_goes_takes_stored_users_with_it_and_holds_the_others(
 def test_a_file_that_is_spoilt_under_a_server_fails_closed(platform: Platform, tmp_path: Path) -> None:
     store = tmp_path / "users.sqlite"
     make_store(StoreAddress(str(store)))
+    users = open_directory(StoreAddress(str(store)), allow_assumed=False)
+    users.erase("gone")
+    users.require_store().close()
     plan = ("--bundles", str(platform.bundles), "--clock", CLOCK, "--store", str(store))
+    plan += ("--feedback-log", str(tmp_path / "log"))
     with start_server(tmp_path / "run", *plan) as running, Client(running.target) as client:
         client.put_profile(pb.PutProfileRequest(user_id="ana", profile=to_profile(eligible_user(5))))
         (tmp_path / "other").write_bytes(b"not a database at all" * 300)
@@ -71,7 +75,12 @@ def test_a_file_that_is_spoilt_under_a_server_fails_closed(platform: Platform, t
             list_ids(client, "ana", inline=False, domain=FINANCIAL)
         assert list_ids(client, "ana", inline=True, domain=FINANCIAL) == []
         assert list_ids(client, "ana", inline=True, domain=LEARNING)
+        assert list_ids(client, "gone", inline=True, domain=LEARNING)
         running.stop()
+    # Nobody could say who is erased: nothing is written under anybody's pseudonym.
+    written = (tmp_path / "log" / "segment-00000001.log").read_bytes()
+    assert written.count(b'"user":""') == 3
+    assert users.pseudonyms.derive("gone").hex().encode() not in written
 
 
 def test_a_store_with_other_keys_refuses_to_start(platform: Platform, tmp_path: Path) -> None:
