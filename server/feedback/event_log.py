@@ -253,7 +253,8 @@ class EventLog:
                 outcomes = self._apply()
                 for (row, place), outcome in zip(screened.places, outcomes, strict=True):
                     screened.verdicts[row][place] = _VERDICTS[outcome]
-        self._failing = False
+        if submissions:
+            self._failing = False
         for submission, verdicts in zip(submissions, screened.verdicts, strict=True):
             self._metrics.count(verdicts)
             submission.future.set_result(verdicts)

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
+import structlog
 
 from server.batching import Call
 from server.errors import (
@@ -172,6 +173,18 @@ def test_a_failed_sync_acknowledges_nothing(tmp_path: Path) -> None:
     assert record(log, "a") == [ACCEPTED]
     log.close()
     assert logged_ids(tmp_path) == ["a"]
+
+
+def test_a_store_that_stays_down_is_told_once(tmp_path: Path) -> None:
+    store = MemoryStore()
+    log = open_log(tmp_path, store)
+    store.read_fails = True
+    with structlog.testing.capture_logs() as told:
+        for event_id in ("a", "b", "c"):
+            with pytest.raises(StoreReadError):
+                record(log, event_id)
+        log.close()
+    assert [line["event"] for line in told] == ["feedback_not_recorded"]
 
 
 def test_a_store_that_cannot_be_asked_fails_the_call_and_writes_nothing(tmp_path: Path) -> None:

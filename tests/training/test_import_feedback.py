@@ -274,6 +274,10 @@ def test_a_log_that_is_none_is_refused(tmp_path: Path) -> None:
         read_log(log)
     short = table.set_column(table.column_names.index("scores"), "scores", pa.array([[1]]))
     pyarrow.parquet.write_table(short, part)
+    for name in ("user", "event_time"):
+        write_log(tmp_path / name, [make_event("e1", "u1", "p1") | {name: None}], [])
+        with pytest.raises(SchemaError, match=f"column '{name}' has empty cells"):
+            read_log(tmp_path / name)
     with pytest.raises(SchemaError, match="scores: expected as many as product_ids"):
         join_feedback(read_log(log))
     part.write_bytes(b"PAR1")

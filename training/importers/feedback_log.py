@@ -56,6 +56,8 @@ ANSWER_COLUMNS: Final[Mapping[str, Any]] = {
     "features": pa.string(),
     "personalised": pa.bool_(),
 }
+_EVENT_STATED: Final = ("event_id", "user", "product_id", "event_type", "event_time", "received_time")
+_ANSWER_STATED: Final = ("answer_id", "user", "decision_time", "product_ids")
 COMPACT: Final = "python -m server compact"
 _SEGMENT_HEADER_BYTES: Final = 36  # A segment of no more holds nothing.
 
@@ -95,8 +97,8 @@ def read_log(folder: Path, erased: frozenset[str] = frozenset()) -> FeedbackLog:
     if not folder.is_dir():
         raise MissingFileError(f"feedback log: expected a folder at {folder}, found none")
     segment_count = sum(path.stat().st_size > _SEGMENT_HEADER_BYTES for path in folder.glob("segment-*.log"))
-    events = _read_parts(folder / "events", EVENT_COLUMNS)
-    answers = _read_parts(folder / "answers", ANSWER_COLUMNS)
+    events = _read_parts(folder / "events", EVENT_COLUMNS, _EVENT_STATED)
+    answers = _read_parts(folder / "answers", ANSWER_COLUMNS, _ANSWER_STATED)
     if not len(events):
         raise EmptyDataError(
             f"{folder}: expected compacted events, found none beside {segment_count} segments; "
@@ -121,7 +123,8 @@ def without_users(table: pa.Table, column: str, users: frozenset[str]) -> pa.Tab
     return table.filter(pc.invert(pc.is_in(table[column], value_set=pa.array(sorted(users), pa.string()))))
 
 
-def _read_parts(folder: Path, columns: Mapping[str, Any]) -> pa.Table:
+def _read_parts(folder: Path, columns: Mapping[str, Any], stated: tuple[str, ...]) -> pa.Table:
+    """Reads all parts; a cell of a column that the log always states may not be empty."""
     schema = pa.schema(list(columns.items()))
     tables = [schema.empty_table()]
     for path in sorted(folder.glob("part-*.parquet")):
@@ -136,6 +139,9 @@ def _read_parts(folder: Path, columns: Mapping[str, Any]) -> pa.Table:
             tables.append(table.select(list(columns)).cast(schema))
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
             raise SchemaError(f"{path}: expected the columns of a feedback log: {error}") from error
+        empty = [name for name in stated if tables[-1][name].null_count]
+        if empty:
+            raise SchemaError(f"{path}: column {empty[0]!r} has empty cells; expected none")
     return pa.concat_tables(tables).combine_chunks()
 
 
