@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Final, Self
@@ -224,19 +224,23 @@ class RedisStore:
             if row is not None:
                 name, old = candidate, _read_state(row)
                 break
-        first = None
-        if change.idempotency_digest is not None:
-            found = pipe.hget(ANSWERS + name, change.idempotency_digest)
-            first = None if found is None else _read_answer(found)
+        kept, digest = dict[bytes, FirstAnswer](), change.idempotency_digest
+        if digest is not None:
+            found = pipe.hgetall(ANSWERS + name)
+            kept = {key: _read_answer(text) for key, text in found.items()}
+        first = None if digest is None else kept.get(digest)
         version, now_us = int(pipe.incr(VERSION)), time.time_ns() // 1000
         state, changed = decide(change, old, first, version=version, time_us=now_us)
         if state is None:
             return changed
         pipe.multi()
         pipe.set(USER + name, json.dumps(encode_state(state)))
-        if change.idempotency_digest is not None:
+        if digest is not None:
             answer = [change.request_digest.hex(), changed.version, changed.update_time_us]
-            pipe.hset(ANSWERS + name, change.idempotency_digest, json.dumps(answer))
+            # The hash as a whole goes only once a user is left alone for so long.
+            for key in _find_old(kept, now_us):
+                pipe.hdel(ANSWERS + name, key)
+            pipe.hset(ANSWERS + name, digest, json.dumps(answer))
             pipe.expire(ANSWERS + name, ANSWER_DAYS * _DAY_S)
         pipe.execute()
         return changed
@@ -364,6 +368,12 @@ def _read_state(row: bytes) -> UserState:
 def _read_answer(found: bytes) -> FirstAnswer:
     digest, version, update_time_us = json.loads(found)
     return FirstAnswer(bytes.fromhex(digest), Changed(version, update_time_us))
+
+
+def _find_old(answers: Mapping[bytes, FirstAnswer], now_us: int) -> list[bytes]:
+    """Returns the idempotency keys that were answered more than ANSWER_DAYS ago."""
+    since_us = now_us - ANSWER_DAYS * _DAY_S * 1_000_000
+    return [key for key, answer in answers.items() if answer.changed.update_time_us < since_us]
 
 
 def _make_event(member: bytes) -> Event:

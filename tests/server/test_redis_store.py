@@ -1,5 +1,6 @@
 """The shared store where it differs from the embedded one: what it refuses, loses, and is filled with."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,8 +21,9 @@ from server.users.edits import put_profile, set_block
 from server.users.import_redis import make_redis
 from server.users.opening import StoreAddress, fill_store, make_store, open_directory
 from server.users.pseudonyms import Pseudonyms, add_epoch, load_pseudonyms, make_key_file
+from server.users.redis_keys import ANSWERS
 from server.users.redis_store import RedisStore
-from server.users.store import ProfileChange, StoredUser, UserStore
+from server.users.store import ANSWER_DAYS, ProfileChange, StoredUser, UserStore
 from tests.server.conftest import write_tables
 from tests.server.test_store_changes import ANA, PSEUDONYMS, append, event, find_level, put
 
@@ -225,3 +227,16 @@ def test_several_servers_see_each_others_changes_at_once(store: UserStore, url: 
         for level in range(5):
             store.change(put(level))
             assert find_level(other) == level
+
+
+def test_answers_to_idempotency_keys_go_after_their_days(
+    store: RedisStore, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key in ("j", "k"):
+        store.change(put(1, key=key))
+    later_ns = time.time_ns() + (ANSWER_DAYS * 86_400 + 1) * 10**9
+    monkeypatch.setattr(time, "time_ns", lambda: later_ns)
+    last = store.change(put(2, key="l"))
+    with Redis.from_url(url) as redis:
+        assert redis.hlen(ANSWERS + ANA[0]) == 1
+    assert store.change(put(2, key="l")) == last
