@@ -121,7 +121,8 @@ def _load(path: Path) -> Mapping[int, bytes]:
     except OSError as error:
         raise PseudonymKeyError(
             f"pseudonym_keys: {path} cannot be read: {error.strerror}; "
-            "`python -m server make-keys` makes one, but a store is known by its own keys only"
+            "`python -m server make-keys` makes one, but a store is known by its own keys only, and one of "
+            "an earlier version is written anew by `import-users --force`"
         ) from error
     if stat.S_IMODE(mode) & 0o077:
         raise PseudonymKeyError(
