@@ -44,7 +44,8 @@ HANGING = """
 import time
 from training.ranks import join_ranks
 
-with join_ranks(timeout_seconds=1.0) as ranks:
+# Long enough for a process that starts late on a busy machine.
+with join_ranks(timeout_seconds=6.0) as ranks:
     if not ranks.first:
         time.sleep(100)
     ranks.wait()
