@@ -79,7 +79,8 @@ def decide(
 
     Args:
         query: what is asked.
-        served: what serves, the current bundle first: the first that has a product judges its patch.
+        served: what serves, the current bundle first: the first that has a product judges its patch, and the
+            patch is kept if it changes any.
         patches: what binds already.
 
     Raises:
@@ -92,8 +93,8 @@ def decide(
         )
     verdicts, changed = [], {}
     for product_id, asked in query.products.items():
-        home = next((each for each in served if product_id in each.row_of), None)
-        verdict = _judge(product_id, asked, home, patches)
+        homes = [each for each in served if product_id in each.row_of]
+        verdict = _judge(product_id, asked, homes, patches)
         verdicts.append(verdict)
         if verdict.outcome is Outcome.APPLIED:
             changed[product_id] = asked
@@ -137,18 +138,28 @@ def answer_of(accepted: Accepted, request_id: str, *, repeated: bool) -> PatchAn
     return PatchAnswer(verdicts, accepted.sequence, accepted.time, repeated, request_id)
 
 
-def _judge(product_id: str, asked: Fields, home: Served | None, patches: Patches) -> PatchVerdict:
-    if home is None:
+def _judge(product_id: str, asked: Fields, homes: Sequence[Served], patches: Patches) -> PatchVerdict:
+    """Judges a patch by the first bundle that has the product; it changes something if it does in any."""
+    if not homes:
         return PatchVerdict(product_id, Outcome.PRODUCT_UNKNOWN)
-    row = home.row_of[product_id]
-    product = home.bundle.products.row(row)
-    in_force = patches.bind(home.bundle, home.row_of, [product_id]).get(row, {})
-    refusals = find_refusals(product, in_force, asked, home.policy)
+    product, in_force = _find_in_force(product_id, homes[0], patches)
+    refusals = find_refusals(product, in_force, asked, homes[0].policy)
     if refusals:
         return PatchVerdict(product_id, Outcome.REFUSED, refusals)
+    changes = any(_changes(product_id, asked, home, patches) for home in homes)
+    return PatchVerdict(product_id, Outcome.APPLIED if changes else Outcome.UNCHANGED)
+
+
+def _changes(product_id: str, asked: Fields, home: Served, patches: Patches) -> bool:
+    product, in_force = _find_in_force(product_id, home, patches)
     before = tighten(product, in_force, home.policy)
-    same = tighten(product, {**in_force, **asked}, home.policy) == before
-    return PatchVerdict(product_id, Outcome.UNCHANGED if same else Outcome.APPLIED)
+    return tighten(product, {**in_force, **asked}, home.policy) != before
+
+
+def _find_in_force(product_id: str, home: Served, patches: Patches) -> tuple[Mapping[str, Any], Fields]:
+    """Returns a bundle's row of a product, and what earlier patches say of it there."""
+    row = home.row_of[product_id]
+    return home.bundle.products.row(row), patches.bind(home.bundle, home.row_of, [product_id]).get(row, {})
 
 
 def _write_verdict(verdict: PatchVerdict) -> list[Any]:

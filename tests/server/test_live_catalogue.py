@@ -17,7 +17,7 @@ from server.active_policy import ActivePolicy
 from server.catalogue.changes import Outcome, PatchAnswer, PatchQuery
 from server.catalogue.state import FILE_NAME, CatalogueState
 from server.gate import find_eligible
-from server.snapshot import Snapshot
+from server.snapshot import CURRENT, Snapshot
 from tests.server.cases import CHANNEL, NOW, eligible_user
 from tests.server.desk import Desk, MovingClock, desks, open_tiny
 
@@ -37,8 +37,8 @@ class Shop:
     def outcomes(self, **products: dict[str, Any]) -> list[Outcome]:
         return [verdict.outcome for verdict in self.patch(**products).verdicts]
 
-    def shown(self) -> set[str]:
-        snapshot = self.active.pin()
+    def shown(self, place: int = CURRENT) -> set[str]:
+        snapshot = self.active.pin(place)
         gate = snapshot.gate
         masks = gate.judge(gate.admit(eligible_user(4), NOW, CHANNEL, None), ROWS)
         return {snapshot.bundle.product_ids[row] for row in ROWS[find_eligible(masks)]}
@@ -54,12 +54,13 @@ def open_shop(snapshot: Snapshot, tmp_path: Path) -> Iterator[Callable[..., Shop
     """Opens one folder again and again, with the tiny bundle or another."""
     states: list[CatalogueState] = []
 
-    def open_one(served: Snapshot = snapshot) -> Shop:
+    def open_one(served: Snapshot = snapshot, *others: Snapshot) -> Shop:
         for state in states:
             state.close()
         states[:] = [CatalogueState(tmp_path)]
         clock = MovingClock()
-        return Shop(ActivePolicy([served], clock, None, clock, catalogue=states[0]), clock)  # type: ignore[arg-type]
+        beside = [[other] for other in others]
+        return Shop(ActivePolicy([served], clock, None, clock, beside, states[0]), clock)  # type: ignore[arg-type]
 
     yield open_one
     for state in states:
@@ -223,6 +224,17 @@ def test_an_older_bundle_that_is_stricter_stays_so(
     row = shop.active.pin().row_of["f001"]
     assert shop.active.pin().gate.columns.levels[row] == 4
     assert "f001" not in shop.shown()
+
+
+def test_a_patch_that_says_what_one_bundle_says_still_tightens_another(
+    open_shop: Callable[..., Shop], snapshot: Snapshot
+) -> None:
+    suspended = _restated(snapshot, None, f001={"status": "SUSPENDED"})
+    shop = open_shop(suspended, dataclasses.replace(snapshot, place=1))
+    assert "f001" in shop.shown(1)
+    assert shop.outcomes(f001={"status": "SUSPENDED"}) == [Outcome.APPLIED]
+    assert "f001" not in shop.shown(1)
+    assert shop.outcomes(f001={"status": "SUSPENDED"}) == [Outcome.UNCHANGED]
 
 
 def test_without_a_folder_every_patch_is_refused(snapshot: Snapshot) -> None:
