@@ -123,7 +123,7 @@ class Callers:
         """
         self._path = path
         self._lock = threading.Lock()
-        self._state = _identify(path)
+        self._state = self._refused = _identify(path)
         self._known = read_callers(path)
         self._look_s = time.monotonic() + LOOK_INTERVAL_S
 
@@ -150,11 +150,14 @@ class Callers:
             state = _identify(self._path)
             if state == self._state:
                 return
-            self._state = state
             self._known = read_callers(self._path)
+            self._state = state
             _log.info("callers read", caller_count=len(self._known))
         except CallersFileError as error:
-            _log.error("callers unchanged", problem=str(error))
+            # It is tried again, since the disk may have refused it for a moment, and said once.
+            if state != self._refused:
+                _log.error("callers unchanged", problem=str(error))
+            self._refused = state
         finally:
             self._lock.release()
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from prudence import v1
 
 from server.errors import AccessLogError, CallersFileError, CallerUnknownError, QuotaError
@@ -109,6 +110,23 @@ def test_a_changed_file_counts_and_a_spoilt_one_changes_nothing(
     assert known.find(["new"]).name == "new"
     write(path, FEED)
     assert known.find(["spiffe://platform/feed"]).name == "spiffe://platform/feed"
+
+
+def test_a_change_that_could_not_be_read_is_looked_at_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever it shuts out would otherwise stay in until the next change."""
+    monkeypatch.setattr(callers, "LOOK_INTERVAL_S", 0.0)
+    path = write(tmp_path / "c.json", FEED)
+    known = Callers(path)
+    replace(path, tmp_path, FEED | {"name": "new"})
+    with monkeypatch.context() as broken, structlog.testing.capture_logs() as logs:
+        broken.setattr(callers, "FILE_BYTES_MAX", 1)
+        for _ in range(3):
+            assert known.find(["spiffe://platform/feed"]).name == "spiffe://platform/feed"
+    assert len(logs) == 1
+    with pytest.raises(CallerUnknownError):
+        known.find(["spiffe://platform/feed"])
 
 
 def replace(path: Path, directory: Path, *entries: dict[str, Any]) -> None:
