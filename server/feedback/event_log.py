@@ -7,6 +7,7 @@ when the log is opened. Answers travel with the groups; nobody waits for them.
 
 import contextlib
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -37,6 +38,8 @@ GROUP_EVENT_COUNT_MAX: Final = 2_000
 """A group takes whole submissions until it holds so many events."""
 GROUP_ANSWER_COUNT_MAX: Final = 200
 CLOSE_S_MAX: Final = 30.0
+ERASED_S: Final = 3600.0
+"""How long answers of an erased user are looked for: far longer than one is under way."""
 
 _VERDICTS: Final = {
     EventOutcome.APPLIED: EventVerdict.ACCEPTED,
@@ -114,7 +117,7 @@ class EventLog:
         self._errands: deque[Future[int]] = deque()
         self._waiting_count = 0
         self._unapplied: tuple[int, list[UserEvent]] | None = None
-        self._erased: set[str] = set()
+        self._erased: dict[str, float] = {}  # When, by the monotonic clock.
         self._changed = threading.Condition()
         self._open = True
         self._failing = False
@@ -184,7 +187,9 @@ class EventLog:
         with self._changed:
             if not self._open:
                 raise NotReadyError("the server is draining")
-            self._erased.update(users)
+            now_s = time.monotonic()
+            lately = {user: at_s for user, at_s in self._erased.items() if now_s - at_s < ERASED_S}
+            self._erased = lately | dict.fromkeys(users, now_s)
             errand: Future[int] = Future()
             self._errands.append(errand)
             self._changed.notify()

@@ -260,3 +260,16 @@ def test_an_answer_that_cannot_be_made_harms_no_event(tmp_path: Path) -> None:
     assert record(log, "a") == [ACCEPTED]
     log.close()
     assert log._metrics.answers.labels("failed")._value.get() == 1
+
+
+def test_who_was_erased_is_forgotten_once_no_answer_can_be_under_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = open_log(tmp_path, MemoryStore())
+    log.purge(frozenset({"a"}))
+    log.purge(frozenset({"b"}))
+    assert set(log._erased) == {"a", "b"}
+    monkeypatch.setattr(event_log, "ERASED_S", 0.0)
+    log.purge(frozenset({"c"}))
+    assert set(log._erased) == {"c"}
+    log.close()
