@@ -70,6 +70,7 @@ class SegmentWriter:
         self._bytes_max = segment_bytes_max
         self._disk = Disk() if disk is None else disk
         self._clean = True
+        self._rotating = False  # The next segment may be there: nothing more is appended to this one.
         numbers = list_segments(folder)
         try:
             if not numbers:
@@ -96,7 +97,7 @@ class SegmentWriter:
         """
         try:
             self._make_clean()
-            if self._size > self._bytes_max:
+            if self._rotating or self._size > self._bytes_max:
                 self.rotate()
             data = b"".join(
                 write_block(Block(kind, self.sequence + place, payload))
@@ -118,10 +119,12 @@ class SegmentWriter:
             return
         self._make_clean()
         path = segment_path(self._folder, self.number + 1)
+        self._rotating = True
         self._disk.put(path, write_header(self.log_id, self.sequence))
         descriptor = _open(path)
         os.close(self._descriptor)
         self._descriptor, self.number, self._size = descriptor, self.number + 1, SEGMENT_HEADER.size
+        self._rotating = False
 
     def close(self) -> None:
         """Closes the file."""

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.errors import FeedbackLogError, FeedbackStateError
+from server.feedback import segments
 from server.feedback.blocks import BLOCK_HEADER, SEGMENT_HEADER, Block, BlockKind, read_segment
 from server.feedback.disk import Disk, hold_lock
 from server.feedback.segments import SegmentWriter, list_segments, load_segment, read_blocks, segment_path
@@ -240,3 +241,25 @@ def _make_sample() -> bytes:
 
 
 _SAMPLE = _make_sample()
+
+
+def test_a_next_segment_that_could_not_be_opened_follows_what_is_written_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is there by then, and says after which block it begins."""
+
+    def refuse(_: Path) -> int:
+        raise OSError(24, "Too many open files")
+
+    writer = SegmentWriter(tmp_path)
+    writer.append([(BlockKind.EVENTS, b"1\n")])
+    with monkeypatch.context() as patched:
+        patched.setattr(segments, "_open", refuse)
+        with pytest.raises(OSError, match="Too many"):
+            writer.rotate()
+    writer.append([(BlockKind.EVENTS, b"2\n")])
+    writer.close()
+    again = SegmentWriter(tmp_path)
+    assert again.sequence == 2
+    again.close()
+    assert [block.payload for block in read_blocks(tmp_path, 0)] == [b"1\n", b"2\n"]
