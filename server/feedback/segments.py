@@ -5,6 +5,7 @@ through them. A block is appended with one write and one fsync, and what fails i
 is written: a block that nobody was told of must not come back after a restart in the middle of others.
 """
 
+import errno
 import os
 import secrets
 from collections.abc import Iterator, Sequence
@@ -96,6 +97,7 @@ class SegmentWriter:
             FeedbackLogError: they could not be written; none of them will be read.
         """
         try:
+            self._check_place()
             self._make_clean()
             if self._rotating or self._size > self._bytes_max:
                 self.rotate()
@@ -141,6 +143,11 @@ class SegmentWriter:
             self._make_clean()
         self._disk.sync(self._descriptor)
         self._disk.sync_folder(self._folder)
+
+    def _check_place(self) -> None:
+        """Refuses to write where no restart would read. Raises OSError."""
+        if os.fstat(self._descriptor).st_nlink == 0:
+            raise OSError(errno.ENOENT, "its open segment was removed")
 
     def _make_clean(self) -> None:
         """Cuts what a failed append may have left. Raises OSError: the next append tries again."""

@@ -263,3 +263,12 @@ def test_a_next_segment_that_could_not_be_opened_follows_what_is_written_then(
     assert again.sequence == 2
     again.close()
     assert [block.payload for block in read_blocks(tmp_path, 0)] == [b"1\n", b"2\n"]
+
+
+def test_nothing_is_written_to_a_segment_that_was_removed(tmp_path: Path) -> None:
+    writer = SegmentWriter(tmp_path)
+    writer.append([(BlockKind.EVENTS, b"a\n")])
+    segment_path(tmp_path, 1).unlink()
+    with pytest.raises(FeedbackLogError, match="was removed"):
+        writer.append([(BlockKind.EVENTS, b"b\n")])
+    writer.close()
