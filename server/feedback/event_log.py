@@ -38,6 +38,8 @@ GROUP_EVENT_COUNT_MAX: Final = 2_000
 """A group takes whole submissions until it holds so many events."""
 GROUP_ANSWER_COUNT_MAX: Final = 200
 CLOSE_S_MAX: Final = 30.0
+PURGE_COUNT_MAX: Final = 4
+"""Purges at once. They take turns at the files, for seconds each, and hold threads that lists wait for."""
 ERASED_S: Final = 3600.0
 """How long answers of an erased user are looked for: far longer than one is under way."""
 
@@ -117,6 +119,7 @@ class EventLog:
         self._errands: deque[Future[int]] = deque()
         self._waiting_count = 0
         self._unapplied: tuple[int, list[UserEvent]] | None = None
+        self._purges = threading.BoundedSemaphore(PURGE_COUNT_MAX)
         self._erased: dict[str, float] = {}  # When, by the monotonic clock.
         self._changed = threading.Condition()
         self._open = True
@@ -182,7 +185,24 @@ class EventLog:
 
         Raises:
             FeedbackLogError: a file cannot be written; the erasure may be asked for again.
+            OverloadError: too many purges wait; it is to be asked for again.
         """
+        if not self._purges.acquire(blocking=False):
+            raise OverloadError("other users are being erased; retry later")
+        try:
+            self._purge(users)
+        finally:
+            self._purges.release()
+
+    def close(self) -> None:
+        """Makes durable what waits, ends the threads and frees the folder."""
+        with self._changed:
+            self._open = False
+            self._changed.notify()
+        self._thread.join(timeout=CLOSE_S_MAX)
+        self._held.close()
+
+    def _purge(self, users: frozenset[str]) -> None:
         plan = plan_erasure(self._folder, users)
         with self._changed:
             if not self._open:
@@ -198,14 +218,6 @@ class EventLog:
         except (TimeoutError, OSError) as error:
             raise FeedbackLogError("the feedback log cannot close a segment; retry later") from error
         erase_users(self._folder, plan, before=number)
-
-    def close(self) -> None:
-        """Makes durable what waits, ends the threads and frees the folder."""
-        with self._changed:
-            self._open = False
-            self._changed.notify()
-        self._thread.join(timeout=CLOSE_S_MAX)
-        self._held.close()
 
     def _loop(self) -> None:
         while (group := self._take()) is not None:

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,8 @@ from server.errors import (
 from server.events import EventVerdict
 from server.feedback import event_log
 from server.feedback.blocks import BlockKind
+from server.feedback.compaction import FILES_LOCK
+from server.feedback.disk import hold_lock
 from server.feedback.lines import read_events
 from server.feedback.segments import read_blocks, segment_path
 from tests.server.feedback_cases import (
@@ -272,4 +275,22 @@ def test_who_was_erased_is_forgotten_once_no_answer_can_be_under_way(
     monkeypatch.setattr(event_log, "ERASED_S", 0.0)
     log.purge(frozenset({"c"}))
     assert set(log._erased) == {"c"}
+    log.close()
+
+
+def test_erasures_beyond_what_may_wait_are_refused_and_work_when_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They hold the threads that recommendations are answered by."""
+    monkeypatch.setattr(event_log, "PURGE_COUNT_MAX", 1)
+    log, users = open_log(tmp_path, MemoryStore()), frozenset({KNOWN[0].hex()})
+    with ThreadPoolExecutor(1) as pool:
+        with hold_lock(tmp_path / FILES_LOCK, wait=True):
+            first = pool.submit(log.purge, users)
+            while not log._erased:
+                time.sleep(0.001)
+            with pytest.raises(OverloadError):
+                log.purge(users)
+        first.result(timeout=10)
+    log.purge(users)
     log.close()
