@@ -79,12 +79,13 @@ def read_products(source: pa.BufferReader | str, *, name: str) -> pa.Table:
     try:
         # One thread: a second pool would compete with the server's compute thread.
         table = pq.read_table(source, use_threads=False)
-    except (pa.ArrowException, OSError) as error:
+        names = table.column_names
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise BuildInputError(f"{name}: expected a Parquet table, got: {error}") from error
-    if "id" not in table.column_names or not _is_text(table.schema.field("id").type):
-        raise BuildInputError(f"{name}: expected a text column 'id', got columns {table.column_names[:8]}")
-    if len(set(table.column_names)) != table.num_columns:
-        raise BuildInputError(f"{name}: a column name is repeated in {table.column_names}")
+    if "id" not in names or not _is_text(table.schema.field("id").type):
+        raise BuildInputError(f"{name}: expected a text column 'id', got columns {names[:8]}")
+    if len(set(names)) != table.num_columns:
+        raise BuildInputError(f"{name}: a column name is repeated in {names}")
     for field in table.schema:
         if not _has_copied_type(field):
             raise BuildInputError(f"{name}: column {field.name!r} is {field.type}; expected text")

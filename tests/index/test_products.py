@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from index.errors import BuildInputError
@@ -174,3 +175,12 @@ def test_a_tier_ends_where_its_limit_ends() -> None:
     assert find_tiers(rows, POLICY) == (4, 6, 6, 6, 7)
     assert find_tiers(rows, _policy([1999] * 6)) == (2,)
     assert find_tiers([], POLICY) == (0, 0, 0, 0, 0)
+
+
+def test_a_table_whose_column_name_is_no_text_is_refused() -> None:
+    table = pa.table({"id": ["a"], "zzqq": ["x"]})
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, store_schema=False)
+    damaged = sink.getvalue().to_pybytes().replace(b"zzqq", b"\xff\xfeqq")
+    with pytest.raises(BuildInputError, match=r"p\.parquet: expected a Parquet table"):
+        read_products(pa.BufferReader(damaged), name="p.parquet")
