@@ -17,12 +17,12 @@ from prudence.v1 import recommendation_pb2_grpc
 
 from server import recall_monitor
 from server.active_policy import ActivePolicy
-from server.app import _open_monitor
 from server.batching import Call
 from server.clock import Clock
 from server.config import load_settings
 from server.errors import PortError
 from server.messages import Domain, ListAnswer, RecommendQuery, UserInput
+from server.opening import open_monitor
 from server.pipeline import Pipeline
 from server.recall_monitor import ALARM_COUNT_MIN, QUEUE_COUNT_MAX, WINDOW_COUNT, Measured, RecallMonitor
 from server.retrieval import Retriever, Round, Rows
@@ -301,7 +301,7 @@ def test_the_stated_share_of_answers_is_taken_evenly(
 def test_a_share_of_0_starts_nothing() -> None:
     held: Any = None
     settings = load_settings(["--bundles", "b", "--recall-sample-fraction", "0"])
-    assert _open_monitor(settings, CollectorRegistry(), held) is None
+    assert open_monitor(settings, CollectorRegistry(), held) is None
     assert [thread.name for thread in threading.enumerate() if thread.name == "recall"] == []
     assert load_settings(["--bundles", "b"]).recall_sample_fraction == 0.01
     assert load_settings(["--bundles", "b"]).metrics_port is None

@@ -1,0 +1,131 @@
+"""Opens what the settings name, or says in one line why not: policy, users, logs, entrance, metrics."""
+
+import contextlib
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from server.active_policy import ActivePolicy, live_policies
+from server.catalogue.opening import open_catalogue
+from server.config import Settings
+from server.convert import RequestLimits
+from server.door import Entrance
+from server.experiments.assignment import Experiments
+from server.experiments.opening import open_experiments
+from server.feedback.event_log import EventLog
+from server.identity.access_log import AccessLog
+from server.identity.admission import Admission
+from server.identity.callers import Callers
+from server.identity.tls import Certificates, TlsFiles
+from server.policy_start import open_control
+from server.recall_monitor import RecallMonitor
+from server.services import RecommendationService
+from server.snapshot import all_under_policy, load_fit_policy, load_publishers, open_snapshot
+from server.telemetry import Metrics, serve_metrics
+from server.users.directory import Directory
+from server.users.opening import StoreAddress, open_directory, open_without_store
+
+_log = structlog.get_logger("server")
+
+
+def open_active_policy(settings: Settings, held: contextlib.ExitStack) -> tuple[ActivePolicy, Experiments]:
+    """Opens the bundles under every version of the policy that is or will be in force."""
+    clock, control = settings.decision_clock(), None
+    if settings.policy_keys is not None and settings.policy_state is not None:
+        control = open_control(
+            settings.policy_keys, settings.policy_state, settings.signature_days_max, settings.policy
+        )
+        held.callback(control.log.close)
+        first, *later = live_policies(control.history.policies, clock.now())
+    else:
+        first, later = load_fit_policy(settings.policy), []
+    snapshot = open_snapshot(
+        settings.bundles,
+        first,
+        device=settings.device,
+        thread_count=settings.threads,
+        retriever=settings.retriever,
+        allow_assumed=settings.allow_assumed,
+        kernel=settings.kernel,
+        keys=load_publishers(settings.bundle_keys),
+    )
+    experiments, others = open_experiments(settings, snapshot)
+    served = (snapshot, *others)
+    versions = [served, *(all_under_policy(served, policy) for policy in later)]
+    current, *beside = zip(*versions, strict=True)
+    catalogue = None
+    if settings.catalogue_state is not None:
+        catalogue = open_catalogue(settings.catalogue_state, snapshot.bundle, snapshot.row_of)
+        held.callback(catalogue.close)
+    return ActivePolicy(current, clock, control, others=beside, catalogue=catalogue), experiments
+
+
+def open_users(settings: Settings, held: contextlib.ExitStack) -> Directory:
+    """Opens the stored users and the keys of their pseudonyms."""
+    if settings.store is None:
+        return open_without_store(settings.pseudonym_keys)
+    address = StoreAddress(settings.store, settings.pseudonym_keys, settings.store_password_file)
+    users = open_directory(address, allow_assumed=settings.allow_assumed)
+    if users.store is not None:
+        held.callback(users.store.close)
+    return users
+
+
+def open_event_log(
+    settings: Settings, users: Directory, registry: CollectorRegistry, held: contextlib.ExitStack
+) -> EventLog | None:
+    """Opens the log of events and answers if it is asked for; the store takes what it lacks."""
+    if settings.feedback_log is None or users.store is None:
+        return None
+    event_log = EventLog(settings.feedback_log, users.store, registry)
+    held.callback(event_log.close)
+    return event_log
+
+
+def open_entrance(settings: Settings, metrics: Metrics | None, held: contextlib.ExitStack) -> Entrance:
+    """Opens what is asked of callers: certificates and names, or nothing on a port of this machine's own."""
+    access_log, calls = None, None if metrics is None else metrics.calls
+    if settings.access_log is not None:
+        access_log = AccessLog(settings.access_log)
+        held.callback(access_log.close)
+    if (
+        settings.tls_certificate is None
+        or settings.tls_key is None
+        or settings.tls_client_ca is None
+        or settings.callers is None
+    ):
+        return Entrance(Admission(None), None, access_log, calls)
+    files = TlsFiles(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
+    credentials = Certificates(files).make_credentials()
+    return Entrance(Admission(Callers(settings.callers)), credentials, access_log, calls)
+
+
+def open_metrics(
+    settings: Settings, registry: CollectorRegistry, held: contextlib.ExitStack
+) -> Metrics | None:
+    """Opens the metrics' port if it is asked for; without it nobody reads them and nothing is counted."""
+    if settings.metrics_port is None:
+        return None
+    _log.info("metrics", address=held.enter_context(serve_metrics(registry, settings.metrics_port)))
+    return Metrics(registry)
+
+
+def open_monitor(
+    settings: Settings, registry: CollectorRegistry, held: contextlib.ExitStack
+) -> RecallMonitor | None:
+    """Starts the recall monitor if it is asked for."""
+    if settings.recall_sample_fraction == 0:
+        return None
+    monitor = RecallMonitor(settings.recall_sample_fraction, registry)
+    held.callback(monitor.close)
+    return monitor
+
+
+def open_recommendation(settings: Settings, assumed_data: bool) -> RecommendationService:
+    """Makes the service that lists products, closed as yet."""
+    limits = RequestLimits(
+        k_max=settings.k_max,
+        allow_inline_profile=settings.allow_inline_profile,
+        diversity_trade_off=settings.diversity_trade_off,
+    )
+    return RecommendationService(limits, settings.batch_count_max, assumed_data)
