@@ -41,6 +41,7 @@ class ServerPlan:
     threads: int = 1
     allow_assumed: bool = False
     options: tuple[str, ...] = ()  # Further ones, as on the command line.
+    program: tuple[str, ...] = ("server",)  # Or a module that breaks something and then runs the server.
 
     def command(self) -> list[str]:
         """Returns the command line, without the port."""
@@ -54,7 +55,7 @@ class ServerPlan:
             "--device": self.device,
             "--threads": self.threads,
         }
-        command = ["python", "-m", "server"]
+        command = ["python", "-m", *self.program]
         for name, value in options.items():
             if value is not None:
                 command += [name, str(value)]

@@ -1,0 +1,1 @@
+"""Breaks a running server on purpose, under load, and counts what its callers notice."""
