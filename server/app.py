@@ -163,7 +163,7 @@ def _announce(settings: Settings, active: ActivePolicy, door: Door, assumed_data
     snapshot, in_force = active.pin(), active.describe()
     _log.info(
         "serving",
-        address=f"{settings.host}:{door.port}",
+        **door.addresses,
         tower=snapshot.encoder.provider,
         index=snapshot.index_kind,
         retriever=snapshot.retriever.name,

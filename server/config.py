@@ -97,6 +97,22 @@ class Settings(BaseSettings):
     port_file: Path | None = Field(
         default=None, description="File to write the bound port to, once the server is ready."
     )
+    admin_port: Annotated[int, Field(ge=0, le=65535)] | None = Field(
+        default=None,
+        description="Port of 127.0.0.1 that alone serves AdminService and reflection, with the certificates "
+        "and roles of port; 0 takes a free one. Default: none; port serves them, unless other machines reach "
+        "it in plaintext.",
+    )
+    probe_port: Annotated[int, Field(ge=0, le=65535)] | None = Field(
+        default=None,
+        description="Port of host that answers health alone, in plaintext, for probes without a certificate; "
+        "0 takes a free one. Default: none.",
+    )
+    connection_s_max: Annotated[int, Field(ge=1, le=86_400)] = Field(
+        default=900,
+        description="Seconds after which a connection is asked to end, give or take a tenth, so that callers "
+        "spread over servers again. Calls finish first; a stream that goes on for a minute more is cut.",
+    )
     tls_certificate: Path | None = Field(
         default=None,
         description="PEM file of the server's certificate chain. With it callers need certificates, too. "
@@ -223,6 +239,11 @@ class Settings(BaseSettings):
             given, missing = ("policy_keys", "policy_state")[:: 1 if self.policy_keys else -1]
             raise ValueError(f"{given} is set without {missing}; changes of the policy need both")
         return self
+
+    @property
+    def serves_admin_to_callers(self) -> bool:
+        """Whether `port` serves AdminService and reflection: not where strangers could call them."""
+        return self.admin_port is None and (self.tls_certificate is not None or _is_loopback(self.host))
 
     def decision_clock(self) -> Clock:
         """Returns the clock that decisions are made by."""

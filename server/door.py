@@ -1,4 +1,8 @@
-"""The gRPC server with its port and health: every service is registered here, and drained here."""
+"""The gRPC ports and health: every service is registered here, and drained here.
+
+Callers have one port. AdminService and reflection may have one of their own, which only this machine reaches;
+and health may have one, without certificates, for probes that have none.
+"""
 
 import socket
 import time
@@ -18,14 +22,37 @@ from server.identity.access_log import AccessLog
 from server.identity.admission import Admission
 from server.interceptors import REJECTION_COUNT_MAX, CallPool, DoorInterceptor
 
+LOOPBACK: Final = "127.0.0.1"
 MESSAGE_BYTES_MAX: Final = 1 << 20
 METADATA_BYTES_MAX: Final = 16 << 10
 REFUSE_S: Final = 0.2
 """How long new calls are refused before the port closes. When it closes, gRPC cancels calls that it has taken
 from the network but not handed over yet; a refusal is worth retrying, a cancelled call is not."""
+CONNECTION_GRACE_S: Final = 65
+"""How long an old connection's calls may go on: longer than any of them is waited for."""
+
+_KEEPALIVE: Final = (
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 30_000),
+    # Callers that ping more often are cut off after the library's two warnings.
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 30_000),
+)
+_LIMITS: Final = (
+    ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+    # Between the two limits gRPC refuses at random.
+    ("grpc.max_metadata_size", METADATA_BYTES_MAX),
+    ("grpc.absolute_max_metadata_size", METADATA_BYTES_MAX),
+)
+_PROBE_THREAD_COUNT: Final = 2
+_PROBE_COUNT_MAX: Final = 64
 
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+MakeCredentials = Callable[[], grpc.ServerCredentials]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,26 +70,55 @@ class Entrance:
 
     Attributes:
         admission: who may call what.
-        credentials: of the port; None for plaintext.
+        make_credentials: makes those of one port, which take no second one; None for plaintext.
         access_log: where calls are accounted for, if anywhere.
         metrics: counts calls, if anybody reads the count.
     """
 
     admission: Admission
-    credentials: grpc.ServerCredentials | None
+    make_credentials: MakeCredentials | None
     access_log: AccessLog | None
     metrics: CallMetrics | None
+
+
+class Probes:
+    """A port that answers health and nothing else, to whoever asks."""
+
+    def __init__(self, health_servicer: health.HealthServicer) -> None:
+        """Makes the server; no port is bound before `open`."""
+        self._pool = CallPool(_PROBE_THREAD_COUNT, "probe")
+        self._interceptor = DoorInterceptor(self._pool, _PROBE_COUNT_MAX)
+        self._server = grpc.server(
+            self._pool,
+            interceptors=[self._interceptor],
+            maximum_concurrent_rpcs=2 * _PROBE_COUNT_MAX,
+            options=[("grpc.so_reuseport", 0), *_KEEPALIVE, *_LIMITS],
+        )
+        health_pb2_grpc.add_HealthServicer_to_server(health_servicer, self._server)
+
+    def open(self, host: str, port: int) -> int:
+        """Binds the port, takes calls, and returns the port's number.
+
+        Raises:
+            PortError: the address cannot be bound.
+        """
+        bound = bind(self._server, host, port, None, setting="probe_port")
+        self._server.start()
+        return bound
+
+    def close(self) -> None:
+        """Closes the port."""
+        self._server.stop(0).wait(timeout=5.0)
+        self._interceptor.close()
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
 
 class Door:
     """Takes calls for the services; NOT_SERVING until `set_ready`."""
 
     def __init__(self, settings: Settings, services: Sequence[Service], entrance: Entrance) -> None:
-        """Binds the port; no call is taken before `start`.
-
-        Raises:
-            PortError: the address cannot be bound.
-        """
+        """Makes the servers; no port is bound before `start`."""
+        self._settings, self._entrance = settings, entrance
         self._names = tuple(service.name for service in services)
         self._pool = CallPool(settings.rpc_thread_count, "rpc")
         self._interceptor = DoorInterceptor(
@@ -74,20 +130,39 @@ class Door:
             access_log=entrance.access_log,
             metrics=entrance.metrics,
         )
-        self._server = _make_server(settings, self._pool, self._interceptor)
-        for service in services:
-            service.register(service.servicer, self._server)
         self._health = health.HealthServicer(experimental_non_blocking=True)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        reflection.enable_server_reflection(
-            (*self._names, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
-        )
-        self.port = _bind(self._server, settings.host, settings.port, entrance.credentials)
+        for_callers = [
+            each for each in services if each.name != admin.SERVICE_NAME or settings.serves_admin_to_callers
+        ]
+        self._server = self._make_server(for_callers, reflect=settings.serves_admin_to_callers)
+        self._admin: grpc.Server | None = None
+        if settings.admin_port is not None:
+            # Reflection describes all services, wherever they are served.
+            self._admin = self._make_server(
+                [each for each in services if each not in for_callers], reflect=True
+            )
+        self._probes = None if settings.probe_port is None else Probes(self._health)
+        self.addresses: dict[str, str] = {}
+        self.port = 0
         # The library starts "" as SERVING; nothing is ready yet.
         self._set_health(_NOT_SERVING)
 
     def start(self) -> None:
-        """Takes calls."""
+        """Binds the ports and takes calls.
+
+        Raises:
+            PortError: an address cannot be bound.
+        """
+        settings, credentials = self._settings, self._entrance.make_credentials
+        self.port = bind(self._server, settings.host, settings.port, credentials, setting="port")
+        self.addresses["address"] = f"{settings.host}:{self.port}"
+        if self._admin is not None and settings.admin_port is not None:
+            bound = bind(self._admin, LOOPBACK, settings.admin_port, credentials, setting="admin_port")
+            self.addresses["admin_address"] = f"{LOOPBACK}:{bound}"
+            self._admin.start()
+        if self._probes is not None and settings.probe_port is not None:
+            bound = self._probes.open(settings.host, settings.probe_port)
+            self.addresses["probe_address"] = f"{settings.host}:{bound}"
         self._server.start()
 
     def set_ready(self) -> None:
@@ -102,35 +177,62 @@ class Door:
         time.sleep(REFUSE_S)
 
     def stop(self, grace_s: float) -> None:
-        """Closes the port and waits up to `grace_s` for calls in flight."""
-        self._server.stop(grace_s).wait(timeout=grace_s + 5.0)
+        """Closes the ports and waits up to `grace_s` for calls in flight."""
+        stopping = [server.stop(grace_s) for server in (self._server, self._admin) if server is not None]
+        for stopped in stopping:
+            stopped.wait(timeout=grace_s + 5.0)
+        if self._probes is not None:
+            self._probes.close()
 
     def close(self) -> None:
         """Ends the threads that took calls."""
         self._interceptor.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
+    def _make_server(self, services: Sequence[Service], *, reflect: bool) -> grpc.Server:
+        settings = self._settings
+        server = grpc.server(
+            self._pool,
+            interceptors=[self._interceptor],
+            # The outer wall, as RESOURCE_EXHAUSTED; the interceptor refuses long before, worth retrying.
+            maximum_concurrent_rpcs=settings.queue_limit + settings.rpc_thread_count + REJECTION_COUNT_MAX,
+            options=[
+                # Two servers would share a port without a word.
+                ("grpc.so_reuseport", 0),
+                ("grpc.max_connection_age_ms", settings.connection_s_max * 1000),
+                ("grpc.max_connection_age_grace_ms", CONNECTION_GRACE_S * 1000),
+                *_KEEPALIVE,
+                *_LIMITS,
+            ],
+        )
+        for service in services:
+            service.register(service.servicer, server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        if reflect:
+            names = (*self._names, health.SERVICE_NAME, reflection.SERVICE_NAME)
+            reflection.enable_server_reflection(names, server)
+        return server
+
     def _set_health(self, status: int) -> None:
         for name in ("", *self._names):
             self._health.set(name, status)
 
 
-def _make_server(settings: Settings, pool: CallPool, interceptor: DoorInterceptor) -> grpc.Server:
-    return grpc.server(
-        pool,
-        interceptors=[interceptor],
-        # The outer wall, as RESOURCE_EXHAUSTED; the interceptor refuses long before, worth retrying.
-        maximum_concurrent_rpcs=settings.queue_limit + settings.rpc_thread_count + REJECTION_COUNT_MAX,
-        options=[
-            # Two servers would share a port without a word.
-            ("grpc.so_reuseport", 0),
-            ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
-            ("grpc.max_metadata_size", METADATA_BYTES_MAX),
-        ],
-    )
+def bind(
+    server: grpc.Server, host: str, port: int, make_credentials: MakeCredentials | None, *, setting: str
+) -> int:
+    """Binds a port of a server and returns its number.
 
+    Args:
+        server: not started yet.
+        host: the address.
+        port: 0 takes a free one.
+        make_credentials: None for plaintext.
+        setting: what named the port.
 
-def _bind(server: grpc.Server, host: str, port: int, credentials: grpc.ServerCredentials | None) -> int:
+    Raises:
+        PortError: the address cannot be bound.
+    """
     address = f"{host}:{port}"
     try:
         # gRPC's own failure to bind says why in its log only, so the address is tried first.
@@ -138,8 +240,8 @@ def _bind(server: grpc.Server, host: str, port: int, credentials: grpc.ServerCre
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(where)
-        if credentials is None:
+        if make_credentials is None:
             return server.add_insecure_port(address)
-        return server.add_secure_port(address, credentials)
+        return server.add_secure_port(address, make_credentials())
     except (OSError, RuntimeError) as error:
-        raise PortError(f"{address}: cannot be bound: {error}") from error
+        raise PortError(f"{setting}: {address} cannot be bound: {error}") from error

@@ -2,6 +2,7 @@
 
 import contextlib
 
+import grpc
 import structlog
 from prometheus_client import CollectorRegistry
 
@@ -96,8 +97,12 @@ def open_entrance(settings: Settings, metrics: Metrics | None, held: contextlib.
     ):
         return Entrance(Admission(None), None, access_log, calls)
     files = TlsFiles(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
-    credentials = Certificates(files).make_credentials()
-    return Entrance(Admission(Callers(settings.callers)), credentials, access_log, calls)
+
+    def make_credentials() -> grpc.ServerCredentials:
+        # A change of the files is told once, so each port has an object of its own that looks for it.
+        return Certificates(files).make_credentials()
+
+    return Entrance(Admission(Callers(settings.callers)), make_credentials, access_log, calls)
 
 
 def open_metrics(
