@@ -13,6 +13,10 @@ from typing import Final
 
 import torch
 import torch.distributed as dist
+
+# Its defaults keep the process group that is there when it is first imported, and so Gloo's threads; one that
+# frees a tensor while Python ends aborts the process. Imported here, before there is any group.
+import torch.distributed.nn.functional
 from torch import Tensor, nn
 
 from training.errors import RankError

@@ -51,6 +51,19 @@ with join_ranks(timeout_seconds=6.0) as ranks:
     ranks.wait()
 """
 
+LEAVING = """
+from pathlib import Path
+import torch
+from torch import nn
+from training.ranks import join_ranks
+
+with join_ranks() as ranks:
+    ranks.wait()
+    weight = nn.Parameter(torch.zeros(2))
+    torch.optim.SGD([weight])  # Imports much of torch while the processes are joined.
+print(*{task.read_text().strip() for task in Path("/proc/self/task").glob("*/comm")})
+"""
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -94,6 +107,15 @@ def test_two_processes_learn_what_one_learns(data: Path, tmp_path: Path) -> None
     # The first rank alone tells and writes.
     assert finished.stdout.count("final epoch 1:") == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
+
+
+def test_no_thread_of_the_joined_processes_outlives_them(tmp_path: Path) -> None:
+    # One that frees a tensor while Python ends aborts its process, now and then.
+    (tmp_path / "leaving.py").write_text(LEAVING)
+    finished = run_two(tmp_path / "leaving.py")
+    assert finished.returncode == 0, finished.stderr
+    assert "python" in finished.stdout
+    assert "gloo" not in finished.stdout
 
 
 def test_a_run_whose_process_died_ends_and_can_be_resumed_by_one(
