@@ -9,7 +9,7 @@ gate that some request may still hold; no compilation and no other change delays
 
 import threading
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -36,6 +36,8 @@ from server.errors import (
     PolicyUnfitError,
     ServerError,
 )
+from server.experiments.assignment import Experiments
+from server.family import Family, Version, effective_from, live_policies, policy_of
 from server.gate import Gate
 from server.messages import ActivateAnswer, ChangeQuery, OverlayAnswer, PolicyAnswer
 from server.policy_changes import (
@@ -63,9 +65,6 @@ SCHEDULED_COUNT_MAX: Final = 8
 LOGGED_COUNT_MAX: Final = 20
 """A log line names so many patched products."""
 
-Version = tuple[Snapshot, ...]
-"""All that is served, under one version of the policy; each snapshot stands at its place."""
-
 _log = structlog.get_logger("server")
 
 
@@ -89,6 +88,7 @@ class ActivePolicy:
         system_clock: Clock | None = None,
         others: Sequence[Sequence[Snapshot]] = (),
         catalogue: CatalogueState | None = None,
+        experiments: Experiments | None = None,
     ) -> None:
         """Puts the overlay of the history in force.
 
@@ -99,10 +99,11 @@ class ActivePolicy:
             system_clock: judges the age of signatures, also under an evaluation clock.
             others: what else is served, each under the same policies; the place of the first is 1.
             catalogue: keeps patches of products; None refuses every one.
+            experiments: draws the place of each user; None where all are served alike.
         """
         self._catalogue = catalogue
-        self._versions: tuple[Version, ...] = tuple(
-            self._patch(version) for version in zip(snapshots, *others, strict=True)
+        self.family = Family(
+            [self._patch(version) for version in zip(snapshots, *others, strict=True)], experiments
         )
         self._clock = clock
         self._control = control
@@ -114,7 +115,7 @@ class ActivePolicy:
         self._version_lock = threading.Lock()
         # A request may hold a version that was replaced meanwhile, and a halt must reach it there.
         self._gates: weakref.WeakSet[Gate] = weakref.WeakSet()
-        for version in self._versions:
+        for version in self.family.versions:
             self._watch(version)
 
     @property
@@ -122,30 +123,41 @@ class ActivePolicy:
         """Whether policy and overlay are authorised by signatures."""
         return self._control is not None
 
-    @property
-    def place_count(self) -> int:
-        """How many snapshots are served under one policy."""
-        return len(self._versions[0])
-
     def pin(self, place: int = CURRENT) -> Snapshot:
-        """Returns what a request that comes now is planned with: the snapshot at a place."""
+        """Returns the snapshot that is in force now at a place."""
         return self._in_force(self._clock.now())[place]
 
-    def renew(self, snapshot: Snapshot, now: datetime) -> Snapshot:
-        """Returns a pinned snapshot's bundle under the version in force at the instant of decision.
+    def replace_bundles(self, made: Family, commit: Callable[[], None]) -> None:
+        """Serves other bundles to every request that begins after this returns.
 
-        The request may have waited, and another version may have taken over meanwhile.
+        Policy, overlay and patches stay as they are, those that came while the bundles were opened included.
+
+        Args:
+            made: the bundles under the versions that were in force when they were opened.
+            commit: called when nothing but the exchange itself is left to do; if it raises, nothing changed.
         """
-        in_force = self._in_force(now)[snapshot.place]
-        assert in_force.bundle is snapshot.bundle, "every version is compiled for the same bundles"
-        return in_force
+        # No version is activated meanwhile: what is compiled here is what is in force then.
+        with self._activation_lock:
+            compiled = {
+                policy.sha256: version for policy, version in zip(made.policies, made.versions, strict=True)
+            }
+            for policy in self.family.policies:
+                if policy.sha256 not in compiled:
+                    compiled[policy.sha256] = all_under_policy(made.versions[0], policy)
+            with self._version_lock:
+                versions = [self._patch(compiled[policy.sha256]) for policy in self.family.policies]
+                with self._change_lock:
+                    for version in versions:
+                        self._watch(version)
+                commit()
+                self.family = Family(versions, made.experiments)
 
     def describe(self) -> PolicyAnswer:
         """Says what is in force and what is scheduled."""
         with self._change_lock:
             now = self._clock.now()
-            in_force = _policy_of(self._in_force(now))
-            later = tuple(policy for policy in self._policies() if effective_from(policy) > now)
+            in_force = policy_of(self._in_force(now))
+            later = tuple(policy for policy in self.family.policies if effective_from(policy) > now)
             return PolicyAnswer(
                 policy=in_force,
                 overlay=None if self._control is None else self._control.history.overlay,
@@ -206,7 +218,7 @@ class ActivePolicy:
         check_policy_change(change, control.history, control.authority, self._system_clock.now())
         now = self._clock.now()
         self._check_future(change.policy, now)
-        compiled = all_under_policy(self._versions[0], change.policy)
+        compiled = all_under_policy(self.family.versions[0], change.policy)
         # Only now the lock that an overlay takes.
         with self._version_lock:
             # Patches that came while it was compiled, too.
@@ -214,9 +226,9 @@ class ActivePolicy:
             with self._change_lock:
                 self._watch(compiled)
                 self._accept(control, ChangeKind.ACTIVATE, change, request_id)
-                waiting = [policy.version for policy in self._policies() if effective_from(policy) > now]
-                self._versions = (*self._live_before(change.policy, now), compiled)
-                kept = {policy.version for policy in self._policies()}
+                waiting = [policy.version for policy in self.family.policies if effective_from(policy) > now]
+                self.family.versions = (*self._live_before(change.policy, now), compiled)
+                kept = {policy.version for policy in self.family.policies}
                 replaced = tuple(version for version in waiting if version not in kept)
         if replaced:
             _log.warning(
@@ -248,12 +260,12 @@ class ActivePolicy:
             if not changed:
                 return PatchAnswer(verdicts, self._catalogue.patches.sequence, now, False, query.request_id)
             proposal = propose(query, verdicts, changed, self._catalogue, now)
-            versions = tuple(all_patched(each, proposal.patches, [*changed]) for each in self._versions)
+            versions = tuple(all_patched(each, proposal.patches, [*changed]) for each in self.family.versions)
             accepted = self._catalogue.accept(proposal)
             with self._change_lock:
                 for version in versions:
                     self._watch(version)
-                self._versions = versions
+                self.family.versions = versions
         _log.info(
             "products patched",
             products=sorted(changed)[:LOGGED_COUNT_MAX],
@@ -281,14 +293,7 @@ class ActivePolicy:
         return version if self._catalogue is None else all_patched(version, self._catalogue.patches)
 
     def _in_force(self, now: datetime) -> Version:
-        versions = self._versions
-        for version in reversed(versions):
-            if effective_from(_policy_of(version)) <= now:
-                return version
-        return versions[0]
-
-    def _policies(self) -> list[Policy]:
-        return [_policy_of(version) for version in self._versions]
+        return self.family.find_version(now)
 
     def _watch(self, version: Version) -> None:
         """Puts the overlay in force over a version, and lets every later one reach it."""
@@ -309,14 +314,14 @@ class ActivePolicy:
         if end is not None and parse_instant(end) <= now:
             raise PolicyUnfitError(f"effective_to: expected an instant to come, got {end}")
         kept = self._live_before(policy, now)
-        waiting_count = sum(effective_from(_policy_of(version)) > now for version in kept)
+        waiting_count = sum(effective_from(policy_of(version)) > now for version in kept)
         if waiting_count >= SCHEDULED_COUNT_MAX:
             raise PolicyUnfitError(f"expected at most {SCHEDULED_COUNT_MAX} scheduled versions, got one more")
 
     def _live_before(self, policy: Policy, now: datetime) -> tuple[Version, ...]:
         """Returns the versions that stay beside a newer one."""
-        live = live_policies([*self._policies(), policy], now)
-        return tuple(version for version in self._versions if _policy_of(version) in live)
+        live = live_policies([*self.family.policies, policy], now)
+        return tuple(version for version in self.family.versions if policy_of(version) in live)
 
     def _accept(
         self, control: Control, kind: ChangeKind, change: OverlayChange | PolicyChange, request_id: str
@@ -334,33 +339,6 @@ class ActivePolicy:
             signers=[each.key_id for each in change.signatures.signatures],
             request_id=request_id,
         )
-
-
-def live_policies(policies: Sequence[Policy], now: datetime) -> tuple[Policy, ...]:
-    """Returns the version in force and those still to come, soonest first.
-
-    A version gives way to any activated later, from the instant on at which that one takes effect.
-
-    Args:
-        policies: versions in the order of activation, at least one.
-        now: the instant in question.
-    """
-    live: list[Policy] = []
-    for policy in policies:
-        start = max(effective_from(policy), now)
-        # A version stays only for the time before this one; the very first one stays even if nothing is due.
-        live = [each for each in live if max(effective_from(each), now) < start]
-        live.append(policy)
-    return tuple(live)
-
-
-def effective_from(policy: Policy) -> datetime:
-    """Returns the instant from which a policy can be in force."""
-    return parse_instant(policy.values["effective_from"])
-
-
-def _policy_of(version: Version) -> Policy:
-    return version[CURRENT].policy
 
 
 def _check_tightens(policy: Policy, change: OverlayChange) -> None:

@@ -6,10 +6,11 @@ Of policy and overlay signatures decide; a patch can only tighten. This only car
 import grpc
 from prudence.v1 import admin_pb2, admin_pb2_grpc
 
-from server.active_policy import ActivePolicy, effective_from
+from server.active_policy import ActivePolicy
 from server.catalogue_service import read_patches, render_catalogue, render_patches
 from server.convert import read_context
 from server.errors import NotReadyError
+from server.family import effective_from
 from server.messages import ChangeQuery
 from server.render import render_instant
 from suitability.policy import Policy

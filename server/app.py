@@ -58,7 +58,7 @@ def _serve(settings: Settings, held: contextlib.ExitStack) -> None:
     """Serves; what must be given back at the end is pushed on `held`."""
     stop = held.enter_context(StopSignals())
     write_port(settings, None)
-    active, experiments = open_active_policy(settings, held)
+    active = open_active_policy(settings, held)
     snapshot, users = active.pin(), open_users(settings, held)
     assumed_data = snapshot.assumed_data or (users.store is not None and users.store.holds_assumed())
     registry = CollectorRegistry()
@@ -73,7 +73,7 @@ def _serve(settings: Settings, held: contextlib.ExitStack) -> None:
     pipeline: Pipeline | None = None
     try:
         door.start()
-        for place in range(active.place_count):
+        for place in range(active.family.place_count):
             warm_up(active.pin(place))
         if settings.device == "cuda":
             tell_of_gpu()
@@ -86,7 +86,6 @@ def _serve(settings: Settings, held: contextlib.ExitStack) -> None:
             queue_limit=settings.queue_limit,
             monitor=monitor,
             metrics=metrics,
-            experiments=experiments,
             answers=None if event_log is None else AnswerLog(event_log),
         )
         if metrics is not None:

@@ -6,13 +6,13 @@ import grpc
 import structlog
 from prometheus_client import CollectorRegistry
 
-from server.active_policy import ActivePolicy, live_policies
+from server.active_policy import ActivePolicy
 from server.catalogue.opening import open_catalogue
 from server.config import Settings
 from server.convert import RequestLimits
 from server.door import Entrance
-from server.experiments.assignment import Experiments
 from server.experiments.opening import open_experiments
+from server.family import live_policies
 from server.feedback.event_log import EventLog
 from server.identity.access_log import AccessLog
 from server.identity.admission import Admission
@@ -29,7 +29,7 @@ from server.users.opening import StoreAddress, open_directory, open_without_stor
 _log = structlog.get_logger("server")
 
 
-def open_active_policy(settings: Settings, held: contextlib.ExitStack) -> tuple[ActivePolicy, Experiments]:
+def open_active_policy(settings: Settings, held: contextlib.ExitStack) -> ActivePolicy:
     """Opens the bundles under every version of the policy that is or will be in force."""
     clock, control = settings.decision_clock(), None
     if settings.policy_keys is not None and settings.policy_state is not None:
@@ -58,7 +58,7 @@ def open_active_policy(settings: Settings, held: contextlib.ExitStack) -> tuple[
     if settings.catalogue_state is not None:
         catalogue = open_catalogue(settings.catalogue_state, snapshot.bundle, snapshot.row_of)
         held.callback(catalogue.close)
-    return ActivePolicy(current, clock, control, others=beside, catalogue=catalogue), experiments
+    return ActivePolicy(current, clock, control, others=beside, catalogue=catalogue, experiments=experiments)
 
 
 def open_users(settings: Settings, held: contextlib.ExitStack) -> Directory:

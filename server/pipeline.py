@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -12,7 +12,8 @@ from server.active_policy import ActivePolicy
 from server.batching import Batcher, Call, Ticket
 from server.clock import Clock
 from server.errors import ModelOutputError, OverloadError, ProductUnknownError, ServerError
-from server.experiments.assignment import NO_EXPERIMENT, Assignment, Experiments
+from server.experiments.assignment import NO_EXPERIMENT, Assignment
+from server.family import Family
 from server.feedback.answers import AnswerLog, AnswerT, GivenAnswer, Query
 from server.gate import GateUser, find_eligible
 from server.identity.admission import current_caller
@@ -50,6 +51,14 @@ class _Submitted:
     experiments: tuple[messages.ExperimentVariant, ...]
 
 
+class _Pinned(NamedTuple):
+    """What a request is planned with."""
+
+    family: Family
+    snapshot: Snapshot
+    assignment: Assignment
+
+
 class Pipeline:
     """Answers checked queries; called by many threads. Each request has one snapshot, that of its instant."""
 
@@ -63,7 +72,6 @@ class Pipeline:
         queue_limit: int,
         monitor: RecallMonitor | None = None,
         metrics: Metrics | None = None,
-        experiments: Experiments | None = None,
         answers: AnswerLog | None = None,
     ) -> None:
         """Starts the compute thread.
@@ -76,7 +84,6 @@ class Pipeline:
             queue_limit: searches that may wait.
             monitor: measures the recall of lists; None for nobody.
             metrics: counts searches and answers; None where nobody reads the count.
-            experiments: assigns users to variants; None where all are served alike.
             answers: logs lists; None where no log is kept.
         """
         self.active = active
@@ -85,9 +92,8 @@ class Pipeline:
         self._channel = channel
         self._monitor = monitor
         self._metrics = metrics
-        self._experiments = experiments
         self._answers = answers
-        searcher = Searcher(clock, channel, active.renew)
+        searcher = Searcher(clock, channel)
         self._batcher: Batcher[Job, Found] = Batcher(searcher.run, queue_limit=queue_limit)
 
     def recommend(
@@ -107,13 +113,13 @@ class Pipeline:
         """
         since_s = time.monotonic()
         subject = self._users.resolve(query.user)
-        assignment = self._assign(subject)
-        snapshot = self.active.pin(assignment.place)
+        family, snapshot, assignment = self._pin(subject)
         row = snapshot.row_of.get(query.product_id)
         if row is None:
             raise ProductUnknownError("product_id: the bundle does not know this product")
         start, stop = _domain_rows(snapshot, query.domain)
         job = Job(
+            family=family,
             snapshot=snapshot,
             subject=subject,
             row_start=start,
@@ -141,10 +147,10 @@ class Pipeline:
         """Answers ScoreProducts."""
         since_s = time.monotonic()
         subject = self._users.resolve(query.user)
-        assignment = self._assign(subject)
-        snapshot = self.active.pin(assignment.place)
+        family, snapshot, assignment = self._pin(subject)
         rows = _rows_of(snapshot, query.product_ids)
         job = Job(
+            family=family,
             snapshot=snapshot,
             subject=subject,
             row_start=0,
@@ -186,9 +192,9 @@ class Pipeline:
     def check(self, query: messages.NamedQuery) -> messages.CheckAnswer:
         """Answers CheckEligibility."""
         subject = self._users.resolve(query.user)
-        pinned = self.active.pin(self._assign(subject).place)
+        family, pinned, _ = self._pin(subject)
         now = self.clock.now()
-        snapshot = self.active.renew(pinned, now)
+        snapshot = family.renew(pinned, now)
         channel = current_caller().channel or self._channel
         user = snapshot.gate.admit(subject.profile, now, channel, query.risk_score_limit)
         verdict = judge_last(snapshot, user, _rows_of(snapshot, query.product_ids))
@@ -216,15 +222,14 @@ class Pipeline:
         start_s = time.perf_counter()
         try:
             subject = self._users.resolve(query.user)
-            assignment = self._assign(subject)
+            pinned = self._pin(subject)
             user_s = time.perf_counter() - start_s
-            snapshot = self.active.pin(assignment.place)
-            ticket = self._batcher.submit([_plan(snapshot, query, subject, assignment)], call)[0]
+            ticket = self._batcher.submit([_plan(pinned, query, subject)], call)[0]
         except Exception as error:  # noqa: BLE001 - in a batch each request has its own error.
             return error
         if isinstance(ticket, OverloadError):
             return ticket
-        return _Submitted(query, ticket, user_s, assignment.variants)
+        return _Submitted(query, ticket, user_s, pinned.assignment.variants)
 
     def _answer(self, submitted: _Submitted) -> messages.ListAnswer | Exception:
         try:
@@ -292,11 +297,13 @@ class Pipeline:
             raise ticket
         return ticket.wait()
 
-    def _assign(self, subject: Subject) -> Assignment:
-        """Draws the user's variants."""
-        if self._experiments is None:
-            return NO_EXPERIMENT
-        return self._experiments.assign(subject.pseudonym, self.clock.now())
+    def _pin(self, subject: Subject) -> _Pinned:
+        """Takes what is served now, and the snapshot at the place that the user draws."""
+        family, now = self.active.family, self.clock.now()
+        assignment = NO_EXPERIMENT
+        if family.experiments is not None:
+            assignment = family.experiments.assign(subject.pseudonym, now)
+        return _Pinned(family, family.find_version(now)[assignment.place], assignment)
 
     def _stamp(
         self, snapshot: Snapshot, user: GateUser, verdict: LastVerdict, request_id: str
@@ -320,9 +327,8 @@ class Pipeline:
         return answer
 
 
-def _plan(
-    snapshot: Snapshot, query: messages.RecommendQuery, subject: Subject, assignment: Assignment
-) -> Job:
+def _plan(pinned: _Pinned, query: messages.RecommendQuery, subject: Subject) -> Job:
+    family, snapshot, assignment = pinned
     start, stop = _domain_rows(snapshot, query.domain)
     left_out = [*query.exclude_product_ids, *subject.hidden_product_ids]
     if not query.allow_seen:
@@ -332,6 +338,7 @@ def _plan(
         named = np.unique(_rows_of(snapshot, query.include_product_ids))
         only_rows = named[(named >= start) & (named < stop)]
     return Job(
+        family=family,
         snapshot=snapshot,
         subject=subject,
         row_start=start,

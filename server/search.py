@@ -1,7 +1,7 @@
 """What the compute thread does with a batch: features, tower, then rounds of retrieve, score and gate."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -16,6 +16,7 @@ from server.associations import suggest
 from server.clock import Clock
 from server.diversity import WHOLE, count_pool
 from server.errors import ModelOutputError
+from server.family import Family
 from server.gate import GateUser, Masks, find_eligible
 from server.messages import StageTime, Subject
 from server.retrieval import Round, Rows
@@ -41,6 +42,7 @@ class Job:
     """One search.
 
     Attributes:
+        family: what was served when the request began; it holds the snapshot's bundle under later policies.
         snapshot: what the request was planned with; its bundle is what the answer is from.
         subject: whom it is for.
         row_start: first row of the part of the catalogue asked for.
@@ -54,6 +56,7 @@ class Job:
         channel: sales channel of the caller; None for the server's own.
     """
 
+    family: Family
     snapshot: Snapshot
     subject: Subject
     row_start: int
@@ -145,17 +148,15 @@ class _Embedded:
 class Searcher:
     """Answers batches, each job over its own bundle. One thread calls it."""
 
-    def __init__(self, clock: Clock, channel: str, renew: Callable[[Snapshot, datetime], Snapshot]) -> None:
+    def __init__(self, clock: Clock, channel: str) -> None:
         """Keeps what every batch needs.
 
         Args:
             clock: the decision clock.
             channel: the sales channel of jobs that name none.
-            renew: gives a snapshot's bundle under the policy in force at an instant.
         """
         self._clock = clock
         self._channel = channel
-        self._renew = renew
 
     def run(self, jobs: Sequence[Job]) -> list[Found | Exception]:
         """Searches for every job; all of them are decided for one instant.
@@ -165,7 +166,7 @@ class Searcher:
         """
         now = self._clock.now()
         # A version that took over while a request waited decides it: the instant is later than the plan.
-        snapshots = [self._renew(job.snapshot, now) for job in jobs]
+        snapshots = [job.family.renew(job.snapshot, now) for job in jobs]
         positions: dict[int, list[int]] = {}
         for position, snapshot in enumerate(snapshots):
             positions.setdefault(id(snapshot), []).append(position)

@@ -13,6 +13,7 @@ import numpy as np
 
 from benchmarks.dataset import DataSet
 from server.clock import Clock
+from server.family import Family
 from server.lists import build_list
 from server.messages import Subject
 from server.search import Found, Job, Searcher
@@ -62,7 +63,7 @@ def measure_cost(
         )
         for user in users[:USER_COUNT]
     ]
-    searcher = Searcher(Clock(now), CHANNEL, lambda pinned, instant: pinned)
+    searcher = Searcher(Clock(now), CHANNEL)
     jobs = {
         way: [_make_job(dataclasses.replace(full, bundle=changed), subject) for subject in subjects]
         for way, changed in ways.items()
@@ -86,6 +87,7 @@ def measure_cost(
 def _make_job(snapshot: Snapshot, subject: Subject) -> Job:
     rows = {snapshot.row_of.get(event.product_id) for event in subject.history} - {None}
     return Job(
+        family=Family([(snapshot,)]),
         snapshot=snapshot,
         subject=subject,
         row_start=0,

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from server.active_policy import ActivePolicy, Control, live_policies
+from server.active_policy import ActivePolicy, Control
+from server.family import live_policies
 from server.messages import ChangeQuery
 from server.policy_start import open_control
 from server.snapshot import Snapshot, load_fit_policy, open_snapshot, under_policy

@@ -10,6 +10,7 @@ import numpy as np
 from index import ann
 from index.features import Event
 from index.reference import rank_ids
+from server.family import Family
 from server.filter import Filter
 from server.gate import Gate
 from server.messages import Subject
@@ -47,6 +48,7 @@ def found_of(outcome: Found | Exception) -> Found:
 def make_job(snapshot: Snapshot, *events: str, **changes: Any) -> Job:
     history = tuple(Event(product_id, "click", NOW.timestamp()) for product_id in events)
     values: dict[str, Any] = {
+        "family": Family([(snapshot,)]),
         "snapshot": snapshot,
         "subject": Subject(eligible_user(), history, (), known=True),
         "row_start": 0,

@@ -11,7 +11,8 @@ import structlog
 
 from server import errors
 from server import snapshot as snapshot_module
-from server.active_policy import ActivePolicy, live_policies
+from server.active_policy import ActivePolicy
+from server.family import live_policies
 from server.messages import ChangeQuery
 from server.row_bits import unpack
 from server.snapshot import Snapshot, under_policy

@@ -63,7 +63,7 @@ def _render(product: ListedProduct) -> recommendation_pb2.RecommendedProduct:
 
 @pytest.fixture
 def searcher() -> Searcher:
-    return Searcher(Clock(NOW), CHANNEL, lambda pinned, now: pinned)
+    return Searcher(Clock(NOW), CHANNEL)
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -59,7 +59,7 @@ def snapshot(tiny_bundles: Path) -> Snapshot:
 
 @pytest.fixture
 def searcher() -> Searcher:
-    return Searcher(Clock(NOW), CHANNEL, lambda pinned, now: pinned)
+    return Searcher(Clock(NOW), CHANNEL)
 
 
 @pytest.fixture

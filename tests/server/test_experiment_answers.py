@@ -82,13 +82,11 @@ def current(two_bundles: Path) -> Snapshot:
 def pipeline(two_bundles: Path, current: Snapshot, tmp_path: Path) -> Iterator[Pipeline]:
     experiments, others = open_experiments(settings_for(two_bundles, tmp_path, PLAN), current)
     clock = Clock(NOW)
-    active = ActivePolicy([current], clock, others=[[other] for other in others])
-    made = Pipeline(
-        active, Directory(None, KEYS), clock=clock, channel=CHANNEL, queue_limit=64, experiments=experiments
-    )
+    active = ActivePolicy([current], clock, others=[[other] for other in others], experiments=experiments)
+    made = Pipeline(active, Directory(None, KEYS), clock=clock, channel=CHANNEL, queue_limit=64)
     yield made
     made.close()
-    for place in range(active.place_count):
+    for place in range(active.family.place_count):
         active.pin(place).gate.set_overlay(None)
 
 
@@ -213,14 +211,15 @@ def test_a_bundle_with_fewer_products_may_be_compared(
     bundles = build_beside(make_export, tmp_path, [row for row in catalogue_rows if row["id"] != "f003"])
     current = open_current(bundles)
     experiments, others = open_experiments(settings_for(bundles, tmp_path, PLAN), current)
-    active = ActivePolicy([current], Clock(NOW), others=[[other] for other in others])
+    active = ActivePolicy(
+        [current], Clock(NOW), others=[[other] for other in others], experiments=experiments
+    )
     made = Pipeline(
         active,
         Directory(None, KEYS),
         clock=Clock(NOW),
         channel=CHANNEL,
         queue_limit=8,
-        experiments=experiments,
     )
     user_id = next(name for name in USER_IDS if drawn(ask(made, name)[0].experiments).get("tower") == "new")
     similar = SimilarQuery(UserInput(user_id, eligible_user(), ()), "f003", Domain.BOTH, 5, None, "test")

@@ -43,7 +43,7 @@ def plain(tiny_bundles: Path) -> Snapshot:
 def grouped(plain: Snapshot) -> Snapshot:
     """The same snapshot with two segments: users who did something with c001, and those with c002."""
     jobs = [make_job(plain, name) for name in ("c001", "c002")]
-    found = Searcher(Clock(NOW), CHANNEL, lambda pinned, now: pinned).run(jobs)
+    found = Searcher(Clock(NOW), CHANNEL).run(jobs)
     centroids = np.stack([found_of(each).vector for each in found])
     segments = Segments("k_means", ("s1", "s2"), (1, 1), centroids, 0.0, {})
     return dataclasses.replace(plain, bundle=dataclasses.replace(plain.bundle, segments=segments))
@@ -51,7 +51,7 @@ def grouped(plain: Snapshot) -> Snapshot:
 
 @pytest.fixture
 def searcher() -> Searcher:
-    return Searcher(Clock(NOW), CHANNEL, lambda pinned, now: pinned)
+    return Searcher(Clock(NOW), CHANNEL)
 
 
 def test_a_user_is_in_the_segment_of_what_it_did(grouped: Snapshot, searcher: Searcher) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from server.active_policy import ActivePolicy, live_policies
+from server.active_policy import ActivePolicy
+from server.family import live_policies
 from server.snapshot import Snapshot, load_fit_policy, open_snapshot
 from tests.server.cases import CHANNEL, NOW, eligible_user
 from tests.server.desk import Desk, MovingClock, desks
@@ -81,6 +82,6 @@ def test_an_activated_version_is_in_force_for_every_bundle_and_keeps_the_overlay
 def test_a_pinned_snapshot_is_renewed_as_the_bundle_that_it_is(desk: Desk) -> None:
     held = desk.active.pin(OTHER)
     desk.activate(version="2027.1", level_cap=1)
-    renewed = desk.active.renew(held, NOW)
+    renewed = desk.active.family.renew(held, NOW)
     assert renewed.bundle is held.bundle
     assert renewed.policy.version == "2027.1"

@@ -23,7 +23,7 @@ def test_a_search_counts_its_way_rounds_rows_candidates_and_stages(tiny_bundles:
     )
     registry = CollectorRegistry()
     metrics = SearchMetrics(registry)
-    searcher = Searcher(Clock(NOW), CHANNEL, lambda pinned, now: pinned)
+    searcher = Searcher(Clock(NOW), CHANNEL)
     found = [found_of(outcome) for outcome in searcher.run([make_job(snapshot), make_job(snapshot, k=1)])]
     for each in found:
         metrics.observe(each)
