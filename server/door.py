@@ -130,16 +130,19 @@ class Door:
             access_log=entrance.access_log,
             metrics=entrance.metrics,
         )
+        self._admin_interceptor = self._interceptor.beside()
         self._health = health.HealthServicer(experimental_non_blocking=True)
         for_callers = [
             each for each in services if each.name != admin.SERVICE_NAME or settings.serves_admin_to_callers
         ]
-        self._server = self._make_server(for_callers, reflect=settings.serves_admin_to_callers)
+        self._server = self._make_server(
+            for_callers, self._interceptor, reflect=settings.serves_admin_to_callers
+        )
         self._admin: grpc.Server | None = None
         if settings.admin_port is not None:
             # Reflection describes all services, wherever they are served.
             self._admin = self._make_server(
-                [each for each in services if each not in for_callers], reflect=True
+                [each for each in services if each not in for_callers], self._admin_interceptor, reflect=True
             )
         self._probes = None if settings.probe_port is None else Probes(self._health)
         self.addresses: dict[str, str] = {}
@@ -173,7 +176,8 @@ class Door:
         """Says NOT_SERVING, goes on answering for `delay_s`, then refuses new calls."""
         self._health.enter_graceful_shutdown()
         time.sleep(delay_s)
-        self._interceptor.refuse_all()
+        for interceptor in (self._interceptor, self._admin_interceptor):
+            interceptor.refuse_all()
         time.sleep(REFUSE_S)
 
     def stop(self, grace_s: float) -> None:
@@ -189,11 +193,13 @@ class Door:
         self._interceptor.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _make_server(self, services: Sequence[Service], *, reflect: bool) -> grpc.Server:
+    def _make_server(
+        self, services: Sequence[Service], interceptor: DoorInterceptor, *, reflect: bool
+    ) -> grpc.Server:
         settings = self._settings
         server = grpc.server(
             self._pool,
-            interceptors=[self._interceptor],
+            interceptors=[interceptor],
             # The outer wall, as RESOURCE_EXHAUSTED; the interceptor refuses long before, worth retrying.
             maximum_concurrent_rpcs=settings.queue_limit + settings.rpc_thread_count + REJECTION_COUNT_MAX,
             options=[

@@ -5,6 +5,7 @@ text goes to the peer. A thread is held by a call from its first byte, so a call
 cancelled, and streams, which last as long as their callers like, have threads of their own.
 """
 
+import copy
 import functools
 import threading
 import time
@@ -13,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -118,6 +119,12 @@ class DoorInterceptor(Interceptor):
         self._draining = False
         self._closed = threading.Event()
         threading.Thread(target=self._watch, name="watch", daemon=True).start()
+
+    def beside(self) -> Self:
+        """Returns the same door, on the same threads, for a second server with methods of its own."""
+        other = copy.copy(self)
+        other._guarded = {}
+        return other
 
     def intercept_service(
         self,

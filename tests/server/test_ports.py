@@ -77,6 +77,15 @@ def list_names(channel: grpc.Channel) -> set[str]:
     return {service.name for answer in answers for service in answer.list_services_response.service}
 
 
+def test_each_port_serves_its_own_methods_whichever_was_called_first(ports: Ports) -> None:
+    with ports.channel(ports.address("admin_address"), OFFICER) as channel:
+        admin_pb2_grpc.AdminServiceStub(channel).GetPolicy(admin_pb2.GetPolicyRequest(), timeout=TIMEOUT_S)
+    with ports.channel(ports.server.target, OFFICER) as channel:
+        admin = admin_pb2_grpc.AdminServiceStub(channel)
+        refused = code_of(lambda: admin.GetPolicy(admin_pb2.GetPolicyRequest(), timeout=TIMEOUT_S))
+        assert refused is grpc.StatusCode.UNIMPLEMENTED
+
+
 def test_callers_port_serves_callers_and_no_administration(ports: Ports) -> None:
     with ports.channel(ports.server.target, OFFICER) as channel:
         assert (
@@ -95,7 +104,7 @@ def test_the_admin_port_serves_administration_to_its_roles_alone(ports: Ports) -
         policy = admin_pb2_grpc.AdminServiceStub(channel).GetPolicy(
             admin_pb2.GetPolicyRequest(), timeout=TIMEOUT_S
         )
-        assert policy.ByteSize() > 0
+        assert policy.policy.ByteSize() > 0
         assert {"prudence.v1.AdminService", "prudence.v1.RecommendationService"} <= list_names(channel)
         service = pb_grpc.RecommendationServiceStub(channel)
         assert (
