@@ -20,7 +20,8 @@ from server.config import Settings
 from server.errors import PortError
 from server.identity.access_log import AccessLog
 from server.identity.admission import Admission
-from server.interceptors import REJECTION_COUNT_MAX, CallPool, DoorInterceptor
+from server.interceptors import REJECTION_COUNT_MAX, DoorInterceptor
+from server.message_watch import CallPool
 
 LOOPBACK: Final = "127.0.0.1"
 MESSAGE_BYTES_MAX: Final = 1 << 20

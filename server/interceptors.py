@@ -1,16 +1,14 @@
 """The door of every method: who may call, what does not parse, errors, calls beyond what may wait, silence.
 
 gRPC's own answers to these leak or mislead: a request that does not parse is INTERNAL, and an exception's
-text goes to the peer. A thread is held by a call from its first byte, so a call whose message never comes is
-cancelled, and streams, which last as long as their callers like, have threads of their own.
+text goes to the peer. A thread is held by a call from its first byte, so messages are waited for under a
+watch, and streams, which last as long as their callers like, have threads of their own.
 """
 
 import copy
 import functools
-import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,17 +21,15 @@ from server.call_metrics import CallMetrics
 from server.errors import MalformedMessageError, NotReadyError, OverloadError, ServingError
 from server.identity.access_log import Access, AccessLog
 from server.identity.admission import ANYBODY, Admission, acting
+from server.identity.callers import Caller
+from server.message_watch import CallPool, MessageWatch, StreamPool
 from server.status import describe, to_status
 
 REJECTION_COUNT_MAX = 4096
-STREAM_THREAD_COUNT = 4
+STREAM_THREAD_COUNT = 16
+REFLECTION_THREAD_COUNT = 4
 URGENT_THREAD_COUNT = 4
 WRITE_THREAD_COUNT = 64
-MESSAGE_WAIT_S = 5.0
-"""How long a call may hold a thread before its request message is there."""
-PRESSED_WAIT_S = 1.0
-"""The same, while other calls wait for a thread."""
-WATCH_INTERVAL_S = 0.25
 
 if TYPE_CHECKING:
     # The stubs make these generic; the classes themselves are not.
@@ -42,31 +38,6 @@ if TYPE_CHECKING:
 else:
     Handler = grpc.RpcMethodHandler
     Interceptor = grpc.ServerInterceptor
-
-
-class CallPool(ThreadPoolExecutor):
-    """The threads that take calls; knows how many calls wait for one."""
-
-    def __init__(self, thread_count: int, name: str) -> None:
-        super().__init__(max_workers=thread_count, thread_name_prefix=name)
-        self._count_lock = threading.Lock()
-        self._waiting_count = 0
-
-    @property
-    def waiting_count(self) -> int:
-        """Number of calls that no thread has taken yet."""
-        return self._waiting_count
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
-        """Queues one call."""
-        with self._count_lock:
-            self._waiting_count += 1
-        return super().submit(self._run, fn, args, kwargs)
-
-    def _run(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        with self._count_lock:
-            self._waiting_count -= 1
-        return fn(*args, **kwargs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +85,10 @@ class DoorInterceptor(Interceptor):
         self._waiting_limit = waiting_limit
         self._guarded: dict[str, _Guarded] = {}
         self._rejections = CallPool(1, "reject")
-        self._streams = CallPool(STREAM_THREAD_COUNT, "stream")
-        self._awaited: dict[grpc.ServicerContext, float] = {}
+        self._streams = StreamPool(STREAM_THREAD_COUNT, "stream")
+        self._reflection = StreamPool(REFLECTION_THREAD_COUNT, "reflect")
+        self._messages = MessageWatch()
         self._draining = False
-        self._closed = threading.Event()
-        threading.Thread(target=self._watch, name="watch", daemon=True).start()
 
     def beside(self) -> Self:
         """Returns the same door, on the same threads, for a second server with methods of its own."""
@@ -144,7 +114,7 @@ class DoorInterceptor(Interceptor):
             self._guarded[method] = guarded
         if self._draining:
             return self._reject(method, NotReadyError("the server is draining"))
-        if guarded.pool.waiting_count >= self._waiting_limit:
+        if guarded.pool.refuses(self._waiting_limit):
             return self._reject(method, OverloadError("too many calls wait; retry later"))
         return guarded.handler
 
@@ -154,9 +124,9 @@ class DoorInterceptor(Interceptor):
 
     def close(self) -> None:
         """Stops the threads beside the pool."""
-        self._closed.set()
+        self._messages.close()
         self._rejections.shutdown(wait=False)
-        for pool in (self._streams, self._urgent, self._writing):
+        for pool in (self._streams, self._reflection, self._urgent, self._writing):
             pool.shutdown(wait=False, cancel_futures=True)
 
     def _reject(self, method: str, error: ServingError) -> Handler:
@@ -187,19 +157,19 @@ class DoorInterceptor(Interceptor):
                 grpc.unary_stream_rpc_method_handler(
                     watch, handler.request_deserializer, handler.response_serializer
                 ),
-                self._streams,
+                self._urgent,
             )
 
         def stream(request: Any, context: grpc.ServicerContext) -> Any:
             with self._entered(method, context):
                 yield from behave(request, context)
 
-        stream.experimental_thread_pool = self._streams  # type: ignore[attr-defined]
+        stream.experimental_thread_pool = self._reflection  # type: ignore[attr-defined]
         make: Any = grpc.unary_stream_rpc_method_handler
         if handler.request_streaming:
             make = grpc.stream_stream_rpc_method_handler
         made = make(stream, handler.request_deserializer, handler.response_serializer)
-        return _Guarded(made, self._streams)
+        return _Guarded(made, self._reflection)
 
     def _guard_unary(self, method: str, handler: Handler, pool: CallPool) -> Handler:
         behave = handler.unary_unary
@@ -207,7 +177,7 @@ class DoorInterceptor(Interceptor):
 
         def answer(requests: Iterator[Any], context: grpc.ServicerContext) -> Any:
             with self._entered(method, context):
-                return behave(self._receive(requests, context), context)
+                return behave(self._messages.receive(requests, context, pool), context)
 
         answer.experimental_thread_pool = pool  # type: ignore[attr-defined]
         # A stream of one message is the same on the wire, and only it lets us watch for the message.
@@ -216,21 +186,29 @@ class DoorInterceptor(Interceptor):
         )
 
     def _guard_batches(self, method: str, handler: Handler) -> Handler:
-        """Guards a method that takes many messages; each has as long to come as the only one of others."""
+        """Guards a method that takes many messages; each is admitted as a call of its own."""
         behave = handler.stream_unary
         assert behave is not None
 
         def answer(requests: Iterator[Any], context: grpc.ServicerContext) -> Any:
-            with self._entered(method, context):
-                return behave(self._receive_all(requests, context), context)
+            with self._entered(method, context) as caller, self._streams.held_by(caller.name):
+                messages = self._messages.receive_all(requests, context, self._streams)
+                return behave(self._admit_each(messages, caller), context)
 
         answer.experimental_thread_pool = self._streams  # type: ignore[attr-defined]
         return grpc.stream_unary_rpc_method_handler(
             answer, _tell_malformed(handler), handler.response_serializer
         )
 
+    def _admit_each(self, messages: Iterator[Any], caller: Caller) -> Iterator[Any]:
+        """Takes every message but the first, which came with the call, out of the caller's quota."""
+        for number, message in enumerate(messages):
+            if number:
+                self._admission.charge(caller)
+            yield message
+
     @contextmanager
-    def _entered(self, method: str, context: grpc.ServicerContext, *, admit: bool = True) -> Iterator[None]:
+    def _entered(self, method: str, context: grpc.ServicerContext, *, admit: bool = True) -> Iterator[Caller]:
         """Lets the caller in, accounts for the call, and turns what goes wrong into a row of the table."""
         came, start_s = datetime.now(UTC), time.perf_counter()
         caller, code, reason = ANYBODY, grpc.StatusCode.OK, ""
@@ -241,7 +219,7 @@ class DoorInterceptor(Interceptor):
             if admit:
                 self._admission.admit(caller, method)
             with acting(caller):
-                yield
+                yield caller
         except grpc.RpcError:
             # The caller is gone; gRPC raised this and wants it back.
             code, reason = grpc.StatusCode.CANCELLED, "CALL_CANCELLED"
@@ -259,37 +237,6 @@ class DoorInterceptor(Interceptor):
                 self._access_log.write(
                     Access(came, caller.name, context.peer(), method, code.name, reason, elapsed_s)
                 )
-
-    def _receive_all(self, requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:
-        while (request := self._next(requests, context)) is not None:
-            yield request
-
-    def _receive(self, requests: Iterator[Any], context: grpc.ServicerContext) -> Any:
-        request = self._next(requests, context)
-        if request is None:
-            raise MalformedMessageError("expected one request message, got none")
-        return request
-
-    def _next(self, requests: Iterator[Any], context: grpc.ServicerContext) -> Any:
-        """Waits for a message while the watch is on; None once the caller has sent its last."""
-        self._awaited[context] = time.monotonic()
-        try:
-            request = next(requests, None)
-        finally:
-            del self._awaited[context]
-        if isinstance(request, MalformedMessageError):
-            raise request
-        return request
-
-    def _watch(self) -> None:
-        """Cancels calls whose message does not come, so that silent callers cannot hold every thread."""
-        while not self._closed.wait(WATCH_INTERVAL_S):
-            now_s = time.monotonic()
-            patience_s = PRESSED_WAIT_S if self._pool.waiting_count else MESSAGE_WAIT_S
-            # A copy is made in one step; other threads change the table meanwhile.
-            for context, start_s in self._awaited.copy().items():
-                if now_s - start_s > patience_s:
-                    context.cancel()  # type: ignore[no-untyped-call]
 
 
 def _tell_malformed(handler: Handler) -> Callable[[bytes], Any]:

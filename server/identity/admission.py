@@ -55,7 +55,16 @@ class Admission:
         if caller.roles.isdisjoint(wanted):
             names = ", ".join(sorted(wanted)) or "nobody's"
             raise RoleMissingError(f"{method.rpartition('/')[2]} needs the role {names}")
-        self._quotas.take(caller)
+        self.charge(caller)
+
+    def charge(self, caller: Caller) -> None:
+        """Takes one call, or one further message of a stream, out of the caller's quota.
+
+        Raises:
+            QuotaError: the caller made too many calls.
+        """
+        if self._callers is not None:
+            self._quotas.take(caller)
 
 
 @contextmanager

@@ -11,7 +11,8 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from server import errors
-from server.interceptors import CallPool, DoorInterceptor
+from server.interceptors import DoorInterceptor
+from server.message_watch import CallPool
 from server.status import TABLE, describe, to_status
 
 WAIT_S = 10.0
