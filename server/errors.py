@@ -32,6 +32,7 @@ ServerError
 |   |-- QuotaError            the caller made too many calls; worth retrying
 |   |-- NotReadyError         starting or draining; worth retrying
 |   |-- StoreReadError        the store failed under a request; worth retrying
+|   |   `-- StoreRowError     what is stored about one user cannot be read; names the field
 |   |-- StoreWriteError       the store failed under a change; worth retrying with the same key
 |   |-- ModelOutputError      the user tower gave no usable vector for this request
 |   |-- FeedbackLogError      events could not be made durable; none of them is acknowledged, worth retrying
@@ -194,6 +195,14 @@ class NotReadyError(ServingError):
 
 class StoreReadError(ServingError):
     """The store failed under a request."""
+
+
+class StoreRowError(StoreReadError):
+    """What is stored about one user cannot be read; `field` names the part."""
+
+    def __init__(self, field: str) -> None:
+        super().__init__(f"{field}: what is stored of this user cannot be read")
+        self.field = field
 
 
 class StoreWriteError(ServingError):

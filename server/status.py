@@ -64,6 +64,8 @@ TABLE: dict[type[errors.ServerError], ErrorRow] = {
     errors.QuotaError: ErrorRow(grpc.StatusCode.UNAVAILABLE, "QUOTA_EXCEEDED", retryable=True),
     errors.NotReadyError: ErrorRow(grpc.StatusCode.UNAVAILABLE, "NOT_READY", retryable=True),
     errors.StoreReadError: ErrorRow(grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE", retryable=True),
+    # Asking again changes nothing: an operator must.
+    errors.StoreRowError: ErrorRow(grpc.StatusCode.DATA_LOSS, "STORE_ROW_CORRUPT"),
     errors.StoreWriteError: ErrorRow(grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE", retryable=True),
     errors.ModelOutputError: ErrorRow(grpc.StatusCode.INTERNAL, "MODEL_OUTPUT_INVALID", shows_text=False),
     errors.FeedbackLogError: ErrorRow(grpc.StatusCode.UNAVAILABLE, "FEEDBACK_LOG_FAILED", retryable=True),

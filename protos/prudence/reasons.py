@@ -142,6 +142,10 @@ class ModelOutputInvalidError(ServerFaultError):
     """The model gave no finite vector."""
 
 
+class StoreRowCorruptError(ServerFaultError):
+    """What is stored about this user cannot be read; the message names the field."""
+
+
 class CatalogueLogFailedError(ServerFaultError):
     """The patch could not be stored, so it is not in force."""
 
@@ -181,6 +185,7 @@ ERROR_BY_REASON: Final[Mapping[str, type[CallError]]] = {
     "QUOTA_EXCEEDED": QuotaExceededError,
     "NOT_READY": NotReadyError,
     "MODEL_OUTPUT_INVALID": ModelOutputInvalidError,
+    "STORE_ROW_CORRUPT": StoreRowCorruptError,
     "CATALOGUE_LOG_FAILED": CatalogueLogFailedError,
     "POLICY_LOG_FAILED": PolicyLogFailedError,
     "INTERNAL": ServerFaultError,

@@ -48,6 +48,8 @@ _VERDICTS: Final = {
     EventOutcome.DUPLICATE: EventVerdict.DUPLICATE,
     EventOutcome.USER_UNKNOWN: EventVerdict.USER_UNKNOWN,
     EventOutcome.USER_ERASED: EventVerdict.USER_ERASED,
+    # Nobody can say what is stored of this user; the event is in the log.
+    EventOutcome.USER_UNREADABLE: EventVerdict.USER_UNKNOWN,
 }
 _log = structlog.get_logger("server")
 

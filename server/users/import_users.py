@@ -5,13 +5,18 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from server.errors import StoreError
+from index.features import Event
+from server.errors import StoreError, StoreRowError
 from server.users.import_tables import (
+    EventRow,
     ImportCounts,
     Progress,
     iterate_events,
@@ -19,15 +24,19 @@ from server.users.import_tables import (
     read_interactions,
     read_profiles,
 )
+from server.users.packed_history import merge_events, pack_history, unpack_history
 from server.users.pseudonyms import Pseudonyms
 from server.users.records import encode_state
 from server.users.sqlite_place import hold_place, list_companions, open_file, put_in_place
-from server.users.sqlite_schema import OLDER_VERSIONS, check_file, check_keys, create_file
+from server.users.sqlite_schema import OLDER_VERSIONS, check_file, check_keys, create_file, read_version
+from server.users.sqlite_upgrade import upgrade_file
 
-_WRITE_USER: Final = "INSERT INTO users VALUES (?, ?, ?, ?, ?, ?, '[]')"
-_ADD_USERS_WITHOUT_PROFILE: Final = """
-INSERT OR IGNORE INTO users SELECT DISTINCT pseudonym, 1, NULL, '[]', 0, 0, '[]' FROM history
+_WRITE_USER: Final = "INSERT INTO users VALUES (?, ?, ?, ?, ?, ?, '[]', x'')"
+_WRITE_HISTORY: Final = """
+INSERT INTO users VALUES (?, 1, NULL, '[]', 0, 0, '[]', ?)
+ON CONFLICT (pseudonym) DO UPDATE SET history = excluded.history
 """
+_COUNT_USERS: Final = "SELECT count(*) FROM users"
 _IS_STORED: Final = "SELECT 1 FROM users WHERE pseudonym = ?"
 # What the store that is replaced knows better than any table: who was erased, who is on hold, what was
 # hidden, and what happened after the tables end. Holds and choices stay also of users whom the tables lack: a
@@ -39,13 +48,9 @@ INSERT INTO tombstones SELECT * FROM before.tombstones;
 INSERT OR IGNORE INTO keys SELECT * FROM before.keys;
 INSERT INTO event_ids SELECT * FROM before.event_ids;
 DELETE FROM users WHERE pseudonym IN (SELECT pseudonym FROM tombstones);
-DELETE FROM history WHERE pseudonym IN (SELECT pseudonym FROM tombstones);
-INSERT OR IGNORE INTO users SELECT pseudonym, 0, NULL, '[]', flags, 0, hidden FROM before.users
+INSERT OR IGNORE INTO users SELECT pseudonym, 0, NULL, '[]', flags, 0, hidden, x'' FROM before.users
   WHERE flags <> 0 OR hidden <> '[]';
-INSERT INTO history SELECT * FROM before.history AS old
-  WHERE event_time > (SELECT ifnull(max(event_time), 0) FROM history)
-  AND pseudonym IN (SELECT pseudonym FROM users);
-UPDATE users SET hidden = old.hidden, flags = old.flags
+UPDATE users SET hidden = old.hidden, flags = old.flags, history = add_later(users.history, old.history)
   FROM before.users AS old WHERE users.pseudonym = old.pseudonym;
 INSERT INTO answers SELECT * FROM before.answers WHERE pseudonym IN (SELECT pseudonym FROM users);
 INSERT OR REPLACE INTO counters SELECT name, value + (name = 'version') FROM before.counters;
@@ -91,7 +96,7 @@ def import_users(
         with _open_before(store, pseudonyms) as before:
             namer = _Namer(before, pseudonyms)
             counts = _write(draft, users, events, namer, on_progress)
-            _put_in_place(draft, store, before)
+            _put_in_place(draft, store, before, last_s=(pc.max(events["event_time"]).as_py() or 0) / 1e6)
     except (sqlite3.Error, OSError) as error:
         raise StoreError(f"store {store}: cannot be written: {error}") from error
     finally:
@@ -114,9 +119,10 @@ def _open_before(store: Path, pseudonyms: Pseudonyms) -> Iterator[sqlite3.Connec
         return
     connection = open_file(store, writable=True)
     try:
-        if connection.execute("PRAGMA user_version").fetchone()[0] in OLDER_VERSIONS:
+        if read_version(connection, store) in OLDER_VERSIONS:
             yield None
             return
+        upgrade_file(store)
         check_file(connection, store)
         keys = dict(connection.execute("SELECT epoch, fingerprint FROM keys").fetchall())
         check_keys(keys, pseudonyms, f"store {store}")
@@ -151,14 +157,13 @@ def _write(
     try:
         with connection:
             _insert_users(connection, users, namer, on_progress)
-            left_out = _insert_events(connection, events, namer, on_progress)
-            added = connection.execute(_ADD_USERS_WITHOUT_PROFILE).rowcount
-        user_count = connection.execute("SELECT count(*) FROM users").fetchone()[0]
-        event_count = connection.execute("SELECT count(*) FROM history").fetchone()[0]
+            with_profile_count = connection.execute(_COUNT_USERS).fetchone()[0]
+            event_count, left_out = _insert_events(connection, events, namer, on_progress)
+            user_count = connection.execute(_COUNT_USERS).fetchone()[0]
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     finally:
         connection.close()
-    return ImportCounts(user_count, added, event_count, left_out)
+    return ImportCounts(user_count, user_count - with_profile_count, event_count, left_out)
 
 
 def _insert_users(
@@ -180,30 +185,50 @@ def _insert_users(
 
 def _insert_events(
     connection: sqlite3.Connection, events: pa.Table, namer: _Namer, on_progress: Progress
-) -> int:
-    done = 0
-    left_out = 0
-    for row_count, kept in iterate_events(events):
-        named_events = [(namer.name(row.user_id), *row[1:]) for row in kept]
-        rows = [row for row in named_events if row[0] not in namer.erased]
-        connection.executemany("INSERT OR IGNORE INTO history VALUES (?, ?, ?, ?)", rows)
-        done += row_count
-        left_out += row_count - len(kept)
-        on_progress("events", done, events.num_rows)
-    return left_out
+) -> tuple[int, int]:
+    """Writes histories; returns how many events they hold, and how many older ones were left out."""
+    left_out = event_count = 0
+
+    def read_rows() -> Iterator[EventRow]:
+        nonlocal left_out
+        done = 0
+        for row_count, kept in iterate_events(events):
+            yield from kept
+            done += row_count
+            left_out += row_count - len(kept)
+            on_progress("events", done, events.num_rows)
+
+    for user_id, rows in groupby(read_rows(), key=attrgetter("user_id")):
+        name = namer.name(user_id)
+        if name in namer.erased:
+            continue
+        history = merge_events((), [Event(row.product_id, row.event_type, row.event_time_s) for row in rows])
+        connection.execute(_WRITE_HISTORY, (name, pack_history(history)))
+        event_count += len(history)
+    return event_count, left_out
 
 
-def _put_in_place(draft: Path, store: Path, before: sqlite3.Connection | None) -> None:
+def _put_in_place(draft: Path, store: Path, before: sqlite3.Connection | None, *, last_s: float) -> None:
     """Takes over what the store before knows better, and puts the draft where it is.
 
     The store before is locked meanwhile: what was written to it until then is taken over, and what waits is
     written to the new one.
     """
+
+    def add_later(packed: bytes, packed_before: bytes) -> bytes:
+        """Adds to a history what happened after the tables end; what cannot be read is not taken over."""
+        try:
+            later = [event for event in unpack_history(packed_before) if event.event_time > last_s]
+        except StoreRowError:
+            return packed
+        return pack_history(merge_events(unpack_history(packed), later)) if later else packed
+
     with hold_place(store, alone=True):
         if before is not None:
             before.execute("BEGIN IMMEDIATE")
             connection = sqlite3.connect(draft, isolation_level=None)
             try:
+                connection.create_function("add_later", 2, add_later, deterministic=True)
                 connection.execute("ATTACH ? AS before", (str(store.absolute()),))
                 connection.executescript(_CARRY_OVER)
                 connection.execute("DETACH before")

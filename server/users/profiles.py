@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from typing import Any, Final
 
-from server.errors import StoreReadError
+from server.errors import StoreRowError
 from suitability.records import USER_FIELDS, Kind
 
 
@@ -29,16 +29,18 @@ def load_profile(text: str) -> dict[str, Any]:
     """Reads what `dump_profile` wrote.
 
     Raises:
-        StoreReadError: the text is no profile.
+        StoreRowError: the text is no profile.
     """
     try:
         body = json.loads(text)
+        if not isinstance(body, dict):
+            raise TypeError("no object")
         for name, read in _READERS.items():
             if name in body:
                 body[name] = read(body[name])
-    except (ValueError, TypeError) as error:
-        raise StoreReadError("a stored profile cannot be read") from error
-    return body  # type: ignore[no-any-return]
+    except (ValueError, TypeError, RecursionError) as error:
+        raise StoreRowError("profile") from error
+    return body
 
 
 def apply_holds(inline: Mapping[str, Any], stored: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from index.features import EVENT_TYPES
-from server.errors import IdempotencyKeyError, StoreReadError, VersionMismatchError
+from server.errors import IdempotencyKeyError, StoreRowError, VersionMismatchError
 from server.users.profiles import dump_profile, load_profile
 from server.users.store import Changed, ProfileChange, UserState
 
@@ -46,13 +46,13 @@ def decode_state(row: StateRow) -> UserState:
     """Reads a row.
 
     Raises:
-        StoreReadError: the profile cannot be read.
+        StoreRowError: the profile or the assumed fields cannot be read.
     """
     version, profile, assumed, flags, update_time_us = row
     return UserState(
         version=version,
         profile=None if profile is None else load_profile(profile),
-        assumed_fields=tuple(json.loads(assumed)) if assumed != "[]" else (),
+        assumed_fields=tuple(_decode_texts(assumed, "assumed")),
         blocked=bool(flags & _BLOCKED),
         consent_withdrawn=bool(flags & _CONSENT_WITHDRAWN),
         personalised=not flags & _NOT_PERSONALISED,
@@ -65,14 +65,13 @@ def digest_event_id(event_id: str) -> bytes:
     return hashlib.blake2b(event_id.encode(), digest_size=16).digest()
 
 
-def decode_ids(text: str) -> frozenset[str]:
-    """Reads product ids, written as a list in JSON."""
-    if text == "[]":
-        return frozenset()
-    try:
-        return frozenset(json.loads(text))
-    except (ValueError, TypeError) as error:
-        raise StoreReadError("stored product ids cannot be read") from error
+def decode_ids(text: str) -> list[str]:
+    """Reads the hidden products of a user, written as a list in JSON.
+
+    Raises:
+        StoreRowError: the text is none.
+    """
+    return _decode_texts(text, "hidden")
 
 
 def decide(
@@ -112,3 +111,16 @@ def decide(
         replace(change.edit(old), version=version, update_time_us=time_us),
         Changed(version, time_us),
     )
+
+
+def _decode_texts(text: str, field: str) -> list[str]:
+    """Reads a list of texts; raises StoreRowError where it is none."""
+    if text == "[]":
+        return []
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise StoreRowError(field) from error
+    if not isinstance(found, list) or not all(isinstance(entry, str) for entry in found):
+        raise StoreRowError(field)
+    return found

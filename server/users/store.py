@@ -54,7 +54,7 @@ class StoredUser:
 
     pseudonym: bytes
     state: UserState
-    history: tuple[Event, ...]
+    history: tuple[Event, ...]  # In any order.
     hidden_product_ids: frozenset[str]
 
 
@@ -113,6 +113,9 @@ class EventOutcome(StrEnum):
     DUPLICATE = "duplicate"  # Its id was there before.
     USER_UNKNOWN = "user_unknown"  # Nothing is stored about the user; nothing was kept.
     USER_ERASED = "user_erased"  # The user was erased; nothing was kept.
+    USER_UNREADABLE = (
+        "user_unreadable"  # What is stored about the user cannot be read; the id alone was kept.
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +134,7 @@ class UserStore(Protocol):
 
         Raises:
             StoreReadError: the store cannot be asked.
+            StoreRowError: what is stored about this user cannot be read.
         """
 
     def is_erased(self, names: Names) -> bool:
@@ -143,6 +147,7 @@ class UserStore(Protocol):
             UserErasedError: the user was erased.
             IdempotencyKeyError: the key came with another request before.
             VersionMismatchError: the state has another version than expected.
+            StoreRowError: what is stored about this user cannot be read; nothing was changed.
             StoreWriteError: the store cannot be written; whether the change was made is not known.
         """
 

@@ -19,9 +19,15 @@ from prudence.v1 import recommendation_pb2_grpc
 
 from benchmarks.redis_server import RedisServer
 from index.build import build_bundle
+from server.users.import_redis import make_redis
 from server.users.import_tables import ImportCounts
 from server.users.import_users import import_users
 from server.users.opening import StoreAddress, fill_store
+from server.users.pseudonyms import Pseudonyms
+from server.users.redis_store import RedisStore
+from server.users.sqlite_schema import create_file
+from server.users.sqlite_store import SqliteStore
+from server.users.store import UserStore
 from tests.conftest import DIM, MakeExport
 from tests.server.cases import FAMILIES, NOW, draw_products, eligible_product, eligible_user
 from tests.server.store_cases import EVENTS, PROFILES, PSEUDONYMS, SCHEMA, Import
@@ -141,6 +147,37 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
     """A Redis of the tests' own that writes before it answers."""
     with RedisServer(tmp_path_factory.mktemp("redis")) as running:
         yield running
+
+
+@pytest.fixture(params=["sqlite", "redis"])
+def open_store(
+    request: pytest.FixtureRequest, tmp_path: Path, redis_server: RedisServer
+) -> Callable[[Pseudonyms], UserStore]:
+    """Opens the one store of a test under some keys; the first time it is made."""
+    path = tmp_path / "users.sqlite"
+    made: list[bool] = []
+
+    def open_sqlite(pseudonyms: Pseudonyms) -> UserStore:
+        if not made:
+            create_file(path, pseudonyms)
+        made.append(True)
+        return SqliteStore(path, pseudonyms)
+
+    def open_redis(pseudonyms: Pseudonyms) -> UserStore:
+        if not made:
+            redis_server.empty()
+            make_redis(redis_server.url, None, pseudonyms)
+        made.append(True)
+        return RedisStore(redis_server.url, None, pseudonyms, allow_assumed=False)
+
+    return open_redis if request.param == "redis" else open_sqlite
+
+
+@pytest.fixture
+def store(open_store: Callable[[Pseudonyms], UserStore]) -> Iterator[UserStore]:
+    store = open_store(PSEUDONYMS)
+    yield store
+    store.close()
 
 
 @pytest.fixture(scope="session")

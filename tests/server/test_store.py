@@ -203,7 +203,7 @@ def test_a_store_of_another_version_is_refused(run_import: Import, store_path: P
     with sqlite3.connect(store_path) as connection:
         connection.execute("PRAGMA user_version = 9")
     connection.close()
-    with pytest.raises(StoreError, match="expected format 3, got 9"):
+    with pytest.raises(StoreError, match="expected format 4, got 9"):
         open_store(store_path)
 
 

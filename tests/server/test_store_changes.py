@@ -1,20 +1,14 @@
 """Changes of stored users: versions, idempotency keys, events, erasure; the same for every kind of store."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks.redis_server import RedisServer
 from server.errors import IdempotencyKeyError, ServerError, UserErasedError, VersionMismatchError
-from server.users.import_redis import make_redis
 from server.users.pseudonyms import Names, Pseudonyms
-from server.users.redis_store import RedisStore
-from server.users.sqlite_schema import create_file
-from server.users.sqlite_store import SqliteStore
 from server.users.store import (
     EVENT_COUNT_MAX,
     EventOutcome,
@@ -26,37 +20,6 @@ from server.users.store import (
 
 PSEUDONYMS = Pseudonyms({1: b"k" * 32})
 ANA = PSEUDONYMS.derive_all("ana")
-
-
-@pytest.fixture(params=["sqlite", "redis"])
-def open_store(
-    request: pytest.FixtureRequest, tmp_path: Path, redis_server: RedisServer
-) -> Callable[[Pseudonyms], UserStore]:
-    """Opens the one store of a test under some keys; the first time it is made."""
-    path = tmp_path / "users.sqlite"
-    made: list[bool] = []
-
-    def open_sqlite(pseudonyms: Pseudonyms) -> UserStore:
-        if not made:
-            create_file(path, pseudonyms)
-        made.append(True)
-        return SqliteStore(path, pseudonyms)
-
-    def open_redis(pseudonyms: Pseudonyms) -> UserStore:
-        if not made:
-            redis_server.empty()
-            make_redis(redis_server.url, None, pseudonyms)
-        made.append(True)
-        return RedisStore(redis_server.url, None, pseudonyms, allow_assumed=False)
-
-    return open_redis if request.param == "redis" else open_sqlite
-
-
-@pytest.fixture
-def store(open_store: Callable[[Pseudonyms], UserStore]) -> Iterator[UserStore]:
-    store = open_store(PSEUDONYMS)
-    yield store
-    store.close()
 
 
 def put(risk_level: int, names: Names = ANA, key: str = "", expected: int | None = None) -> ProfileChange:
