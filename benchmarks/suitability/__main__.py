@@ -71,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     parity.set_defaults(run=_run_parity)
     mutation = commands.add_parser("mutation", help="small faults, and whether the battery notices them")
     mutation.add_argument("--part", choices=PARTS, help="default: all of them")
+    mutation.add_argument("--matching", default="", help="only faults in lines that hold this text")
     mutation.set_defaults(run=_run_mutation)
     return parser
 
@@ -107,10 +108,11 @@ def _run_mutation(options: argparse.Namespace, console: Console) -> bool:
     console.print(machine.line, markup=False, soft_wrap=True)
     battery = make_battery()
     results = []
+    suffix = f"-{options.matching}" if options.matching else ""
     for part in (options.part,) if options.part else PARTS:
-        results.append(_mutate(part, battery, options.out, console))
-        write_json(f"mutation-{part}", machine, results[-1], options.out)
-    name = f"mutation-{options.part}" if options.part else "mutation"
+        results.append(_mutate(part, options.matching, battery, options.out, console))
+        write_json(f"mutation-{part}{suffix}", machine, results[-1], options.out)
+    name = (f"mutation-{options.part}" if options.part else "mutation") + suffix
     with (options.out / f"suitability-{name}.txt").open("w", encoding="utf-8") as file:
         print_mutations(results, console)
         text = Console(file=file, width=WIDTH, highlight=False, emoji=False)
@@ -119,7 +121,7 @@ def _run_mutation(options: argparse.Namespace, console: Console) -> bool:
     return all(result.unexplained_count == 0 for result in results)
 
 
-def _mutate(part: str, battery: Battery, out: Path, console: Console) -> MutationResult:
+def _mutate(part: str, matching: str, battery: Battery, out: Path, console: Console) -> MutationResult:
     out.mkdir(parents=True, exist_ok=True)
     batches = [] if part == "definition" else make_batches(battery)
     mutants: list[Mutant]
@@ -134,6 +136,7 @@ def _mutate(part: str, battery: Battery, out: Path, console: Console) -> Mutatio
         dump = out / "mutation-gate.dump"
         write_dump(batches, dump)
         notices = partial(native_notices, dump)
+    mutants = [mutant for mutant in mutants if matching in mutant.context]
     known = out / f"mutation-{part}-{_digest_inputs()}.jsonl"
     require_unnoticed(mutants, notices)
     with console.status(part) as status:
