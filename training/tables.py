@@ -172,16 +172,20 @@ def conform(raw: pa.Table, spec: TableSpec, file_name: str) -> pa.Table:
     """Gives the rows of a Parquet file the spec's Arrow schema.
 
     Raises:
-        SchemaError: a column is missing, unknown or of the wrong type.
+        SchemaError: a column is missing, unknown or of the wrong type, or its name is no text.
     """
-    _refuse_unknown_columns(file_name, spec, raw.column_names)
+    try:
+        names = raw.column_names
+    except UnicodeDecodeError as error:
+        raise SchemaError(f"{file_name}: expected column names in UTF-8: {error}") from error
+    _refuse_unknown_columns(file_name, spec, names)
     arrays = []
-    fields = spec.choose_fields(raw.column_names)
+    fields = spec.choose_fields(names)
     for field in fields:
-        if field.name in raw.column_names:
+        if field.name in names:
             arrays.append(_cast(raw.column(field.name).combine_chunks(), field, file_name))
         elif field.required:
-            raise SchemaError(f"{file_name}: column {field.name!r} is missing; found {raw.column_names}")
+            raise SchemaError(f"{file_name}: column {field.name!r} is missing; found {names}")
         else:
             arrays.append(pa.nulls(raw.num_rows, ARROW_TYPES[field.kind]))
     return pa.Table.from_arrays(arrays, schema=make_arrow(fields))

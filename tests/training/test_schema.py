@@ -94,6 +94,15 @@ def test_reading_refuses_a_parquet_file_that_is_none(tmp_path):
         read_table(write(tmp_path / "interactions.parquet", "PAR1"), INTERACTIONS)
 
 
+def test_reading_refuses_a_parquet_file_whose_column_name_is_no_text(tmp_path):
+    path = tmp_path / "interactions.parquet"
+    table = read_table(write(tmp_path / "interactions.csv", HEADER), INTERACTIONS).table
+    pyarrow.parquet.write_table(table, path, store_schema=False)
+    path.write_bytes(path.read_bytes().replace(b"product_id", b"\xff\xfeoduct_id"))
+    with pytest.raises(SchemaError, match=r"interactions\.parquet: expected column names in UTF-8"):
+        read_table(path, INTERACTIONS)
+
+
 @pytest.mark.parametrize(
     ("column", "values"),
     [
