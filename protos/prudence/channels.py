@@ -17,6 +17,10 @@ TIMEOUTS_S: Final[Mapping[str, float]] = {
     "GetServingInfoRequest": 5.0,
     "GetPolicyRequest": 5.0,
     "HealthCheckRequest": 5.0,
+    "ScoreRequest": 5.0,
+    "GetRiskModelRequest": 5.0,
+    # A stream is as long as what it carries: a million events at most.
+    "StreamEventsRequest": 600.0,
     # Compiling a large catalogue under another policy takes longer than anything else.
     "ActivatePolicyRequest": 300.0,
 }
@@ -26,6 +30,7 @@ RETRIED_SERVICES: Final = (
     "prudence.v1.RecommendationService",
     "prudence.v1.ProfileService",
     "prudence.v1.FeedbackService",
+    "prudence.v1.RiskService",
     "grpc.health.v1.Health",
 )
 """Services of which a repeated call does no harm: they change nothing, or know a change by its key."""

@@ -2,7 +2,7 @@
 
 import itertools
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -22,6 +22,8 @@ from prudence.v1 import (
     feedback_pb2_grpc,
     profile_service_pb2,
     profile_service_pb2_grpc,
+    risk_pb2,
+    risk_pb2_grpc,
 )
 from prudence.v1 import recommendation_pb2 as pb
 from prudence.v1 import recommendation_pb2_grpc as pb_grpc
@@ -103,6 +105,29 @@ class Client:
         """Records what users did; each event has its own verdict, and one sent again counts once."""
         return self._call(self._stubs.feedback.RecordEvents, request)
 
+    def stream_events(
+        self, batches: Iterable[feedback_pb2.StreamEventsRequest]
+    ) -> feedback_pb2.StreamEventsResponse:
+        """Records many batches in one call, each once the one before it is durable.
+
+        If it fails, some of the batches are recorded: send all of them again.
+        """
+        return self._send(
+            self._stubs.feedback.StreamEvents, iter(batches), feedback_pb2.StreamEventsRequest.DESCRIPTOR.name
+        )
+
+    def score_risk(self, request: risk_pb2.ScoreRequest) -> risk_pb2.ScoreResponse:
+        """Scores one borrower: the probability of default, a band, and the reasons."""
+        return self._call(self._stubs.risk.Score, request)
+
+    def batch_score_risk(self, request: risk_pb2.BatchScoreRequest) -> risk_pb2.BatchScoreResponse:
+        """Scores many borrowers, each with its own response or error."""
+        return self._call(self._stubs.risk.BatchScore, request)
+
+    def risk_model(self) -> risk_pb2.GetRiskModelResponse:
+        """Says which risk model serves, what it reads, and what it takes from nobody."""
+        return self._call(self._stubs.risk.GetRiskModel, risk_pb2.GetRiskModelRequest())
+
     def policy(self) -> admin_pb2.GetPolicyResponse:
         """Says which policy and overlay are in force."""
         return self._call(self._stubs.admin.GetPolicy, admin_pb2.GetPolicyRequest())
@@ -180,9 +205,13 @@ class Client:
         return next(self._turns)
 
     def _call(self, method: Callable[..., _ResponseT], request: Message) -> _ResponseT:
-        timeout_s = find_timeout_s(request.DESCRIPTOR.name) if self._timeout_s is None else self._timeout_s
+        return self._send(method, request, request.DESCRIPTOR.name)
+
+    def _send(self, method: Callable[..., _ResponseT], sent: object, name: str) -> _ResponseT:
+        """Sends a message, or an iterator of them; `name` is the message's."""
+        timeout_s = find_timeout_s(name) if self._timeout_s is None else self._timeout_s
         try:
-            return method(request, timeout=timeout_s)
+            return method(sent, timeout=timeout_s)
         except grpc.RpcError as error:
             raise to_error(read_fault(error)) from error
 
@@ -194,6 +223,7 @@ class _Stubs:
         self.recommendation = pb_grpc.RecommendationServiceStub(channel)
         self.feedback = feedback_pb2_grpc.FeedbackServiceStub(channel)
         self.admin = admin_pb2_grpc.AdminServiceStub(channel)
+        self.risk = risk_pb2_grpc.RiskServiceStub(channel)
         self.profile = profile_service_pb2_grpc.ProfileServiceStub(channel)
         self.health = health_pb2_grpc.HealthStub(channel)
 
