@@ -68,13 +68,14 @@ def _examine(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m server doctor", allow_abbrev=False)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="Where to run.")
     parser.add_argument("--bundles", type=Path, help="Folder of bundles: the current one is tried.")
+    parser.add_argument("--bundle-keys", type=Path, help="Publishers' keys: one must have signed the bundle.")
     options = parser.parse_args(arguments)
     # Only a process that tries them loads the towers and the index.
     from server.doctor import examine
 
     console = Console(soft_wrap=True, highlight=False)
     bad_count = 0
-    for finding in examine(options.device, options.bundles):
+    for finding in examine(options.device, options.bundles, options.bundle_keys):
         bad_count += not finding.good
         mark = Text("ok  ", "green") if finding.good else Text("BAD ", "bold red")
         console.print(mark, Text(f"{finding.subject}:", "bold"), Text(finding.detail))

@@ -56,12 +56,13 @@ class Finding:
     good: bool
 
 
-def examine(device: Device, bundles: Path | None) -> Iterator[Finding]:
+def examine(device: Device, bundles: Path | None, keys: Path | None = None) -> Iterator[Finding]:
     """Yields each finding as it is made: a library that ends the process leaves those before it.
 
     Args:
         device: where tower and index would run.
         bundles: folder of bundles of which the current one is tried; None for none.
+        keys: file of the publishers' keys, of which one must have signed it; None where nobody asks.
     """
     looks: dict[str, Callable[[], tuple[bool, str]]] = {
         "GPU": lambda: _look_at_gpu(device),
@@ -77,7 +78,7 @@ def examine(device: Device, bundles: Path | None) -> Iterator[Finding]:
         looks["search in place"] = _try_in_place
         looks["selector on the GPU"] = _try_selector
     if bundles is not None:
-        looks["bundle"] = lambda: _try_bundle(bundles, device)
+        looks["bundle"] = lambda: _try_bundle(bundles, device, keys)
     # Last, because libraries are mapped when they are first needed.
     looks["CUDA libraries mapped"] = lambda: _look_at_libraries(device)
     for subject, look in looks.items():
@@ -208,13 +209,18 @@ def _try_selector() -> tuple[bool, str]:
     return True, f"{ann_gpu.try_selector_on_gpu()}; searches on the GPU use none"
 
 
-def _try_bundle(bundles: Path, device: Device) -> tuple[bool, str]:
+def _try_bundle(bundles: Path, device: Device, keys: Path | None) -> tuple[bool, str]:
     """Opens the current bundle as a server does and runs its golden requests."""
-    from server.snapshot import load_fit_policy, open_snapshot, warm_up
+    from server.snapshot import load_fit_policy, load_publishers, open_snapshot, warm_up
 
-    policy = load_fit_policy(None)
     snapshot = open_snapshot(
-        bundles, policy, device=device, thread_count=1, retriever="auto", allow_assumed=True
+        bundles,
+        load_fit_policy(None),
+        device=device,
+        thread_count=1,
+        retriever="auto",
+        allow_assumed=True,
+        keys=load_publishers(keys),
     )
     warm_up(snapshot)
     golden_count = len(snapshot.bundle.golden.requests)

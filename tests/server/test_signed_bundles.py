@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 from index.signing import sign_bundle
+from server.doctor import examine
 from suitability.signatures import KEYS_SCHEMA_NAME, generate_private_key, private_key_pem, public_key_of
 from tests.server.conftest import CLOCK, Platform, run_command, start_server
 
@@ -23,7 +24,11 @@ def test_an_unsigned_bundle_stops_the_start_and_a_signed_one_is_announced(
     ended = run_command(*arguments, "--port", "0")
     assert ended.returncode == 1
     assert "signatures.json: not there: the bundle is unsigned" in ended.stderr
+    (unsigned,) = [found for found in examine("cpu", bundles, keys) if found.subject == "bundle"]
+    assert not unsigned.good
+    assert "the bundle is unsigned" in unsigned.detail
     sign_bundle(bundles / "test-1", key, "mei")
+    assert "golden requests" in run_command("doctor", *arguments[:4]).stdout
     with start_server(tmp_path / "run", *arguments) as server:
         assert '"bundle_signers": ["Mei Lin"]' in server.log.read_text()
         assert server.stop() == 0
