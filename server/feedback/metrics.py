@@ -29,6 +29,9 @@ class FeedbackMetrics:
             ["outcome"],
             registry=registry,
         )
+        # A rate needs the value before the first loss, too.
+        for outcome in ("logged", "queue_full", "failed"):
+            self.answers.labels(outcome)
         self.commit_seconds = Histogram(
             "prudence_feedback_commit_seconds",
             "Time to make a group durable in the log and to apply it to the store.",

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -31,10 +32,19 @@ Samples = dict[str, set[str]]
 def told(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Samples]:
     """Label names by sample, of a server that answered, refused, and sampled its own recall."""
     directory = tmp_path_factory.mktemp("dashboard")
-    arguments = ("--bundles", str(platform.bundles), "--store", str(platform.store), "--clock", CLOCK)
-    with start_server(
-        directory, *arguments, "--metrics-port", "0", "--recall-sample-fraction", "1"
-    ) as server:
+    for path in platform.store.parent.glob(f"{platform.store.name}*"):
+        shutil.copy(path, directory)  # A feedback log belongs to one store.
+    store = directory / platform.store.name
+    arguments = ("--bundles", str(platform.bundles), "--store", str(store), "--clock", CLOCK)
+    more = (
+        "--feedback-log",
+        str(directory / "feedback"),
+        "--metrics-port",
+        "0",
+        "--recall-sample-fraction",
+        "1",
+    )
+    with start_server(directory, *arguments, *more) as server:
         found = re.search(r'"address": ?"(127[.\d]+:\d+)", "event": ?"metrics"', server.log.read_text())
         assert found is not None
         with grpc.insecure_channel(server.target) as channel:
