@@ -197,11 +197,18 @@ class EventLog:
             self._purges.release()
 
     def close(self) -> None:
-        """Makes durable what waits, ends the threads and frees the folder."""
+        """Makes durable what waits, ends the threads and frees the folder.
+
+        A disk that holds the thread for longer than CLOSE_S_MAX keeps its files: another log's file might
+        get the number of a descriptor that was closed under a write. The end of the process frees them.
+        """
         with self._changed:
             self._open = False
             self._changed.notify()
         self._thread.join(timeout=CLOSE_S_MAX)
+        if self._thread.is_alive():
+            _log.error("feedback_not_closed", waiting_s=CLOSE_S_MAX)
+            return
         self._held.close()
 
     def _purge(self, users: frozenset[str]) -> None:

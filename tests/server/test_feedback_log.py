@@ -22,7 +22,7 @@ from server.events import EventVerdict
 from server.feedback import event_log
 from server.feedback.blocks import BlockKind
 from server.feedback.compaction import FILES_LOCK
-from server.feedback.disk import hold_lock
+from server.feedback.disk import Disk, hold_lock
 from server.feedback.lines import read_events
 from server.feedback.segments import read_blocks, segment_path
 from tests.server.feedback_cases import (
@@ -294,3 +294,30 @@ def test_erasures_beyond_what_may_wait_are_refused_and_work_when_asked_again(
         first.result(timeout=10)
     log.purge(users)
     log.close()
+
+
+def test_a_log_whose_thread_outlives_its_close_keeps_its_file_and_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_log, "CLOSE_S_MAX", 0.05)
+    goes_on, reached = threading.Event(), threading.Event()
+
+    def wait(descriptor: int) -> None:
+        if threading.current_thread().name == "feedback":
+            reached.set()
+            goes_on.wait(10.0)
+        Disk().sync(descriptor)
+
+    log = open_log(tmp_path, MemoryStore(), disk=Disk(sync=wait))
+    with ThreadPoolExecutor(1) as pool:
+        sent = pool.submit(log.record, [report("a")], PATIENT)
+        assert reached.wait(10.0)
+        with structlog.testing.capture_logs() as logs:
+            log.close()
+        assert [line["event"] for line in logs] == ["feedback_not_closed"]
+        with pytest.raises(FeedbackStateError, match="held by another process"):
+            open_log(tmp_path, MemoryStore())
+        goes_on.set()
+        assert sent.result(10.0) == [ACCEPTED]
+    log.close()
+    assert logged_ids(tmp_path) == ["a"]
