@@ -24,6 +24,8 @@ def main(arguments: list[str]) -> int:
             return store_commands.COMMANDS[arguments[0]](arguments[1:])
         if arguments[:1] == ["compact"]:
             return _compact(arguments[1:])
+        if arguments[:1] == ["worker"]:
+            return _work(arguments[1:])
         if arguments[:1] == ["doctor"]:
             return _examine(arguments[1:])
         return _serve(arguments)
@@ -39,11 +41,23 @@ def _serve(arguments: list[str]) -> int:
     if settings.print_config:
         Console(soft_wrap=True).print_json(settings.model_dump_json())
         return 0
+    if settings.processes > 1:
+        from server.processes.supervisor import supervise
+
+        supervise(settings)
+        return 0
     # Only a process that serves loads the towers, the index and gRPC.
     from server.app import serve
 
     serve(settings)
     return 0
+
+
+def _work(arguments: list[str]) -> int:
+    argparse.ArgumentParser(prog="python -m server worker", allow_abbrev=False).parse_args(arguments)
+    from server.processes.worker import run_worker
+
+    return run_worker()
 
 
 def _compact(arguments: list[str]) -> int:

@@ -43,18 +43,22 @@ from server.snapshot import warm_up
 _log = structlog.get_logger("server")
 
 
-def serve(settings: Settings) -> None:
+def serve(settings: Settings, on_ready: Callable[[str], None] | None = None) -> None:
     """Serves until SIGTERM or SIGINT, then drains.
+
+    Args:
+        settings: of a process by itself, or of one of several that share a port.
+        on_ready: told the address of the metrics, empty for none, once everything is served.
 
     Raises:
         StartError: something that was asked for is not there; nothing is served then.
     """
     with contextlib.ExitStack() as held:
-        _serve(settings, held)
+        _serve(settings, held, on_ready)
     _log.info("drained")
 
 
-def _serve(settings: Settings, held: contextlib.ExitStack) -> None:
+def _serve(settings: Settings, held: contextlib.ExitStack, on_ready: Callable[[str], None] | None) -> None:
     """Serves; what must be given back at the end is pushed on `held`."""
     stop = held.enter_context(StopSignals())
     write_port(settings, None)
@@ -72,7 +76,9 @@ def _serve(settings: Settings, held: contextlib.ExitStack) -> None:
     door = Door(settings, _list_services(recommendation, admin_service, profiles, feedback, risk), entrance)
     pipeline: Pipeline | None = None
     try:
-        door.start()
+        if settings.processes == 1:
+            # Callers are told to come again. Where others share the port, they answer meanwhile.
+            door.start()
         for place in range(active.family.place_count):
             warm_up(active.pin(place))
         if settings.device == "cuda":
@@ -97,8 +103,12 @@ def _serve(settings: Settings, held: contextlib.ExitStack) -> None:
         profiles.open(None if event_log is None else event_log.purge)
         risk.open(active)
         _settle_memory()
+        if settings.processes > 1:
+            door.start()
         door.set_ready()
         _announce(settings, active, door, assumed_data)
+        if on_ready is not None:
+            on_ready("" if metrics is None else metrics.address)
         stop.wait()
         _log.info("draining", drain_delay_s=settings.drain_delay_s, grace_s=settings.grace_s)
         door.drain(settings.drain_delay_s)

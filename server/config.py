@@ -29,6 +29,15 @@ from server.errors import SettingsError
 PREFIX = "PRUDENCE_"
 TLS_FIELDS = ("tls_certificate", "tls_key", "tls_client_ca", "callers")
 
+SINGLE_PROCESS_FIELDS = {
+    "policy_keys": "a halt would reach one process alone",
+    "policy_state": "one process holds the policy log",
+    "catalogue_state": "one process holds the log of patches, and a patch would reach it alone",
+    "feedback_log": "one process holds the log, and an erasure would reach its events alone",
+    "admin_port": "a change would reach one process alone",
+}
+"""Settings that several processes would not serve together, with the reason."""
+
 RetrieverMode = Literal["auto", "exact", "faiss", "gpu"]
 
 
@@ -139,6 +148,10 @@ class Settings(BaseSettings):
     threads: Annotated[int, Field(ge=1, le=256)] = Field(
         default=1, description="Threads of the user tower and of the index, each."
     )
+    processes: Annotated[int, Field(ge=1, le=64)] = Field(
+        default=1,
+        description="Processes that share port, each with threads of its own; the bundle is in memory once.",
+    )
     rpc_thread_count: Annotated[int, Field(ge=1, le=1024)] = Field(
         default=32, description="Threads that take calls; each holds one call until it is answered."
     )
@@ -240,10 +253,30 @@ class Settings(BaseSettings):
             raise ValueError(f"{given} is set without {missing}; changes of the policy need both")
         return self
 
+    @model_validator(mode="after")
+    def _check_processes(self) -> "Settings":
+        if self.processes == 1:
+            return self
+        for name, why in SINGLE_PROCESS_FIELDS.items():
+            if getattr(self, name) is not None:
+                raise ValueError(f"{name} is set with processes {self.processes}: {why}; use processes 1")
+        if self.device != "cpu":
+            raise ValueError(f"device {self.device} with processes {self.processes}: one process holds a GPU")
+        if self.experiments is not None and self.store is None and self.pseudonym_keys is None:
+            raise ValueError(
+                f"experiments with processes {self.processes} need store or pseudonym_keys: under a key of "
+                "its own each process would draw other variants for a user"
+            )
+        return self
+
     @property
     def serves_admin_to_callers(self) -> bool:
-        """Whether `port` serves AdminService and reflection: not where strangers could call them."""
-        return self.admin_port is None and (self.tls_certificate is not None or _is_loopback(self.host))
+        """Whether `port` serves AdminService and reflection: not where strangers could call them.
+
+        Nor where the kernel chooses who takes a call: a change would reach one process of several.
+        """
+        trusted = self.tls_certificate is not None or _is_loopback(self.host)
+        return trusted and self.admin_port is None and self.processes == 1
 
     def decision_clock(self) -> Clock:
         """Returns the clock that decisions are made by."""

@@ -4,7 +4,6 @@ Callers have one port. AdminService and reflection may have one of their own, wh
 and health may have one, without certificates, for probes that have none.
 """
 
-import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,43 +16,21 @@ from grpc_reflection.v1alpha import reflection
 from server import admin, feedback_service
 from server.call_metrics import CallMetrics
 from server.config import Settings
-from server.errors import PortError
 from server.identity.access_log import AccessLog
 from server.identity.admission import Admission
 from server.interceptors import REJECTION_COUNT_MAX, DoorInterceptor
 from server.message_watch import CallPool
+from server.ports import KEEPALIVE, LIMITS, MakeCredentials, Probes, bind
 
 LOOPBACK: Final = "127.0.0.1"
-MESSAGE_BYTES_MAX: Final = 1 << 20
-METADATA_BYTES_MAX: Final = 16 << 10
 REFUSE_S: Final = 0.2
 """How long new calls are refused before the port closes. When it closes, gRPC cancels calls that it has taken
 from the network but not handed over yet; a refusal is worth retrying, a cancelled call is not."""
 CONNECTION_GRACE_S: Final = 65
 """How long an old connection's calls may go on: longer than any of them is waited for."""
 
-_KEEPALIVE: Final = (
-    ("grpc.keepalive_time_ms", 60_000),
-    ("grpc.keepalive_timeout_ms", 20_000),
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.min_ping_interval_without_data_ms", 30_000),
-    # Callers that ping more often are cut off after the library's two warnings.
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 30_000),
-)
-_LIMITS: Final = (
-    ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
-    # Between the two limits gRPC refuses at random.
-    ("grpc.max_metadata_size", METADATA_BYTES_MAX),
-    ("grpc.absolute_max_metadata_size", METADATA_BYTES_MAX),
-)
-_PROBE_THREAD_COUNT: Final = 2
-_PROBE_COUNT_MAX: Final = 64
-
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
-
-
-MakeCredentials = Callable[[], grpc.ServerCredentials]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,38 +57,6 @@ class Entrance:
     make_credentials: MakeCredentials | None
     access_log: AccessLog | None
     metrics: CallMetrics | None
-
-
-class Probes:
-    """A port that answers health and nothing else, to whoever asks."""
-
-    def __init__(self, health_servicer: health.HealthServicer) -> None:
-        """Makes the server; no port is bound before `open`."""
-        self._pool = CallPool(_PROBE_THREAD_COUNT, "probe")
-        self._interceptor = DoorInterceptor(self._pool, _PROBE_COUNT_MAX)
-        self._server = grpc.server(
-            self._pool,
-            interceptors=[self._interceptor],
-            maximum_concurrent_rpcs=2 * _PROBE_COUNT_MAX,
-            options=[("grpc.so_reuseport", 0), *_KEEPALIVE, *_LIMITS],
-        )
-        health_pb2_grpc.add_HealthServicer_to_server(health_servicer, self._server)
-
-    def open(self, host: str, port: int) -> int:
-        """Binds the port, takes calls, and returns the port's number.
-
-        Raises:
-            PortError: the address cannot be bound.
-        """
-        bound = bind(self._server, host, port, None, setting="probe_port")
-        self._server.start()
-        return bound
-
-    def close(self) -> None:
-        """Closes the port."""
-        self._server.stop(0).wait(timeout=5.0)
-        self._interceptor.close()
-        self._pool.shutdown(wait=False, cancel_futures=True)
 
 
 class Door:
@@ -158,7 +103,14 @@ class Door:
             PortError: an address cannot be bound.
         """
         settings, credentials = self._settings, self._entrance.make_credentials
-        self.port = bind(self._server, settings.host, settings.port, credentials, setting="port")
+        self.port = bind(
+            self._server,
+            settings.host,
+            settings.port,
+            credentials,
+            setting="port",
+            shared=settings.processes > 1,
+        )
         self.addresses["address"] = f"{settings.host}:{self.port}"
         if self._admin is not None and settings.admin_port is not None:
             bound = bind(self._admin, LOOPBACK, settings.admin_port, credentials, setting="admin_port")
@@ -204,12 +156,12 @@ class Door:
             # The outer wall, as RESOURCE_EXHAUSTED; the interceptor refuses long before, worth retrying.
             maximum_concurrent_rpcs=settings.queue_limit + settings.rpc_thread_count + REJECTION_COUNT_MAX,
             options=[
-                # Two servers would share a port without a word.
-                ("grpc.so_reuseport", 0),
+                # Two servers would share a port without a word, so only a supervisor's processes may.
+                ("grpc.so_reuseport", int(settings.processes > 1)),
                 ("grpc.max_connection_age_ms", settings.connection_s_max * 1000),
                 ("grpc.max_connection_age_grace_ms", CONNECTION_GRACE_S * 1000),
-                *_KEEPALIVE,
-                *_LIMITS,
+                *KEEPALIVE,
+                *LIMITS,
             ],
         )
         for service in services:
@@ -223,32 +175,3 @@ class Door:
     def _set_health(self, status: int) -> None:
         for name in ("", *self._names):
             self._health.set(name, status)
-
-
-def bind(
-    server: grpc.Server, host: str, port: int, make_credentials: MakeCredentials | None, *, setting: str
-) -> int:
-    """Binds a port of a server and returns its number.
-
-    Args:
-        server: not started yet.
-        host: the address.
-        port: 0 takes a free one.
-        make_credentials: None for plaintext.
-        setting: what named the port.
-
-    Raises:
-        PortError: the address cannot be bound.
-    """
-    address = f"{host}:{port}"
-    try:
-        # gRPC's own failure to bind says why in its log only, so the address is tried first.
-        family, kind, protocol, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(where)
-        if make_credentials is None:
-            return server.add_insecure_port(address)
-        return server.add_secure_port(address, make_credentials())
-    except (OSError, RuntimeError) as error:
-        raise PortError(f"{setting}: {address} cannot be bound: {error}") from error

@@ -41,6 +41,7 @@ ServerError
 `-- StartError                stops the program with one line
     |-- SettingsError         a setting is unknown or bad; the message names it
     |-- PortError             the address cannot be bound
+    |-- ProcessError          a supervised process did not start, or did not drain
     |-- DeviceError           the device asked for did not load
     |-- StoreError            the store is missing, corrupt or of another version
     |-- PseudonymKeyError     the key file is missing, open to others, or not the store's
@@ -235,6 +236,10 @@ class SettingsError(StartError):
 
 class PortError(StartError):
     """The address cannot be bound."""
+
+
+class ProcessError(StartError):
+    """A supervised process did not start, or did not drain."""
 
 
 class DeviceError(StartError):

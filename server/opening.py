@@ -111,8 +111,9 @@ def open_metrics(
     """Opens the metrics' port if it is asked for; without it nobody reads them and nothing is counted."""
     if settings.metrics_port is None:
         return None
-    _log.info("metrics", address=held.enter_context(serve_metrics(registry, settings.metrics_port)))
-    return Metrics(registry)
+    address = held.enter_context(serve_metrics(registry, settings.metrics_port))
+    _log.info("metrics", address=address)
+    return Metrics(registry, address)
 
 
 def open_monitor(

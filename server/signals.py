@@ -16,8 +16,12 @@ _STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
 class StopSignals:
     """While it is entered, in the main thread, SIGTERM and SIGINT end `wait` and nothing else."""
 
+    heard: bool = False
+    """Whether one of the signals has come."""
+
     def __enter__(self) -> Self:
         """Catches the signals."""
+        self.heard = False
         self._reader, self._writer = socket.socketpair()
         self._writer.setblocking(False)
         self._former_fd = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
@@ -34,8 +38,16 @@ class StopSignals:
 
     def wait(self) -> None:
         """Returns once a signal has come, be it before the call."""
-        while self._reader.recv(1)[0] not in _STOPPING:
-            pass
+        while not self.heard:
+            self.hear()
+
+    def hear(self) -> None:
+        """Waits for any signal."""
+        self.heard = self._reader.recv(1)[0] in _STOPPING or self.heard
+
+    def fileno(self) -> int:
+        """Returns the descriptor that is readable once a signal has come."""
+        return self._reader.fileno()
 
 
 def _ignore(number: int, frame: FrameType | None) -> None:

@@ -83,12 +83,14 @@ class SearchMetrics:
 class Metrics:
     """What is counted where somebody reads the count; also of the process: CPU time, memory, open files."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, address: str = "") -> None:
         """Registers every metric.
 
         Args:
             registry: where.
+            address: where they are served.
         """
+        self.address = address
         self.calls = CallMetrics(registry)
         self.answers = AnswerMetrics(registry)
         self.searches = SearchMetrics(registry)

@@ -1,0 +1,181 @@
+"""Runs several processes on one port: starts them, starts a dead one again, and drains them all on SIGTERM.
+
+The kernel spreads connections over the processes (SO_REUSEPORT). Files of the bundle are mapped, so they are
+in memory once. One thread does everything: it waits for a signal, for a word from a process, or for the
+instant at which one is started again.
+"""
+
+import contextlib
+import selectors
+import time
+from typing import Final
+
+import structlog
+from grpc_health.v1 import health, health_pb2
+
+from server.config import Settings
+from server.errors import ProcessError
+from server.identity.roles import SERVICE_ROLES
+from server.port_file import write_port
+from server.ports import Probes, reserve_port
+from server.processes.child import Child
+from server.processes.pages import Pages, register_pages
+from server.processes.wire import Orders
+from server.signals import StopSignals
+from server.telemetry import serve_metrics
+
+START_S_MAX: Final = 600.0
+STOP_MARGIN_S: Final = 15.0
+"""What a process may take to end beyond its drain delay and grace."""
+
+_log = structlog.get_logger("server")
+
+
+def supervise(settings: Settings) -> None:
+    """Serves with several processes until SIGTERM or SIGINT, then drains.
+
+    Raises:
+        StartError: a port cannot be bound or a process cannot start, and nothing is served then; or a process
+            did not drain as it should.
+    """
+    with contextlib.ExitStack() as held:
+        stop = held.enter_context(StopSignals())
+        write_port(settings, None)
+        port = held.enter_context(reserve_port(settings.host, settings.port))
+        addresses = {"address": f"{settings.host}:{port}"}
+        supervisor = _Supervisor(settings, port, stop)
+        held.callback(supervisor.kill)
+        if settings.metrics_port is not None:
+            address = held.enter_context(serve_metrics(supervisor.registry, settings.metrics_port))
+            _log.info("metrics", address=address)
+        if settings.probe_port is not None:
+            probes = Probes(supervisor.health)
+            held.callback(probes.close)
+            bound = probes.open(settings.host, settings.probe_port)
+            addresses["probe_address"] = f"{settings.host}:{bound}"
+        supervisor.start()
+        write_port(settings, port)
+        _log.info("supervising", **addresses, processes=supervisor.pids)
+        supervisor.watch()
+        _log.info("draining", drain_delay_s=settings.drain_delay_s, grace_s=settings.grace_s)
+        supervisor.drain()
+    _log.info("drained")
+
+
+class _Supervisor:
+    """The processes, what health checks are told of them, and what metrics are."""
+
+    def __init__(self, settings: Settings, port: int, stop: StopSignals) -> None:
+        own = {"port": port, "port_file": None, "probe_port": None}
+        if settings.metrics_port is not None:
+            own["metrics_port"] = 0
+        theirs = settings.model_copy(update=own)
+        self._settings, self._stop = settings, stop
+        self._children = [Child(Orders(number, theirs)) for number in range(settings.processes)]
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(stop, selectors.EVENT_READ)
+        self.registry = register_pages(Pages(self._list_pages, self._count_restarts, settings.processes))
+        self.health = health.HealthServicer(experimental_non_blocking=True)
+        self._tell_health()
+
+    @property
+    def pids(self) -> list[int]:
+        """Ids of the processes that run."""
+        return [child.pid for child in self._children if child.running]
+
+    def start(self) -> None:
+        """Starts every process and waits until all serve.
+
+        Raises:
+            ProcessError: one of them ended, or took too long; or a signal to stop came first.
+        """
+        for child in self._children:
+            self._run(child)
+        deadline_s = time.monotonic() + START_S_MAX
+        while not all(child.ready for child in self._children):
+            left_s = deadline_s - time.monotonic()
+            if left_s <= 0:
+                raise ProcessError(f"processes: not all of them served within {START_S_MAX:.0f} s")
+            for child, status in self._hear(left_s):
+                raise ProcessError(f"processes: process {child.number} ended with {status} at start")
+            if self._stop.heard:
+                raise ProcessError("processes: stopped before all of them served")
+
+    def watch(self) -> None:
+        """Starts processes that end again, until a signal to stop comes."""
+        while not self._stop.heard:
+            for child, status in self._hear(self._next_start_s()):
+                assert child.start_s is not None
+                delay_s = round(child.start_s - time.monotonic(), 1)
+                _log.error("process ended", process=child.number, status=status, again_in_s=delay_s)
+            for child in self._children:
+                if child.start_s is not None and child.start_s <= time.monotonic():
+                    self._run(child)
+
+    def drain(self) -> None:
+        """Asks every process to drain and waits for all.
+
+        Raises:
+            ProcessError: one was killed because it took too long, or ended otherwise than with 0.
+        """
+        self.health.enter_graceful_shutdown()
+        running = [child for child in self._children if child.running]
+        for child in running:
+            child.terminate()
+        deadline_s = time.monotonic() + self._settings.drain_delay_s + self._settings.grace_s + STOP_MARGIN_S
+        lost: dict[int, int | None] = {}
+        while any(child.running for child in running) and (left_s := deadline_s - time.monotonic()) > 0:
+            lost |= {child.number: status for child, status in self._hear(left_s) if status != 0}
+        lost |= {child.number: None for child in running if child.running}
+        if lost:
+            raise ProcessError(f"processes: did not drain: {lost}")
+
+    def kill(self) -> None:
+        """Ends what still runs, at once."""
+        for child in self._children:
+            if child.running:
+                self._selector.unregister(child)
+                child.kill()
+        self._selector.close()
+
+    def _run(self, child: Child) -> None:
+        child.start()
+        self._selector.register(child, selectors.EVENT_READ)
+
+    def _hear(self, wait_s: float | None) -> list[tuple[Child, int]]:
+        """Waits for a signal or a word; returns the processes that ended, with their status."""
+        ended = []
+        for key, _ in self._selector.select(wait_s):
+            if key.fileobj is self._stop:
+                self._stop.hear()
+                continue
+            child = key.fileobj
+            assert isinstance(child, Child)
+            # The descriptor is gone once the end is heard.
+            self._selector.unregister(child)
+            status = child.hear()
+            if status is None:
+                self._selector.register(child, selectors.EVENT_READ)
+            else:
+                ended.append((child, status))
+        self._tell_health()
+        return ended
+
+    def _next_start_s(self) -> float | None:
+        starts = [child.start_s for child in self._children if child.start_s is not None]
+        return max(0.0, min(starts) - time.monotonic()) if starts else None
+
+    def _tell_health(self) -> None:
+        """Alive is alive; a service is served while any process serves it."""
+        ready = any(child.ready for child in self._children)
+        served = (
+            health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
+        )
+        for name in ("", *SERVICE_ROLES):
+            self.health.set(name, served)
+
+    def _list_pages(self) -> dict[int, str]:
+        return {child.number: child.ready.metrics_address for child in self._children if child.ready}
+
+    def _count_restarts(self) -> int:
+        return sum(child.restarts.count for child in self._children)

@@ -1,0 +1,234 @@
+"""Several processes behind one port: they share the work, survive one another, and end together."""
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from prometheus_client.parser import text_string_to_metric_families
+from prudence.v1 import profile_service_pb2 as pb
+from prudence.v1 import profile_service_pb2_grpc as profile_grpc
+from prudence.v1 import recommendation_pb2_grpc as pb_grpc
+
+from server.config import load_settings
+from server.errors import SettingsError
+from server.processes.restarts import DELAY_S_MAX, FIRST_DELAY_S, STEADY_S, Restarts
+from tests.server.cases import eligible_user
+from tests.server.conftest import CLOCK, Platform, Server, run_command, start_server
+from tests.server.wire import recommend, to_profile, to_user
+
+COUNT = 2
+WAIT_S = 30.0
+
+
+@dataclass
+class Supervised:
+    """A server of two processes."""
+
+    server: Server
+
+    def lines(self, event: str) -> list[dict[str, object]]:
+        found = [
+            json.loads(line) for line in self.server.log.read_text().splitlines() if line.startswith("{")
+        ]
+        return [line for line in found if line["event"] == event]
+
+    def metrics(self) -> dict[tuple[str, str], float]:
+        """Sums of samples by name and process."""
+        address = next(line["address"] for line in self.lines("metrics") if "process" not in line)
+        with urllib.request.urlopen(f"http://{address}/metrics", timeout=WAIT_S) as page:
+            families = text_string_to_metric_families(page.read().decode())
+        told: dict[tuple[str, str], float] = {}
+        for sample in (sample for family in families for sample in family.samples):
+            key = (sample.name, sample.labels.get("process", ""))
+            told[key] = told.get(key, 0.0) + sample.value
+        return told
+
+    def health(self, service: str) -> int:
+        target = str(self.lines("supervising")[0]["probe_address"])
+        with grpc.insecure_channel(target) as channel:
+            asked = health_pb2.HealthCheckRequest(service=service)
+            return health_pb2_grpc.HealthStub(channel).Check(asked, timeout=WAIT_S).status
+
+    def pids(self) -> list[int]:
+        """Ids of the processes that serve, without their supervisor."""
+        children = Path(f"/proc/{self.server.process.pid}/task/{self.server.process.pid}/children")
+        return [int(pid) for pid in children.read_text().split()]
+
+    def call(self, count: int = 1) -> None:
+        """Recommends, each time over a connection of its own."""
+        for _ in range(count):
+            with own_channel(self.server.target) as channel:
+                stub = pb_grpc.RecommendationServiceStub(channel)
+                # A connection that a dying process had accepted is made again.
+                answer = stub.Recommend(recommend(to_user("bold"), 5), timeout=WAIT_S, wait_for_ready=True)
+                assert len(answer.products) == 5
+
+
+def start(platform: Platform, directory: Path) -> Server:
+    """Starts a server over a store of its own, which tests may write."""
+    store = directory / "users.sqlite"
+    with closing(sqlite3.connect(platform.store)) as source, closing(sqlite3.connect(store)) as copy:
+        source.backup(copy)
+    shutil.copy2(f"{platform.store}.keys", f"{store}.keys")
+    return start_server(
+        directory,
+        *("--bundles", str(platform.bundles), "--store", str(store), "--clock", CLOCK),
+        *("--processes", str(COUNT), "--metrics-port", "0", "--probe-port", "0"),
+    )
+
+
+def own_channel(target: str) -> grpc.Channel:
+    """Opens a channel that shares its connection with no other."""
+    return grpc.insecure_channel(target, options=[("grpc.use_local_subchannel_pool", 1)])
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def supervised(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervised]:
+    with start(platform, tmp_path_factory.mktemp("processes")) as server:
+        yield Supervised(server)
+        assert server.stop() == 0
+
+
+def test_every_process_answers_and_is_counted(supervised: Supervised) -> None:
+    assert len(supervised.pids()) == COUNT
+    supervised.call(40)
+    told = supervised.metrics()
+    counts = [told["prudence_call_seconds_count", str(number)] for number in range(COUNT)]
+    # 40 connections all reach one of two processes once in 10^12 times.
+    assert min(counts) >= 1
+    assert sum(counts) == 40
+    assert told["prudence_processes_ready", ""] == told["prudence_processes_wanted", ""] == COUNT
+
+
+def test_a_killed_process_is_replaced_and_the_others_answer_meanwhile(supervised: Supervised) -> None:
+    before = supervised.pids()
+    os.kill(before[0], signal.SIGKILL)
+    wait_until(lambda: len(supervised.lines("process ended")) == 1)
+    assert supervised.health("prudence.v1.RecommendationService") == health_pb2.HealthCheckResponse.SERVING
+    supervised.call(5)
+    wait_until(lambda: supervised.metrics()["prudence_processes_ready", ""] == COUNT)
+    assert supervised.metrics()["prudence_process_restarts_total", ""] == 1
+    assert set(supervised.pids()) & set(before) == {before[1]}
+    line = supervised.lines("process ended")[0]
+    assert (line["process"], line["status"]) == (0, -signal.SIGKILL)
+
+
+def test_a_profile_written_by_one_process_is_read_by_all(supervised: Supervised) -> None:
+    versions = []
+    for number in range(12):
+        with own_channel(supervised.server.target) as channel:
+            request = pb.PutProfileRequest(
+                user_id=f"u{number}", profile=to_profile(eligible_user(5)), idempotency_key=f"{number}"
+            )
+            versions.append(
+                profile_grpc.ProfileServiceStub(channel).PutProfile(request, timeout=WAIT_S).version
+            )
+    for number in range(12):
+        with own_channel(supervised.server.target) as channel:
+            stub = profile_grpc.ProfileServiceStub(channel)
+            assert stub.GetProfile(pb.GetProfileRequest(user_id=f"u{number}")).version == versions[number]
+    assert sorted(set(versions)) == versions
+
+
+def test_nobody_else_gets_a_share_of_the_port(supervised: Supervised, platform: Platform) -> None:
+    port = supervised.server.target.rpartition(":")[2]
+    for processes in ("1", "2"):
+        done = run_command("--bundles", str(platform.bundles), "--port", port, "--processes", processes)
+        assert done.returncode == 1
+        assert f"port: 127.0.0.1:{port} cannot be bound" in done.stderr
+
+
+def test_sigterm_cuts_no_call_in_any_process(platform: Platform, tmp_path: Path) -> None:
+    begun = threading.Event()
+
+    def call_until_refused(_: int) -> grpc.StatusCode:
+        with own_channel(server.target) as channel:
+            stub = pb_grpc.RecommendationServiceStub(channel)
+            for _ in range(100_000):
+                try:
+                    assert len(stub.Recommend(recommend(to_user("bold"), 50)).products) == 50
+                except grpc.RpcError as error:
+                    code: grpc.StatusCode = error.code()
+                    return code
+                begun.set()
+        raise AssertionError("the server did not stop")
+
+    with start(platform, tmp_path) as server, ThreadPoolExecutor(6) as pool:
+        ends = pool.map(call_until_refused, range(6))
+        assert begun.wait(WAIT_S)
+        assert server.stop() == 0
+        assert set(ends) == {grpc.StatusCode.UNAVAILABLE}
+    assert len(Supervised(server).lines("drained")) == COUNT + 1
+
+
+def test_processes_end_with_a_supervisor_that_is_killed(platform: Platform, tmp_path: Path) -> None:
+    with start(platform, tmp_path) as server:
+        supervised = Supervised(server)
+        pids = supervised.pids()
+        server.process.kill()
+        wait_until(lambda: not any(Path(f"/proc/{pid}/exe").exists() for pid in pids))
+        assert len(supervised.lines("drained")) == COUNT
+
+
+def test_a_process_that_cannot_start_stops_the_program(platform: Platform, tmp_path: Path) -> None:
+    done = run_command(
+        "--bundles", str(tmp_path), "--port", "0", "--processes", "2", "--port-file", str(tmp_path / "port")
+    )
+    assert done.returncode == 1
+    assert "error: processes: process " in done.stderr
+    assert not (tmp_path / "port").exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        (("--policy-keys", "k", "--policy-state", "s"), "policy_keys is set with processes 2: a halt would"),
+        (("--catalogue-state", "s"), "catalogue_state is set with processes 2: one process holds"),
+        (("--feedback-log", "l", "--store", "u"), "feedback_log is set with processes 2: one process holds"),
+        (("--admin-port", "0"), "admin_port is set with processes 2: a change would reach one process"),
+        (("--device", "cuda"), "device cuda with processes 2"),
+        (("--experiments", "e"), "experiments with processes 2 need store or pseudonym_keys"),
+    ],
+)
+def test_what_one_process_alone_can_hold_is_refused(setting: tuple[str, ...], words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        load_settings(["--bundles", "b", "--processes", "2", *setting])
+    load_settings(["--bundles", "b", "--processes", "1", *setting])
+
+
+def test_administration_is_not_served_by_one_process_of_several() -> None:
+    assert not load_settings(["--bundles", "b", "--processes", "2"]).serves_admin_to_callers
+
+
+def test_a_process_that_keeps_ending_is_started_ever_later() -> None:
+    now_s = 100.0
+    restarts = Restarts(lambda: now_s)
+    delays = [restarts.ended() - now_s for _ in range(9)]
+    assert delays[:3] == [FIRST_DELAY_S, 2 * FIRST_DELAY_S, 4 * FIRST_DELAY_S]
+    assert delays[-2:] == [DELAY_S_MAX, DELAY_S_MAX]
+    restarts.became_ready()
+    assert restarts.ended() - now_s == DELAY_S_MAX
+    restarts.became_ready()
+    now_s += STEADY_S
+    assert restarts.ended() - now_s == FIRST_DELAY_S
+    assert restarts.count == 11
