@@ -93,6 +93,21 @@ def open_bundle(path: Path, keys: KeyRing | None = None) -> Bundle:
     return _assemble(path, manifest, signers, parse_contents(manifest, files, index))
 
 
+def examine_bundle(path: Path, keys: KeyRing | None = None) -> tuple[Manifest, tuple[str, ...]]:
+    """Reads the manifest of a bundle, and no other file.
+
+    Returns:
+        the manifest, proven to be signed if keys are given, and who signed.
+
+    Raises:
+        BundleError: as `open_bundle`, of the manifest and its signatures.
+    """
+    with open_directory(path) as directory:
+        manifest, signers = _read_manifest(directory, keys)
+    _require_name(path, manifest)
+    return manifest, signers
+
+
 def verify_bundle(path: Path) -> Manifest:
     """Proves every file of a bundle and their consistency; raises what `open_bundle` raises."""
     return open_bundle(path).manifest
@@ -184,16 +199,20 @@ def _read_proven_files(
 ) -> tuple[Manifest, tuple[str, ...], dict[str, bytes], IndexFile]:
     with open_directory(path) as directory:
         manifest, signers = _read_manifest(directory, keys)
-        if path.name != manifest.bundle_version:
-            raise BundleFormatError(
-                MANIFEST, f"bundle_version is {manifest.bundle_version!r}; the directory is {path.name!r}"
-            )
+        _require_name(path, manifest)
         files = {
             name: read_proven(directory, name, size=entry.size, sha256=entry.sha256)
             for name, entry in manifest.files.items()
             if name != INDEX
         }
         return manifest, signers, files, _map_index(directory, manifest)
+
+
+def _require_name(path: Path, manifest: Manifest) -> None:
+    if path.name != manifest.bundle_version:
+        raise BundleFormatError(
+            MANIFEST, f"bundle_version is {manifest.bundle_version!r}; the directory is {path.name!r}"
+        )
 
 
 def _map_index(directory: int, manifest: Manifest) -> IndexFile:

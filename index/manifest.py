@@ -120,6 +120,11 @@ class Manifest:
         return seal_json(body)
 
     @property
+    def sha256(self) -> str:
+        """Returns the SHA-256 of the manifest's bytes, which is what publishers sign."""
+        return hashlib.sha256(self.to_json()).hexdigest()
+
+    @property
     def created(self) -> datetime:
         """Returns when the bundle was built, with its zone."""
         return datetime.fromisoformat(self.create_time)

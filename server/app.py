@@ -18,6 +18,7 @@ from index import ann_gpu
 from server import admin, feedback_service, profile_service, risk_service, services
 from server.active_policy import ActivePolicy
 from server.admin import AdminService
+from server.bundles.opener import Opener
 from server.config import Settings
 from server.door import Door, Service
 from server.feedback.answers import AnswerLog
@@ -27,6 +28,7 @@ from server.opening import (
     open_active_policy,
     open_entrance,
     open_event_log,
+    open_keeper,
     open_metrics,
     open_monitor,
     open_recommendation,
@@ -38,7 +40,6 @@ from server.profile_service import ProfileService
 from server.risk_service import RiskService
 from server.services import RecommendationService, describe_source
 from server.signals import StopSignals
-from server.snapshot import warm_up
 
 _log = structlog.get_logger("server")
 
@@ -62,10 +63,10 @@ def _serve(settings: Settings, held: contextlib.ExitStack, on_ready: Callable[[s
     """Serves; what must be given back at the end is pushed on `held`."""
     stop = held.enter_context(StopSignals())
     write_port(settings, None)
-    active = open_active_policy(settings, held)
-    snapshot, users = active.pin(), open_users(settings, held)
-    assumed_data = snapshot.assumed_data or (users.store is not None and users.store.holds_assumed())
-    registry = CollectorRegistry()
+    opener = Opener(settings)
+    active = open_active_policy(settings, opener, held)
+    users, registry = open_users(settings, held), CollectorRegistry()
+    assumed_data = users.store is not None and users.store.holds_assumed()
     metrics = open_metrics(settings, registry, held)
     monitor = open_monitor(settings, registry, held)
     recommendation, admin_service = open_recommendation(settings, assumed_data), AdminService()
@@ -79,8 +80,6 @@ def _serve(settings: Settings, held: contextlib.ExitStack, on_ready: Callable[[s
         if settings.processes == 1:
             # Callers are told to come again. Where others share the port, they answer meanwhile.
             door.start()
-        for place in range(active.family.place_count):
-            warm_up(active.pin(place))
         if settings.device == "cuda":
             tell_of_gpu()
         event_log = open_event_log(settings, users, registry, held)
@@ -109,6 +108,9 @@ def _serve(settings: Settings, held: contextlib.ExitStack, on_ready: Callable[[s
         _announce(settings, active, door, assumed_data)
         if on_ready is not None:
             on_ready("" if metrics is None else metrics.address)
+        keeper = open_keeper(settings, opener, active, registry)
+        held.callback(keeper.close)
+        keeper.start()
         stop.wait()
         _log.info("draining", drain_delay_s=settings.drain_delay_s, grace_s=settings.grace_s)
         door.drain(settings.drain_delay_s)
@@ -186,7 +188,7 @@ def _announce(settings: Settings, active: ActivePolicy, door: Door, assumed_data
         policy_signed=in_force.signature_required,
         overlay_sequence=0 if in_force.overlay is None else in_force.overlay.sequence,
         clock=settings.decision_clock().describe(),
-        assumed_data=assumed_data,
+        assumed_data=assumed_data or snapshot.assumed_data,
         data_source=describe_source(snapshot.bundle.manifest.source),
     )
 

@@ -62,6 +62,11 @@ class Settings(BaseSettings):
         description="File of the publishers' public keys. With it only bundles that one of them signed are "
         "served. Default: none; bundles are not asked who made them.",
     )
+    bundle_poll_s: Annotated[float, Field(ge=0, le=3600)] = Field(
+        default=1.0,
+        description="Seconds between two looks at CURRENT: what it names is opened beside the bundle that "
+        "serves, and takes its place if it may; 0 for the bundle of the start only.",
+    )
     policy: Path | None = Field(
         default=None, description="Policy file. Default: the one shipped with suitability."
     )

@@ -7,11 +7,16 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from server.active_policy import ActivePolicy
+from server.bundles.keeper import Keeper
+from server.bundles.machine import Machine
+from server.bundles.metrics import BundleMetrics
+from server.bundles.opener import Opener, facts_of
+from server.bundles.ports import LivePorts
+from server.bundles.state import State
 from server.catalogue.opening import open_catalogue
 from server.config import Settings
 from server.convert import RequestLimits
 from server.door import Entrance
-from server.experiments.opening import open_experiments
 from server.family import live_policies
 from server.feedback.event_log import EventLog
 from server.identity.access_log import AccessLog
@@ -21,7 +26,7 @@ from server.identity.tls import Certificates, TlsFiles
 from server.policy_start import open_control
 from server.recall_monitor import RecallMonitor
 from server.services import RecommendationService
-from server.snapshot import all_under_policy, load_fit_policy, load_publishers, open_snapshot
+from server.snapshot import load_fit_policy
 from server.telemetry import Metrics, serve_metrics
 from server.users.directory import Directory
 from server.users.opening import StoreAddress, open_directory, open_without_store
@@ -29,7 +34,7 @@ from server.users.opening import StoreAddress, open_directory, open_without_stor
 _log = structlog.get_logger("server")
 
 
-def open_active_policy(settings: Settings, held: contextlib.ExitStack) -> ActivePolicy:
+def open_active_policy(settings: Settings, opener: Opener, held: contextlib.ExitStack) -> ActivePolicy:
     """Opens the bundles under every version of the policy that is or will be in force."""
     clock, control = settings.decision_clock(), None
     if settings.policy_keys is not None and settings.policy_state is not None:
@@ -40,25 +45,25 @@ def open_active_policy(settings: Settings, held: contextlib.ExitStack) -> Active
         first, *later = live_policies(control.history.policies, clock.now())
     else:
         first, later = load_fit_policy(settings.policy), []
-    snapshot = open_snapshot(
-        settings.bundles,
-        first,
-        device=settings.device,
-        thread_count=settings.threads,
-        retriever=settings.retriever,
-        allow_assumed=settings.allow_assumed,
-        kernel=settings.kernel,
-        keys=load_publishers(settings.bundle_keys),
-    )
-    experiments, others = open_experiments(settings, snapshot)
-    served = (snapshot, *others)
-    versions = [served, *(all_under_policy(served, policy) for policy in later)]
-    current, *beside = zip(*versions, strict=True)
+    family = opener.open(opener.read_current(), [first, *later])
+    current, *beside = zip(*family.versions, strict=True)
     catalogue = None
     if settings.catalogue_state is not None:
-        catalogue = open_catalogue(settings.catalogue_state, snapshot.bundle, snapshot.row_of)
+        catalogue = open_catalogue(settings.catalogue_state, current[0].bundle, current[0].row_of)
         held.callback(catalogue.close)
-    return ActivePolicy(current, clock, control, others=beside, catalogue=catalogue, experiments=experiments)
+    return ActivePolicy(
+        current, clock, control, others=beside, catalogue=catalogue, experiments=family.experiments
+    )
+
+
+def open_keeper(
+    settings: Settings, opener: Opener, active: ActivePolicy, registry: CollectorRegistry
+) -> Keeper:
+    """Makes the bundle manager; it does nothing before it is started."""
+    facts = facts_of(active.pin())
+    metrics = None if settings.metrics_port is None else BundleMetrics(registry, facts.version)
+    ports = LivePorts(settings.bundles, opener, active, metrics)
+    return Keeper(Machine(State(facts, facts.version)), ports, settings.bundle_poll_s)
 
 
 def open_users(settings: Settings, held: contextlib.ExitStack) -> Directory:

@@ -34,7 +34,7 @@ class RecommendationService(recommendation_pb2_grpc.RecommendationServiceService
         Args:
             limits: what a request may ask.
             batch_count_max: most requests in a BatchRecommend call.
-            assumed_data: whether catalogue or store hold assumed values.
+            assumed_data: whether the store holds assumed values; a catalogue says so itself.
         """
         self._limits = limits
         self._limits_of_strangers = replace(limits, allow_inline_profile=False)
@@ -123,7 +123,7 @@ class RecommendationService(recommendation_pb2_grpc.RecommendationServiceService
             batch_count_max=self._batch_count_max,
             system_clock=pipeline.clock.system,
             decision_time=render.render_instant(pipeline.clock.now()),
-            assumed_data=self._assumed_data,
+            assumed_data=self._assumed_data or snapshot.assumed_data,
             data_source=describe_source(manifest.source),
             server_version=importlib.metadata.version("prudence"),
             cpu_time=render.render_duration(time.process_time()),

@@ -1,6 +1,6 @@
 """Opens what experiments serve beside the current bundle, and checks that it may stand beside it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from typing import Final
@@ -14,6 +14,7 @@ from server.experiments.assignment import Experiments, Key
 from server.experiments.catalogues import require_same_facts
 from server.experiments.plan import Plan, Variant, load_plan
 from server.snapshot import CURRENT, Snapshot, load_publishers, open_snapshot, with_retriever
+from suitability.signatures import KeyRing
 
 BUNDLE_COUNT_MAX: Final = 4
 """Each bundle beside the current one is held in memory as a whole."""
@@ -21,23 +22,37 @@ BUNDLE_COUNT_MAX: Final = 4
 _log = structlog.get_logger("server")
 
 
-def open_experiments(settings: Settings, current: Snapshot) -> tuple[Experiments, tuple[Snapshot, ...]]:
+def read_plan(settings: Settings) -> Plan:
+    """Reads the experiments that the settings name; an empty plan if they name none.
+
+    Raises:
+        ExperimentsError: the file, or what it asks for, cannot be used; the message names the field.
+    """
+    plan = Plan() if settings.experiments is None else load_plan(settings.experiments)
+    _check_settings(plan, settings)
+    return plan
+
+
+def open_experiments(
+    plan: Plan, settings: Settings, current: Snapshot, opened: Sequence[Snapshot] = ()
+) -> tuple[Experiments, tuple[Snapshot, ...]]:
     """Opens every bundle and way to search that a user can draw.
 
     Args:
-        settings: of the server; `experiments` names the file, None for no experiments.
+        plan: the experiments.
+        settings: of the server.
         current: the snapshot of the current bundle.
+        opened: snapshots of bundles that are open already, under the policy of the current one.
 
     Returns:
         what assigns users, and the snapshots that stand beside the current one, by place.
 
     Raises:
-        ExperimentsError: the file or what it asks for cannot be used; the message names the field.
+        ExperimentsError: a bundle cannot be opened or may not stand beside the current one.
         SettingsError: the publishers' keys cannot be read.
     """
-    plan = Plan() if settings.experiments is None else load_plan(settings.experiments)
-    _check_settings(plan, settings)
-    bundles = _open_bundles(plan, settings, current)
+    # Of several snapshots of one bundle, the first searches as the settings say.
+    bundles = _open_bundles(plan, settings, current, {each.version: each for each in reversed(opened)})
     modes = {variant.settings.retriever for _, variant in _list_variants(plan)}
     places: dict[Key, int] = {}
     served: dict[tuple[str, RetrieverMode], Snapshot] = {}
@@ -55,7 +70,9 @@ def open_experiments(settings: Settings, current: Snapshot) -> tuple[Experiments
     return Experiments(plan, places), tuple(served.values())[CURRENT + 1 :]
 
 
-def _open_bundles(plan: Plan, settings: Settings, current: Snapshot) -> dict[str, Snapshot]:
+def _open_bundles(
+    plan: Plan, settings: Settings, current: Snapshot, at_hand: Mapping[str, Snapshot]
+) -> dict[str, Snapshot]:
     """Opens the bundles that variants name, the current one among them, by version."""
     bundles, keys = {current.version: current}, load_publishers(settings.bundle_keys)
     for field, variant in _list_variants(plan):
@@ -64,23 +81,27 @@ def _open_bundles(plan: Plan, settings: Settings, current: Snapshot) -> dict[str
         if len(bundles) > BUNDLE_COUNT_MAX:
             problem = f"expected at most {BUNDLE_COUNT_MAX} bundles beside the current one"
             raise ExperimentsError(f"{field}.bundle: {problem}, got one more")
-        try:
-            opened = open_snapshot(
-                settings.bundles,
-                current.policy,
-                device=settings.device,
-                thread_count=settings.threads,
-                retriever=settings.retriever,
-                allow_assumed=settings.allow_assumed,
-                kernel=settings.kernel,
-                version=variant.bundle,
-                keys=keys,
-            )
-        except SnapshotError as error:
-            raise ExperimentsError(f"{field}.bundle: {error}") from error
+        opened = at_hand.get(variant.bundle) or _open(field, variant.bundle, settings, current, keys)
         require_same_facts(f"{field}.bundle", current.bundle.products, opened.bundle.products)
         bundles[variant.bundle] = opened
     return bundles
+
+
+def _open(field: str, version: str, settings: Settings, current: Snapshot, keys: KeyRing | None) -> Snapshot:
+    try:
+        return open_snapshot(
+            settings.bundles,
+            current.policy,
+            device=settings.device,
+            thread_count=settings.threads,
+            retriever=settings.retriever,
+            allow_assumed=settings.allow_assumed,
+            kernel=settings.kernel,
+            version=version,
+            keys=keys,
+        )
+    except SnapshotError as error:
+        raise ExperimentsError(f"{field}.bundle: {error}") from error
 
 
 def _check_settings(plan: Plan, settings: Settings) -> None:

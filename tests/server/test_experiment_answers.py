@@ -17,7 +17,8 @@ from server.clock import Clock
 from server.config import Settings
 from server.diversity import WHOLE
 from server.errors import ExperimentsError, ProductUnknownError
-from server.experiments.opening import open_experiments
+from server.experiments.assignment import Experiments
+from server.experiments.opening import open_experiments, read_plan
 from server.messages import Domain, NamedQuery, RecommendQuery, SimilarQuery, UserInput
 from server.pipeline import Pipeline
 from server.snapshot import Snapshot, load_fit_policy, open_snapshot
@@ -66,6 +67,10 @@ def settings_for(bundles: Path, folder: Path, plan: dict[str, Any], **settings: 
     return Settings(bundles=bundles, experiments=path, retriever="faiss", **lasting)
 
 
+def open_beside(settings: Settings, current: Snapshot) -> tuple[Experiments, tuple[Snapshot, ...]]:
+    return open_experiments(read_plan(settings), settings, current)
+
+
 def open_current(bundles: Path) -> Snapshot:
     policy = load_fit_policy(None)
     return open_snapshot(
@@ -80,7 +85,7 @@ def current(two_bundles: Path) -> Snapshot:
 
 @pytest.fixture
 def pipeline(two_bundles: Path, current: Snapshot, tmp_path: Path) -> Iterator[Pipeline]:
-    experiments, others = open_experiments(settings_for(two_bundles, tmp_path, PLAN), current)
+    experiments, others = open_beside(settings_for(two_bundles, tmp_path, PLAN), current)
     clock = Clock(NOW)
     active = ActivePolicy([current], clock, others=[[other] for other in others], experiments=experiments)
     made = Pipeline(active, Directory(None, KEYS), clock=clock, channel=CHANNEL, queue_limit=64)
@@ -166,7 +171,7 @@ def test_a_trade_off_that_a_request_states_is_not_changed(pipeline: Pipeline) ->
 def test_each_draw_has_its_snapshot_and_each_bundle_is_compiled_once(
     two_bundles: Path, current: Snapshot, tmp_path: Path
 ) -> None:
-    experiments, others = open_experiments(settings_for(two_bundles, tmp_path, PLAN), current)
+    experiments, others = open_beside(settings_for(two_bundles, tmp_path, PLAN), current)
     served = [current, *others]
     assert [snapshot.place for snapshot in served] == list(range(4))
     assert len({id(snapshot.gate) for snapshot in served}) == 2
@@ -182,7 +187,7 @@ def test_each_draw_has_its_snapshot_and_each_bundle_is_compiled_once(
 
 def refuse(bundles: Path, folder: Path, current: Snapshot, *words: str, **settings: Any) -> None:
     with pytest.raises(ExperimentsError) as caught:
-        open_experiments(settings_for(bundles, folder, PLAN, **settings), current)
+        open_beside(settings_for(bundles, folder, PLAN, **settings), current)
     assert all(word in str(caught.value) for word in ("tower.new.bundle", *words)), caught.value
 
 
@@ -210,7 +215,7 @@ def test_a_bundle_with_fewer_products_may_be_compared(
 ) -> None:
     bundles = build_beside(make_export, tmp_path, [row for row in catalogue_rows if row["id"] != "f003"])
     current = open_current(bundles)
-    experiments, others = open_experiments(settings_for(bundles, tmp_path, PLAN), current)
+    experiments, others = open_beside(settings_for(bundles, tmp_path, PLAN), current)
     active = ActivePolicy(
         [current], Clock(NOW), others=[[other] for other in others], experiments=experiments
     )
@@ -245,7 +250,7 @@ def build_beside(make_export: MakeExport, folder: Path, rows: list[Any]) -> Path
 def test_a_bundle_that_is_not_there_is_refused(two_bundles: Path, current: Snapshot, tmp_path: Path) -> None:
     plan = json.loads(json.dumps(PLAN).replace('"new"', '"none"'))
     with pytest.raises(ExperimentsError, match=r"tower\.none\.bundle: .*none"):
-        open_experiments(settings_for(two_bundles, tmp_path, plan), current)
+        open_beside(settings_for(two_bundles, tmp_path, plan), current)
 
 
 def test_a_bundle_that_no_publisher_signed_is_refused(
@@ -261,18 +266,18 @@ def test_settings_that_this_server_cannot_serve_are_refused(
     two_bundles: Path, current: Snapshot, tmp_path: Path
 ) -> None:
     with pytest.raises(ExperimentsError, match=r"search\.varied\.settings\.diversity_trade_off: .*k_max"):
-        open_experiments(settings_for(two_bundles, tmp_path, PLAN, k_max=1001), current)
+        open_beside(settings_for(two_bundles, tmp_path, PLAN, k_max=1001), current)
     plan = json.loads(json.dumps(PLAN).replace('"exact"', '"gpu"'))
     with pytest.raises(ExperimentsError, match=r"search\.varied\.settings\.retriever: gpu needs device cuda"):
-        open_experiments(settings_for(two_bundles, tmp_path, plan), current)
+        open_beside(settings_for(two_bundles, tmp_path, plan), current)
 
 
 def test_keys_that_end_with_the_process_are_refused(
     two_bundles: Path, current: Snapshot, tmp_path: Path
 ) -> None:
     with pytest.raises(ExperimentsError, match="pseudonym_keys"):
-        open_experiments(settings_for(two_bundles, tmp_path, PLAN, pseudonym_keys=None), current)
-    assert open_experiments(settings_for(two_bundles, tmp_path, {}, pseudonym_keys=None), current)[1] == ()
+        open_beside(settings_for(two_bundles, tmp_path, PLAN, pseudonym_keys=None), current)
+    assert open_beside(settings_for(two_bundles, tmp_path, {}, pseudonym_keys=None), current)[1] == ()
 
 
 def test_a_server_says_on_the_wire_who_drew_what(two_bundles: Path, tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Bundles live: which one serves, and how another takes its place while the server answers."""

@@ -1,0 +1,108 @@
+"""Opens a bundle and what experiments serve beside it, under every version of the policy."""
+
+from collections.abc import Sequence
+
+from index.bundle import examine_bundle, read_current
+from index.errors import BundleError, BundleNotFoundError, BundleSignatureError
+from server.bundles.messages import Facts, Reason, Refusal
+from server.config import Settings
+from server.errors import AssumedDataError, DeviceError, ExperimentsError, SnapshotError, StartError
+from server.experiments.opening import open_experiments, read_plan
+from server.family import Family
+from server.snapshot import Snapshot, all_under_policy, load_publishers, open_snapshot, warm_up
+from suitability.policy import Policy
+
+
+class Opener:
+    """Opens bundles of one folder as the settings say."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Reads the publishers' keys and the plan of experiments.
+
+        Raises:
+            StartError: they cannot be read.
+        """
+        self._settings = settings
+        self._keys = load_publishers(settings.bundle_keys)
+        self._plan = read_plan(settings)
+
+    def read_current(self) -> str:
+        """Returns the version that CURRENT names.
+
+        Raises:
+            SnapshotError: it cannot be read, or what it names is not there.
+        """
+        try:
+            return read_current(self._settings.bundles).name
+        except BundleError as error:
+            raise SnapshotError(f"bundle: {error}") from error
+
+    def examine(self, version: str) -> Facts:
+        """Reads the manifest of a bundle, proven to be signed where keys were given; no other file is read.
+
+        Raises:
+            BundleError: it is not there, not signed, or no manifest.
+        """
+        manifest, signers = examine_bundle(self._settings.bundles / version, self._keys)
+        return Facts(version, manifest.created, manifest.sha256, signers)
+
+    def open(self, version: str, policies: Sequence[Policy], serving: Sequence[Snapshot] = ()) -> Family:
+        """Opens a bundle and warms it up.
+
+        Args:
+            version: of the bundle.
+            policies: those that are or will be in force, soonest first.
+            serving: what serves already, under the first of the policies: bundles that experiments need are
+                taken as they are.
+
+        Raises:
+            StartError: the bundle is not whole, or cannot serve with these settings.
+        """
+        settings = self._settings
+        current = open_snapshot(
+            settings.bundles,
+            policies[0],
+            device=settings.device,
+            thread_count=settings.threads,
+            retriever=settings.retriever,
+            allow_assumed=settings.allow_assumed,
+            kernel=settings.kernel,
+            version=version,
+            keys=self._keys,
+        )
+        opened = [each for each in serving if each.version != version]
+        experiments, others = open_experiments(self._plan, settings, current, opened)
+        served = (current, *others)
+        for snapshot in served:
+            # What serves already was warmed up, and its tower is for one thread at a time.
+            if all(snapshot.encoder is not each.encoder for each in opened):
+                warm_up(snapshot)
+        versions = [served, *(all_under_policy(served, policy) for policy in policies[1:])]
+        return Family(versions, experiments)
+
+
+def facts_of(snapshot: Snapshot) -> Facts:
+    """Returns what the manifest of an open bundle says."""
+    manifest = snapshot.bundle.manifest
+    return Facts(snapshot.version, manifest.created, manifest.sha256, snapshot.bundle.signers)
+
+
+def to_refusal(error: Exception) -> Refusal | None:
+    """Returns why a bundle is refused, None for an error that is none of the bundle's."""
+    cause = error.__cause__
+    match error:
+        case StartError() if isinstance(cause, BundleError):
+            return to_refusal(cause)
+        case BundleNotFoundError() if "/" in error.file:
+            reason = Reason.MISSING
+        case BundleSignatureError():
+            reason = Reason.UNSIGNED
+        case BundleError():
+            reason = Reason.CORRUPT
+        case OSError():
+            reason = Reason.UNREADABLE
+        case SnapshotError() | AssumedDataError() | DeviceError() | ExperimentsError():
+            reason = Reason.UNFIT
+        case _:
+            return None
+    return Refusal(reason, str(error))
