@@ -13,6 +13,7 @@ from rich.text import Text
 
 from server import store_commands
 from server.config import load_settings
+from server.current_call import add_call
 from server.errors import StartError
 
 
@@ -116,6 +117,7 @@ def _start_logging() -> None:
         renderer = structlog.dev.ConsoleRenderer()
     structlog.configure(
         processors=[
+            add_call,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,

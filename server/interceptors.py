@@ -18,6 +18,7 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from server.call_metrics import CallMetrics
+from server.current_call import begin_call, end_call
 from server.errors import MalformedMessageError, NotReadyError, OverloadError, ServingError
 from server.identity.access_log import Access, AccessLog
 from server.identity.admission import ANYBODY, Admission, acting
@@ -212,6 +213,7 @@ class DoorInterceptor(Interceptor):
         """Lets the caller in, accounts for the call, and turns what goes wrong into a row of the table."""
         came, start_s = datetime.now(UTC), time.perf_counter()
         caller, code, reason = ANYBODY, grpc.StatusCode.OK, ""
+        call = begin_call(context.invocation_metadata())
         if self._metrics is not None:
             self._metrics.begin()
         try:
@@ -220,6 +222,7 @@ class DoorInterceptor(Interceptor):
                 self._admission.admit(caller, method)
             with acting(caller):
                 yield caller
+            context.set_trailing_metadata(call.to_metadata())
         except grpc.RpcError:
             # The caller is gone; gRPC raised this and wants it back.
             code, reason = grpc.StatusCode.CANCELLED, "CALL_CANCELLED"
@@ -228,15 +231,25 @@ class DoorInterceptor(Interceptor):
             # The last door: whatever it is, the caller gets a row of the table and none of its text.
             failure = describe(error)
             code, reason = failure.row.code, failure.row.reason
-            context.abort_with_status(to_status(failure))
+            context.abort_with_status(to_status(failure, call))
         finally:
             elapsed_s = time.perf_counter() - start_s
             if self._metrics is not None:
                 self._metrics.end(method, code.name, reason, elapsed_s)
             if self._access_log is not None:
                 self._access_log.write(
-                    Access(came, caller.name, context.peer(), method, code.name, reason, elapsed_s)
+                    Access(
+                        came,
+                        caller.name,
+                        context.peer(),
+                        method,
+                        call.request_id,
+                        code.name,
+                        reason,
+                        elapsed_s,
+                    )
                 )
+            end_call()
 
 
 def _tell_malformed(handler: Handler) -> Callable[[bytes], Any]:

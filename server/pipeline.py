@@ -11,6 +11,7 @@ from server import messages
 from server.active_policy import ActivePolicy
 from server.batching import Batcher, Call, Ticket
 from server.clock import Clock
+from server.current_call import note_bundle
 from server.errors import ModelOutputError, OverloadError, ProductUnknownError, ServerError
 from server.experiments.assignment import NO_EXPERIMENT, Assignment
 from server.family import Family
@@ -303,7 +304,9 @@ class Pipeline:
         assignment = NO_EXPERIMENT
         if family.experiments is not None:
             assignment = family.experiments.assign(subject.pseudonym, now)
-        return _Pinned(family, family.find_version(now)[assignment.place], assignment)
+        snapshot = family.find_version(now)[assignment.place]
+        note_bundle(snapshot.version)
+        return _Pinned(family, snapshot, assignment)
 
     def _stamp(
         self, snapshot: Snapshot, user: GateUser, verdict: LastVerdict, request_id: str

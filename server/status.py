@@ -6,6 +6,7 @@ what the log line holds.
 
 import secrets
 from dataclasses import dataclass
+from typing import Any
 
 import grpc
 import structlog
@@ -14,6 +15,7 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from server import errors
+from server.current_call import CurrentCall
 
 DOMAIN = "prudence"
 RETRY_DELAY_MS = 100
@@ -102,8 +104,8 @@ def describe(error: BaseException) -> Failure:
     return Failure(row=row, field="", problem=text, message=text)
 
 
-def to_status(failure: Failure) -> grpc.Status:
-    """Builds the gRPC status with its google.rpc details."""
+def to_status(failure: Failure, call: CurrentCall) -> grpc.Status:
+    """Builds the gRPC status with its google.rpc details, and what else is told of the call."""
     details = [error_details_pb2.ErrorInfo(reason=failure.row.reason, domain=DOMAIN)]
     if failure.field:
         violations = [
@@ -114,14 +116,20 @@ def to_status(failure: Failure) -> grpc.Status:
     if failure.row.retryable:
         delay = duration_pb2.Duration(nanos=RETRY_DELAY_MS * 1_000_000)
         details.append(error_details_pb2.RetryInfo(retry_delay=delay))
+    details.append(
+        error_details_pb2.RequestInfo(request_id=call.request_id, serving_data=call.bundle_version)
+    )
     packed = []
     for detail in details:
         box = any_pb2.Any()
         box.Pack(detail)
         packed.append(box)
-    return rpc_status.to_status(
+    # A named tuple, which the library's type hides.
+    status: Any = rpc_status.to_status(
         status_pb2.Status(code=failure.row.code.value[0], message=failure.message, details=packed)
     )
+    told: grpc.Status = status._replace(trailing_metadata=(*status.trailing_metadata, *call.to_metadata()))
+    return told
 
 
 def _list_violations(error: BaseException) -> tuple[tuple[str, str], ...]:

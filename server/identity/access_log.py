@@ -26,12 +26,13 @@ _log = structlog.get_logger("server")
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """One call: when it came, who made it, the method, gRPC code, reason, and how long it took."""
+    """One call: when it came, who made it, the method, its id, gRPC code, reason, and how long it took."""
 
     came: datetime
     caller: str
     peer: str
     method: str
+    request_id: str
     code: str
     reason: str
     elapsed_s: float
@@ -83,6 +84,7 @@ class AccessLog:
                 "caller": access.caller,
                 "peer": access.peer,
                 "method": access.method,
+                "request_id": access.request_id,
                 "code": access.code,
                 "reason": access.reason,
                 "elapsed_us": round(access.elapsed_s * 1e6),

@@ -202,7 +202,9 @@ def test_a_caller_without_a_quota_is_never_refused() -> None:
 
 
 def access(method: str) -> Access:
-    return Access(datetime(2026, 1, 2, tzinfo=UTC), "feed", "ipv4:1.2.3.4:5", method, "OK", "", 0.0123456)
+    return Access(
+        datetime(2026, 1, 2, tzinfo=UTC), "feed", "ipv4:1.2.3.4:5", method, "an-id", "OK", "", 0.0123456
+    )
 
 
 def test_the_access_log_holds_a_line_for_every_call(tmp_path: Path) -> None:
@@ -220,6 +222,7 @@ def test_the_access_log_holds_a_line_for_every_call(tmp_path: Path) -> None:
         "caller": "feed",
         "peer": "ipv4:1.2.3.4:5",
         "method": "",
+        "request_id": "an-id",
         "code": "OK",
         "reason": "",
         "elapsed_us": 12346,

@@ -11,11 +11,13 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from server import errors
+from server.current_call import CurrentCall
 from server.interceptors import DoorInterceptor
 from server.message_watch import CallPool
 from server.status import TABLE, describe, to_status
 
 WAIT_S = 10.0
+CALL = CurrentCall("a" * 64, "20261122T150303Z-7d6191ae")
 METHOD, URGENT_METHOD = "/test.Service/Echo", "/test.Urgent/Echo"
 
 
@@ -152,7 +154,8 @@ def test_every_error_that_a_request_can_meet_has_a_row() -> None:
         else:
             yield kind
 
-    expected = {*leaves(errors.RequestError), *leaves(errors.ServingError)}
+    # Raised itself, and for one row of the store by a class of its own.
+    expected = {*leaves(errors.RequestError), *leaves(errors.ServingError), errors.StoreReadError}
     assert set(TABLE) == expected
 
 
@@ -163,7 +166,7 @@ def test_resource_exhausted_stays_with_grpc() -> None:
 @pytest.mark.parametrize("letter", ["a", "二", "\U0001f600"])
 def test_a_long_message_is_cut_to_what_a_client_takes(letter: str) -> None:
     failure = describe(errors.InvalidArgumentError("overlay_document", letter * 400_000))
-    status = to_status(failure)
+    status = to_status(failure, CALL)
     sent = sum(len(value) * 4 / 3 for _, value in status.trailing_metadata) + 3 * len(
         failure.message.encode()
     )
@@ -174,6 +177,8 @@ def test_a_long_message_is_cut_to_what_a_client_takes(letter: str) -> None:
 
 
 def test_a_status_names_reason_domain_and_field() -> None:
-    status = to_status(describe(errors.InvalidArgumentError("user.history[3].event_type", "expected 1 to 9")))
+    status = to_status(
+        describe(errors.InvalidArgumentError("user.history[3].event_type", "expected 1 to 9")), CALL
+    )
     assert status.code is grpc.StatusCode.INVALID_ARGUMENT
     assert status.details == "user.history[3].event_type: expected 1 to 9"
