@@ -30,6 +30,7 @@ from server.snapshot import load_fit_policy
 from server.telemetry import Metrics, serve_metrics
 from server.users.directory import Directory
 from server.users.opening import StoreAddress, open_directory, open_without_store
+from server.users.watched_store import WatchedStore
 
 _log = structlog.get_logger("server")
 
@@ -66,15 +67,15 @@ def open_keeper(
     return Keeper(Machine(State(facts, facts.version)), ports, settings.bundle_poll_s)
 
 
-def open_users(settings: Settings, held: contextlib.ExitStack) -> Directory:
-    """Opens the stored users and the keys of their pseudonyms."""
+def open_users(settings: Settings, registry: CollectorRegistry, held: contextlib.ExitStack) -> Directory:
+    """Opens the stored users and the keys of their pseudonyms; how the store fares is counted."""
     if settings.store is None:
         return open_without_store(settings.pseudonym_keys)
     address = StoreAddress(settings.store, settings.pseudonym_keys, settings.store_password_file)
     users = open_directory(address, allow_assumed=settings.allow_assumed)
-    if users.store is not None:
-        held.callback(users.store.close)
-    return users
+    store = WatchedStore(users.require_store(), registry)
+    held.callback(store.close)
+    return Directory(store, users.pseudonyms)
 
 
 def open_event_log(

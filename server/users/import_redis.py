@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from redis.exceptions import RedisError
 
-from server.errors import StoreError
+from server.errors import StoreError, StoreRowError
 from server.users.import_tables import (
     ImportCounts,
     Progress,
@@ -21,7 +21,7 @@ from server.users.import_tables import (
     read_profiles,
 )
 from server.users.pseudonyms import Pseudonyms
-from server.users.records import EVENT_NUMBERS, decode_state, encode_state
+from server.users.records import EVENT_NUMBERS, encode_state
 from server.users.redis_keys import (
     ANSWERS,
     ERASED,
@@ -33,7 +33,8 @@ from server.users.redis_keys import (
     VERSION,
     write_event,
 )
-from server.users.redis_store import Client, connect, write_ready
+from server.users.redis_place import Client, connect, write_ready
+from server.users.redis_store import read_state
 from server.users.sqlite_schema import check_keys
 from server.users.store import UserState
 
@@ -88,6 +89,9 @@ def import_redis(
         client.pipeline().delete(READY).set(FILLING, ready).execute()
         counts = _Filling(client, pseudonyms).fill(users, events, on_progress)
         client.pipeline().set(READY, ready).delete(FILLING).execute()
+    except StoreRowError as error:
+        # Its holds would be lost with it.
+        raise StoreError(f"store {url}: a user cannot be read; erase them first: {error}") from error
     except RedisError as error:
         raise StoreError(f"store {url}: cannot be written: {error}") from error
     finally:
@@ -202,7 +206,7 @@ class _Filling:
 
 def _keep_choices(state: UserState, row: bytes | None) -> UserState:
     """Returns a state under the holds and choices of the row that was stored before, if there was one."""
-    old = UserState() if row is None else decode_state(tuple(json.loads(row)))
+    old = UserState() if row is None else read_state(row)
     return replace(
         state,
         blocked=old.blocked,

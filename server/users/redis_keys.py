@@ -2,6 +2,10 @@
 
 from typing import Final
 
+from index.features import Event
+from server.errors import StoreRowError
+from server.users.records import EVENT_NUMBERS
+
 FORMAT: Final = 2
 
 READY: Final = b"prudence:ready"  # What the store is: format, keys, whether anything is assumed. JSON.
@@ -15,6 +19,7 @@ HIDDEN: Final = b"prudence:n:"  # What a user said no to, by when. Sorted set.
 ANSWERS: Final = b"prudence:a:"  # Answers to a user's idempotency keys. Hash, for ANSWER_DAYS.
 EVENT_ID: Final = b"prudence:e:"  # That an event was applied, by the digest of its id; for EVENT_ID_DAYS.
 
+_TYPES: Final = {str(number): name for name, number in EVENT_NUMBERS.items()}
 _SEPARATOR: Final = "\x1f"
 
 
@@ -23,8 +28,15 @@ def write_event(product_id: str, number: int, time_s: float) -> bytes:
     return _SEPARATOR.join((product_id, str(number), repr(time_s))).encode()
 
 
-def read_event(member: bytes) -> tuple[str, int, float]:
-    """Reads what `write_event` wrote: product id, number of the type from 1, seconds since 1970."""
-    # Only the product's id may hold the separator.
-    product_id, number, time_s = member.decode().rsplit(_SEPARATOR, 2)
-    return product_id, int(number), float(time_s)
+def read_event(member: bytes) -> Event:
+    """Reads what `write_event` wrote.
+
+    Raises:
+        StoreRowError: it is none.
+    """
+    try:
+        # Only the product's id may hold the separator.
+        product_id, number, time_s = member.decode().rsplit(_SEPARATOR, 2)
+        return Event(product_id, _TYPES[number], float(time_s))
+    except (ValueError, KeyError) as error:
+        raise StoreRowError("history") from error

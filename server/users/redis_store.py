@@ -7,17 +7,14 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Final, Self
 
-from redis import Redis
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, WatchError
-from redis.retry import Retry
 
-from index.features import EVENT_TYPES, Event
 from server.errors import (
     AssumedDataError,
     StartError,
     StoreError,
     StoreReadError,
+    StoreRowError,
     StoreWriteError,
     UserErasedError,
 )
@@ -37,6 +34,7 @@ from server.users.redis_keys import (
     VERSION,
     read_event,
 )
+from server.users.redis_place import Client, connect, explain, write_ready
 from server.users.sqlite_schema import check_keys
 from server.users.store import (
     ANSWER_DAYS,
@@ -49,14 +47,9 @@ from server.users.store import (
     UserState,
 )
 
-TIMEOUT_S: Final = 2.0
-"""How long one answer of Redis is waited for; a request that needs it is UNAVAILABLE then."""
 ATTEMPT_COUNT_MAX: Final = 100
 """How often a change is tried again because another one of the same user came between."""
 _DAY_S: Final = 86_400
-
-Client = Any
-"""A `redis.Redis` or a pipeline of one: the library types each answer as any that a command may have."""
 
 
 class RedisStore:
@@ -91,7 +84,7 @@ class RedisStore:
         try:
             self._adopt_keys()
         except (StoreReadError, RedisError) as error:
-            raise StoreError(f"store {url}: {_explain(error)}") from error
+            raise StoreError(f"store {url}: {explain(error)}") from error
         self._append = self._redis.register_script(APPEND)
 
     def find(self, names: Names, *, with_history: bool = True) -> StoredUser | None:
@@ -107,9 +100,9 @@ class RedisStore:
             if row is not None:
                 return StoredUser(
                     pseudonym=name,
-                    state=_read_state(row),
-                    history=tuple([_make_event(member) for member in history[0]]) if history else (),
-                    hidden_product_ids=frozenset([member.decode() for member in hidden]),
+                    state=read_state(row),
+                    history=tuple([read_event(member) for member in history[0]]) if history else (),
+                    hidden_product_ids=_read_hidden(hidden),
                 )
         return None
 
@@ -222,7 +215,7 @@ class RedisStore:
         name, old = change.names[0], None
         for candidate, row in zip(change.names, pipe.mget(users), strict=True):
             if row is not None:
-                name, old = candidate, _read_state(row)
+                name, old = candidate, read_state(row)
                 break
         kept, digest = dict[bytes, FirstAnswer](), change.idempotency_digest
         if digest is not None:
@@ -262,12 +255,16 @@ class RedisStore:
         self._proven = ready
 
     def _check(self, ready: bytes) -> None:
-        found = json.loads(ready)
-        if found["format"] != FORMAT:
-            raise StoreError(f"store {self._url}: expected format {FORMAT}, got {found['format']}")
-        keys = {int(epoch): fingerprint for epoch, fingerprint in found["keys"].items()}
+        try:
+            found = json.loads(ready)
+            number, assumed = found["format"], found["assumed"]
+            keys = {int(epoch): fingerprint for epoch, fingerprint in found["keys"].items()}
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise StoreError(f"store {self._url}: what it says of itself cannot be read") from error
+        if number != FORMAT:
+            raise StoreError(f"store {self._url}: expected format {FORMAT}, got {number}")
         check_keys(keys, self._pseudonyms, f"store {self._url}")
-        if found["assumed"] and not self._allow_assumed:
+        if assumed and not self._allow_assumed:
             raise AssumedDataError(
                 f"store {self._url}: profiles hold assumed values; --allow-assumed serves it"
             )
@@ -294,45 +291,6 @@ class RedisStore:
                 return
 
 
-def connect(url: str, password: str | None) -> Client:
-    """Connects to Redis and checks that what it acknowledges is on its disk, and stays.
-
-    Raises:
-        StoreError: it cannot be reached, or its settings lose what it acknowledged.
-    """
-    try:
-        client: Client = Redis.from_url(
-            url,
-            password=password,
-            socket_timeout=TIMEOUT_S,
-            socket_connect_timeout=TIMEOUT_S,
-            # A change that is sent twice by itself could be made twice.
-            retry=Retry(NoBackoff(), 0),
-        )
-        settings = client.config_get("appendonly", "appendfsync", "maxmemory", "maxmemory-policy")
-        clustered = client.info("cluster").get("cluster_enabled")
-    except (RedisError, OSError, ValueError) as error:
-        raise StoreError(f"store {url}: {_explain(error)}") from error
-    wanted = {"appendonly": "yes", "appendfsync": "always"}
-    if settings.get("maxmemory") != "0":
-        wanted["maxmemory-policy"] = "noeviction"
-    for name, value in wanted.items():
-        if settings.get(name) != value:
-            raise StoreError(
-                f"store {url}: expected {name} {value}, got {settings.get(name)}: "
-                "what it acknowledges would be lost with it"
-            )
-    if clustered:
-        raise StoreError(f"store {url}: expected one primary, got a cluster")
-    return client
-
-
-def write_ready(pseudonyms: Pseudonyms, *, assumed: bool) -> bytes:
-    """Writes what a store says of itself."""
-    keys = {str(epoch): fingerprint for epoch, fingerprint in pseudonyms.fingerprints.items()}
-    return json.dumps({"assumed": assumed, "format": FORMAT, "keys": keys}, sort_keys=True).encode()
-
-
 @contextmanager
 def _reading() -> Iterator[None]:
     try:
@@ -345,6 +303,8 @@ def _reading() -> Iterator[None]:
 def _writing() -> Iterator[None]:
     try:
         yield
+    except StoreRowError:
+        raise
     except (RedisError, OSError, StoreReadError) as error:
         raise StoreWriteError("the store of users cannot be written; retry later") from error
 
@@ -357,30 +317,38 @@ def _screen(event: UserEvent, seen: int, rows: list[Any], times: list[Any]) -> S
     return ScreenedEvent(EventOutcome.USER_ERASED if erased else EventOutcome.USER_UNKNOWN, None)
 
 
-def _read_state(row: bytes) -> UserState:
+def read_state(row: bytes) -> UserState:
+    """Reads a user's state.
+
+    Raises:
+        StoreRowError: it is none.
+    """
     try:
         version, profile, assumed, flags, update_time_us = json.loads(row)
-    except (ValueError, TypeError) as error:
-        raise StoreReadError("a stored user cannot be read") from error
+        fits = isinstance(profile, str | None) and isinstance(assumed, str)
+        if not fits or not all(type(number) is int for number in (version, flags, update_time_us)):
+            raise TypeError("no row of a user")
+    except (ValueError, TypeError, RecursionError) as error:
+        raise StoreRowError("user") from error
     return decode_state((version, profile, assumed, flags, update_time_us))
 
 
+def _read_hidden(members: list[bytes]) -> frozenset[str]:
+    try:
+        return frozenset([member.decode() for member in members])
+    except UnicodeDecodeError as error:
+        raise StoreRowError("hidden") from error
+
+
 def _read_answer(found: bytes) -> FirstAnswer:
-    digest, version, update_time_us = json.loads(found)
-    return FirstAnswer(bytes.fromhex(digest), Changed(version, update_time_us))
+    try:
+        digest, version, update_time_us = json.loads(found)
+        return FirstAnswer(bytes.fromhex(digest), Changed(int(version), int(update_time_us)))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise StoreRowError("idempotency_key") from error
 
 
 def _find_old(answers: Mapping[bytes, FirstAnswer], now_us: int) -> list[bytes]:
     """Returns the idempotency keys that were answered more than ANSWER_DAYS ago."""
     since_us = now_us - ANSWER_DAYS * _DAY_S * 1_000_000
     return [key for key, answer in answers.items() if answer.changed.update_time_us < since_us]
-
-
-def _make_event(member: bytes) -> Event:
-    product_id, number, time_s = read_event(member)
-    return Event(product_id, EVENT_TYPES[number - 1], time_s)
-
-
-def _explain(error: Exception) -> str:
-    """Says what went wrong in one line; Redis' own messages hold no personal data and no password."""
-    return str(error) or type(error).__name__

@@ -1,17 +1,18 @@
 """A store that fails under a running server: stored users wait, and nobody gets more than they may."""
 
+import sqlite3
 from pathlib import Path
 
 import pytest
 from prudence.client import Client
 from prudence.errors import CallError
-from prudence.reasons import StoreUnavailableError
+from prudence.reasons import StoreRowCorruptError, StoreUnavailableError
 from prudence.v1 import profile_service_pb2 as pb
 from prudence.v1 import recommendation_pb2
 
 from benchmarks.redis_server import RedisServer
 from server.users.opening import StoreAddress, make_store, open_directory
-from server.users.pseudonyms import make_key_file
+from server.users.pseudonyms import load_pseudonyms, make_key_file
 from tests.server.cases import eligible_user
 from tests.server.conftest import CLOCK, Platform, run_command, start_server
 from tests.server.wire import recommend, to_profile, to_user
@@ -81,6 +82,28 @@ def test_a_file_that_is_spoilt_under_a_server_fails_closed(platform: Platform, t
     written = (tmp_path / "log" / "segment-00000001.log").read_bytes()
     assert written.count(b'"user":""') == 3
     assert users.pseudonyms.derive("gone").hex().encode() not in written
+
+
+def test_a_row_that_cannot_be_read_costs_its_own_user_alone(platform: Platform, tmp_path: Path) -> None:
+    store = tmp_path / "users.sqlite"
+    make_store(StoreAddress(str(store)))
+    plan = ("--bundles", str(platform.bundles), "--clock", CLOCK, "--store", str(store))
+    with start_server(tmp_path / "run", *plan) as running, Client(running.target) as client:
+        for user_id in ("ana", "ben"):
+            client.put_profile(pb.PutProfileRequest(user_id=user_id, profile=to_profile(eligible_user(5))))
+        name = load_pseudonyms(StoreAddress(str(store)).find_key_file()).derive("ana")
+        with sqlite3.connect(store) as connection:
+            connection.execute("UPDATE users SET assumed = '{' WHERE pseudonym = ?", (name,))
+        connection.close()
+        with pytest.raises(StoreRowCorruptError, match="assumed: ") as failure:
+            list_ids(client, "ana", inline=False, domain=LEARNING)
+        assert failure.value.fault.code == "DATA_LOSS"
+        assert failure.value.fault.retry_delay_s is None
+        assert list_ids(client, "ana", inline=True, domain=FINANCIAL) == []
+        assert list_ids(client, "ana", inline=True, domain=LEARNING)
+        assert list_ids(client, "ben", inline=False, domain=FINANCIAL)
+        running.stop()
+    assert name.hex() in running.log.read_text()
 
 
 def test_a_store_with_other_keys_refuses_to_start(platform: Platform, tmp_path: Path) -> None:
