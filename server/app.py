@@ -31,6 +31,7 @@ from server.opening import (
     open_keeper,
     open_metrics,
     open_monitor,
+    open_plan_watch,
     open_recommendation,
     open_users,
 )
@@ -70,6 +71,7 @@ def _serve(settings: Settings, held: contextlib.ExitStack, on_ready: Callable[[s
     assumed_data = users.store is not None and users.store.holds_assumed()
     metrics = open_metrics(settings, registry, held)
     monitor = open_monitor(settings, registry, held)
+    open_plan_watch(settings, active, opener, metrics, held)
     recommendation, admin_service = open_recommendation(settings, assumed_data), AdminService()
     profiles = ProfileService(users, allow_changes=settings.allow_profile_changes)
     feedback = FeedbackService(settings.decision_clock(), kept=settings.feedback_log is not None)

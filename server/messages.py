@@ -236,6 +236,11 @@ class ListAnswer:
     trade_off: int = WHOLE
     experiments: tuple[ExperimentVariant, ...] = ()
 
+    @property
+    def withheld_count(self) -> int:
+        """Products withheld, each as often as it has codes."""
+        return sum(each.product_count for each in self.withheld)
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -261,6 +266,11 @@ class ScoreAnswer:
     decision: DecisionStamp
     segment_id: str
     experiments: tuple[ExperimentVariant, ...] = ()
+
+    @property
+    def withheld_count(self) -> int:
+        """Products withheld, each as often as it has codes."""
+        return sum(len(verdict.codes) for verdict in self.withheld)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from server.catalogue.opening import open_catalogue
 from server.config import Settings
 from server.convert import RequestLimits
 from server.door import Entrance
+from server.experiments.plan_watch import PlanWatch
 from server.family import live_policies
 from server.feedback.event_log import EventLog
 from server.identity.access_log import AccessLog
@@ -65,6 +66,22 @@ def open_keeper(
     metrics = None if settings.metrics_port is None else BundleMetrics(registry, facts.version)
     ports = LivePorts(settings.bundles, opener, active, metrics)
     return Keeper(Machine(State(facts, facts.version)), ports, settings.bundle_poll_s)
+
+
+def open_plan_watch(
+    settings: Settings,
+    active: ActivePolicy,
+    opener: Opener,
+    metrics: Metrics | None,
+    held: contextlib.ExitStack,
+) -> None:
+    """Follows the experiments file, if there is one; bundles opened later follow it, too."""
+    if settings.experiments is None:
+        return
+    counting = None if metrics is None else metrics.experiments
+    watch = PlanWatch(settings, lambda: active.family, opener.follow, counting)
+    held.callback(watch.close)
+    watch.start()
 
 
 def open_users(settings: Settings, registry: CollectorRegistry, held: contextlib.ExitStack) -> Directory:

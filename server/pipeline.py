@@ -323,9 +323,11 @@ class Pipeline:
         )
 
     def _log(self, query: Query, job: Job, found: Found, answer: AnswerT, since_s: float) -> AnswerT:
-        """Hands an answer to the log, if one is kept, and returns it."""
+        """Counts an answer for its variants, hands it to the log if one is kept, and returns it."""
+        latency_s = time.monotonic() - since_s
+        if self._metrics is not None and answer.experiments:
+            self._metrics.experiments.observe(answer.experiments, latency_s, answer.withheld_count)
         if self._answers is not None:
-            latency_s = time.monotonic() - since_s
             self._answers.offer(GivenAnswer(query, job.subject, found.snapshot, answer, latency_s))
         return answer
 

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessColl
 
 from server.call_metrics import AnswerMetrics, CallMetrics
 from server.errors import PortError
+from server.experiments.metrics import ExperimentMetrics
 from server.search import Found
 
 _HOST = "127.0.0.1"
@@ -94,6 +95,7 @@ class Metrics:
         self.calls = CallMetrics(registry)
         self.answers = AnswerMetrics(registry)
         self.searches = SearchMetrics(registry)
+        self.experiments = ExperimentMetrics(registry)
         ProcessCollector(registry=registry)
 
 

@@ -8,6 +8,7 @@ from server.bundles.messages import Facts, Reason, Refusal
 from server.config import Settings
 from server.errors import AssumedDataError, DeviceError, ExperimentsError, SnapshotError, StartError
 from server.experiments.opening import open_experiments, read_plan
+from server.experiments.plan import Plan
 from server.family import Family
 from server.snapshot import Snapshot, all_under_policy, load_publishers, open_snapshot, warm_up
 from suitability.policy import Policy
@@ -25,6 +26,10 @@ class Opener:
         self._settings = settings
         self._keys = load_publishers(settings.bundle_keys)
         self._plan = read_plan(settings)
+
+    def follow(self, plan: Plan) -> None:
+        """Opens every further bundle with what this plan serves beside it."""
+        self._plan = plan
 
     def read_current(self) -> str:
         """Returns the version that CURRENT names.

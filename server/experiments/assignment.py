@@ -7,7 +7,17 @@ from datetime import datetime
 from typing import Final
 
 from server.diversity import WHOLE
-from server.experiments.plan import HELD, HOLDBACK, OPEN, WHOLE_BPS, Experiment, Plan, Variant
+from server.errors import ExperimentsError
+from server.experiments.plan import (
+    HELD,
+    HOLDBACK,
+    OPEN,
+    WHOLE_BPS,
+    Experiment,
+    Plan,
+    Variant,
+    list_variants,
+)
 from server.messages import ExperimentVariant
 from server.snapshot import CURRENT
 
@@ -45,6 +55,20 @@ class Experiments:
         """
         self.plan = plan
         self._places = places
+
+    def follow(self, plan: Plan) -> "Experiments":
+        """Returns what assigns users by another plan, among the snapshots that are there.
+
+        Raises:
+            ExperimentsError: a variant asks for a bundle or a way to search that is not open.
+        """
+        modes = {variant.settings.retriever for _, variant in list_variants(plan)}
+        for field, variant in list_variants(plan):
+            for mode in sorted(modes | {None}, key=str):
+                if (variant.bundle, mode) not in self._places:
+                    asked = f"bundle {variant.bundle or 'in force'} with retriever {mode or 'as set'}"
+                    raise ExperimentsError(f"{field}: {asked} is not open; a restart opens it")
+        return Experiments(plan, self._places)
 
     def assign(self, pseudonym: bytes, now: datetime) -> Assignment:
         """Returns a user's assignment at an instant."""

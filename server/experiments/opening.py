@@ -1,6 +1,6 @@
 """Opens what experiments serve beside the current bundle, and checks that it may stand beside it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from typing import Final
@@ -12,7 +12,7 @@ from server.diversity import DIVERSE_K_MAX
 from server.errors import ExperimentsError, SnapshotError
 from server.experiments.assignment import Experiments, Key
 from server.experiments.catalogues import require_same_facts
-from server.experiments.plan import Plan, Variant, load_plan
+from server.experiments.plan import Plan, list_variants, load_plan
 from server.snapshot import CURRENT, Snapshot, load_publishers, open_snapshot, with_retriever
 from suitability.signatures import KeyRing
 
@@ -53,7 +53,7 @@ def open_experiments(
     """
     # Of several snapshots of one bundle, the first searches as the settings say.
     bundles = _open_bundles(plan, settings, current, {each.version: each for each in reversed(opened)})
-    modes = {variant.settings.retriever for _, variant in _list_variants(plan)}
+    modes = {variant.settings.retriever for _, variant in list_variants(plan)}
     places: dict[Key, int] = {}
     served: dict[tuple[str, RetrieverMode], Snapshot] = {}
     for version, mode in product((None, *bundles), sorted(modes | {None}, key=str)):
@@ -75,7 +75,7 @@ def _open_bundles(
 ) -> dict[str, Snapshot]:
     """Opens the bundles that variants name, the current one among them, by version."""
     bundles, keys = {current.version: current}, load_publishers(settings.bundle_keys)
-    for field, variant in _list_variants(plan):
+    for field, variant in list_variants(plan):
         if variant.bundle is None or variant.bundle in bundles:
             continue
         if len(bundles) > BUNDLE_COUNT_MAX:
@@ -111,7 +111,7 @@ def _check_settings(plan: Plan, settings: Settings) -> None:
             "experiments: needs pseudonym_keys or a store: with keys of this process only, "
             "users would change their variants at every start"
         )
-    for field, variant in _list_variants(plan):
+    for field, variant in list_variants(plan):
         if variant.settings.retriever == "gpu" and settings.device != "cuda":
             raise ExperimentsError(
                 f"{field}.settings.retriever: gpu needs device cuda, got {settings.device}"
@@ -120,10 +120,3 @@ def _check_settings(plan: Plan, settings: Settings) -> None:
         if trade_off is not None and trade_off < 1 and settings.k_max > DIVERSE_K_MAX:
             problem = f"below 1 needs k_max of at most {DIVERSE_K_MAX}, got {settings.k_max}"
             raise ExperimentsError(f"{field}.settings.diversity_trade_off: {problem}")
-
-
-def _list_variants(plan: Plan) -> Iterator[tuple[str, Variant]]:
-    """Yields every variant with the name of its place in the file."""
-    for experiment in plan.experiments:
-        for variant in experiment.variants:
-            yield f"experiments: {experiment.name}.{variant.name}", variant

@@ -5,7 +5,7 @@ may see what cannot be written into this file at all.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from itertools import accumulate, combinations
@@ -164,6 +164,13 @@ def load_plan(path: Path) -> Plan:
         raise ExperimentsError(f"experiments: {path}: {key}{error.message}") from error
     except ValidationError as error:
         raise ExperimentsError(f"experiments: {path}: {explain(error)}") from error
+
+
+def list_variants(plan: Plan) -> Iterator[tuple[str, Variant]]:
+    """Yields every variant with the name of its place in the file."""
+    for experiment in plan.experiments:
+        for variant in experiment.variants:
+            yield f"experiments: {experiment.name}.{variant.name}", variant
 
 
 def find_experiment(plan: Plan, name: str) -> Experiment | None:

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from index.unique_keys import require_unique
 from server.errors import CallersFileError, CallerUnknownError
+from server.file_state import identify
 from server.identity.roles import Role
 
 FILE_BYTES_MAX: Final = 1 << 20
@@ -123,7 +124,7 @@ class Callers:
         """
         self._path = path
         self._lock = threading.Lock()
-        self._state = self._refused = _identify(path)
+        self._state = self._refused = identify(path)
         self._known = read_callers(path)
         self._look_s = time.monotonic() + LOOK_INTERVAL_S
 
@@ -147,7 +148,7 @@ class Callers:
             return
         try:
             self._look_s = time.monotonic() + LOOK_INTERVAL_S
-            state = _identify(self._path)
+            state = identify(self._path)
             if state == self._state:
                 return
             self._known = read_callers(self._path)
@@ -160,12 +161,3 @@ class Callers:
             self._refused = state
         finally:
             self._lock.release()
-
-
-def _identify(path: Path) -> tuple[int, int, int] | None:
-    """Returns what tells one state of the file from another; None where there is none."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_ino, status.st_size, status.st_mtime_ns

@@ -44,6 +44,10 @@ def told(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         "--recall-sample-fraction",
         "1",
     )
+    variants = [{"name": name, "share_bps": 5000} for name in ("control", "varied")]
+    plan = {"experiments": [{"name": "variety", "salt": "salt of variety", "variants": variants}]}
+    (directory / "experiments.json").write_text(json.dumps(plan), encoding="utf-8")
+    more = (*more, "--experiments", str(directory / "experiments.json"))
     with start_server(directory, *arguments, *more) as server:
         found = re.search(r'"address": ?"(127[.\d]+:\d+)", "event": ?"metrics"', server.log.read_text())
         assert found is not None

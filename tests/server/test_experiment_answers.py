@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 import pytest
+from prometheus_client import CollectorRegistry
 from prudence.v1 import recommendation_pb2, recommendation_pb2_grpc
 
 from index.build import build_bundle
@@ -22,6 +23,7 @@ from server.experiments.opening import open_experiments, read_plan
 from server.messages import Domain, NamedQuery, RecommendQuery, SimilarQuery, UserInput
 from server.pipeline import Pipeline
 from server.snapshot import Snapshot, load_fit_policy, open_snapshot
+from server.telemetry import Metrics
 from server.users.directory import Directory
 from server.users.pseudonyms import Pseudonyms, make_key_file
 from suitability.overlay import load_overlay
@@ -143,6 +145,26 @@ def test_every_call_of_a_user_is_answered_by_one_bundle(pipeline: Pipeline) -> N
         assert [other.experiments for other in others] == [variants, variants]
         versions = {other.decision.bundle_version for other in (*others, pipeline.check(named))}
         assert versions == {answer.decision.bundle_version}
+
+
+def test_every_list_and_score_is_counted_for_its_variants(pipeline: Pipeline) -> None:
+    registry = CollectorRegistry()
+    pipeline._metrics = Metrics(registry)
+    assert pipeline.active.family.experiments is not None
+    pipeline._metrics.experiments.follow(pipeline.active.family.experiments.plan)
+    answers = [*ask(pipeline, *USER_IDS)]
+    user = UserInput(USER_IDS[0], eligible_user(), ())
+    answers.append(pipeline.score(NamedQuery(user, ("c000", "f000"), False, None, "test"), call()))
+    answers.append(pipeline.find_similar(SimilarQuery(user, "c000", Domain.BOTH, 5, None, "test"), call()))
+    for variant in ("control", "varied"):
+        mine = [answer for answer in answers if drawn(answer.experiments)["search"] == variant]
+        labels = {"experiment": "search", "variant": variant}
+        count, withheld, timed = (
+            registry.get_sample_value(f"prudence_experiment_{name}", labels)
+            for name in ("answers_total", "products_withheld_total", "answer_seconds_count")
+        )
+        assert count == timed == len(mine) > 5
+        assert withheld == sum(answer.withheld_count for answer in mine) > 0
 
 
 def test_what_suits_a_user_is_the_same_in_every_variant(pipeline: Pipeline) -> None:
