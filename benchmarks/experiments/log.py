@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from benchmarks.errors import BenchmarkInputError
-from server.feedback.compaction import ANSWERS_FOLDER, EVENTS_FOLDER
+from server.errors import FeedbackStateError
+from server.feedback.parts import ANSWERS_FOLDER, EVENTS_FOLDER, list_current
 
 Codes = NDArray[np.int64]
 
@@ -176,15 +177,15 @@ def _attribute(
 
 
 def _read(folder: Path, columns: Sequence[str]) -> pa.Table:
-    paths = sorted(folder.glob("part-*.parquet"))
-    if not paths:
-        raise BenchmarkInputError(
-            f"{folder}: expected part-*.parquet, got none; `python -m server compact LOG` makes them"
-        )
     try:
+        paths = list_current(folder)
+        if not paths:
+            raise BenchmarkInputError(
+                f"{folder}: expected part-*.parquet, got none; `python -m server compact LOG` makes them"
+            )
         parts = [pq.read_table(path, columns=list(columns)) for path in paths]
         return pa.concat_tables(parts).combine_chunks()
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, FeedbackStateError) as error:
         raise BenchmarkInputError(f"{folder}: {error}") from error
 
 

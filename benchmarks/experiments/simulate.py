@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 
 from server.experiments.assignment import draw_variant
 from server.experiments.plan import Experiment
-from server.feedback.compaction import ANSWER_SCHEMA, ANSWERS_FOLDER, EVENT_SCHEMA, EVENTS_FOLDER
+from server.feedback.compaction import ANSWER_SCHEMA, EVENT_SCHEMA
+from server.feedback.parts import ANSWERS_FOLDER, EVENTS_FOLDER
 
 K: Final = 5
 PRODUCT_COUNT: Final = 400

@@ -1,4 +1,4 @@
-"""Compacts closed segments to Parquet: one part of events and one of answers for each segment.
+"""Compacts closed segments to Parquet: a part of events and one of answers for each, small ones merged.
 
 Arrow parses the lines itself, so that a running server's other threads are hardly held up. A segment goes
 when its parts are durable; where a crash comes between, the next compaction writes the same parts again.
@@ -22,10 +22,16 @@ from server.errors import FeedbackLogError, FeedbackStateError
 from server.events import FeedbackEvent
 from server.feedback.blocks import Block, BlockKind
 from server.feedback.disk import Disk, hold_lock
+from server.feedback.parts import (
+    ANSWERS_FOLDER,
+    EVENTS_FOLDER,
+    list_current,
+    merge_parts,
+    part_path,
+    write_part,
+)
 from server.feedback.segments import list_segments, load_segment, segment_path
 
-EVENTS_FOLDER: Final = "events"
-ANSWERS_FOLDER: Final = "answers"
 FILES_LOCK: Final = "files.lock"
 """Held by whoever changes closed segments or parts, so that they take turns over all processes."""
 
@@ -148,7 +154,7 @@ def compact_before(folder: Path, number_open: int) -> int:
         how many were compacted.
 
     Raises:
-        FeedbackStateError: a segment is corrupt.
+        FeedbackStateError: a segment is corrupt, or a part cannot be read.
         FeedbackLogError: a part cannot be written.
     """
     numbers = []
@@ -156,27 +162,9 @@ def compact_before(folder: Path, number_open: int) -> int:
         numbers = [number for number in list_segments(folder) if number < number_open]
         for number in numbers:
             _compact(folder, number)
+        for name in (EVENTS_FOLDER, ANSWERS_FOLDER):
+            merge_parts(folder / name)
     return len(numbers)
-
-
-def list_parts(folder: Path) -> list[Path]:
-    """Returns the parts of events and answers, in order."""
-    return [
-        path
-        for name in (EVENTS_FOLDER, ANSWERS_FOLDER)
-        for path in sorted((folder / name).glob("part-*.parquet"))
-    ]
-
-
-def write_part(path: Path, table: pa.Table) -> None:
-    """Writes a part, in place of one that may be there; durable on return. Raises FeedbackLogError."""
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd")
-    try:
-        path.parent.mkdir(mode=0o700, exist_ok=True)
-        Disk().put(path, sink.getvalue().to_pybytes())
-    except OSError as error:
-        raise FeedbackLogError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def read_part_events(folder: Path, sequence_after: int) -> Iterator[tuple[int, list[FeedbackEvent]]]:
@@ -185,7 +173,7 @@ def read_part_events(folder: Path, sequence_after: int) -> Iterator[tuple[int, l
     Raises:
         FeedbackStateError: a part cannot be read.
     """
-    for path in sorted((folder / EVENTS_FOLDER).glob("part-*.parquet")):
+    for path in list_current(folder / EVENTS_FOLDER):
         try:
             table = pq.read_table(path, schema=EVENT_SCHEMA)
         except (OSError, pa.ArrowException) as error:
@@ -204,8 +192,7 @@ def _compact(folder: Path, number: int) -> None:
     for kind, (name, schema) in _SCHEMAS.items():
         blocks = [block for block in content.blocks if block.kind is kind and block.payload]
         if blocks:
-            path = folder / name / f"part-{number:08d}.parquet"
-            write_part(path, _parse(blocks, schema, segment_path(folder, number)))
+            write_part(part_path(folder / name, number), _parse(blocks, schema, segment_path(folder, number)))
     try:
         segment_path(folder, number).unlink()
         Disk().sync_folder(folder)

@@ -11,9 +11,10 @@ import pyarrow.parquet as pq
 
 from server.errors import FeedbackLogError, FeedbackStateError
 from server.feedback.blocks import Block, SegmentContent, write_block, write_header
-from server.feedback.compaction import FILES_LOCK, list_parts, write_part
+from server.feedback.compaction import FILES_LOCK
 from server.feedback.disk import Disk, hold_lock
 from server.feedback.lines import drop_users
+from server.feedback.parts import list_parts, write_part
 from server.feedback.segments import SegmentWriter, list_segments, load_segment, segment_path
 
 _PLAN_PATTERN: Final = "erasing-*.json"

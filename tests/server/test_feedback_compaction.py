@@ -12,8 +12,9 @@ from server.errors import FeedbackStateError
 from server.events import EventVerdict
 from server.feedback import compaction, erasure, replay
 from server.feedback.blocks import Block, BlockKind, write_block, write_header
-from server.feedback.compaction import ANSWER_SCHEMA, EVENT_SCHEMA, Compactor, compact_before, list_parts
+from server.feedback.compaction import ANSWER_SCHEMA, EVENT_SCHEMA, Compactor, compact_before
 from server.feedback.erasure import plan_erasure
+from server.feedback.parts import list_parts
 from server.feedback.segments import list_segments, load_segment, segment_path
 from server.users.store import EventOutcome
 from tests.server.feedback_cases import (
