@@ -23,7 +23,7 @@ from server.errors import MalformedMessageError, NotReadyError, OverloadError, S
 from server.identity.access_log import Access, AccessLog
 from server.identity.admission import ANYBODY, Admission, acting
 from server.identity.callers import Caller
-from server.message_watch import CallPool, MessageWatch, StreamPool
+from server.message_watch import CallPool, MessageWatch, StreamPool, require_sound
 from server.status import describe, to_status
 
 REJECTION_COUNT_MAX = 4096
@@ -152,24 +152,25 @@ class DoorInterceptor(Interceptor):
             @functools.wraps(behave)
             def watch(request: Any, context: grpc.ServicerContext, *send: Any) -> Any:
                 with self._entered(method, context):
-                    return behave(request, context, *send)
+                    return behave(require_sound(request), context, *send)
 
             return _Guarded(
                 grpc.unary_stream_rpc_method_handler(
-                    watch, handler.request_deserializer, handler.response_serializer
+                    watch, _tell_malformed(handler), handler.response_serializer
                 ),
                 self._urgent,
             )
 
         def stream(request: Any, context: grpc.ServicerContext) -> Any:
             with self._entered(method, context):
-                yield from behave(request, context)
+                sound = map(require_sound, request) if handler.request_streaming else require_sound(request)
+                yield from behave(sound, context)
 
         stream.experimental_thread_pool = self._reflection  # type: ignore[attr-defined]
         make: Any = grpc.unary_stream_rpc_method_handler
         if handler.request_streaming:
             make = grpc.stream_stream_rpc_method_handler
-        made = make(stream, handler.request_deserializer, handler.response_serializer)
+        made = make(stream, _tell_malformed(handler), handler.response_serializer)
         return _Guarded(made, self._reflection)
 
     def _guard_unary(self, method: str, handler: Handler, pool: CallPool) -> Handler:

@@ -182,9 +182,7 @@ class MessageWatch:
             request = next(requests, None)
         finally:
             del self._awaited[context]
-        if isinstance(request, MalformedMessageError):
-            raise request
-        return request
+        return require_sound(request)
 
     def _watch(self) -> None:
         while not self._closed.wait(WATCH_INTERVAL_S):
@@ -194,3 +192,10 @@ class MessageWatch:
                 patience_s = PRESSED_WAIT_S if awaited.pool.pressed else MESSAGE_WAIT_S
                 if now_s - awaited.start_s > patience_s:
                     context.cancel()  # type: ignore[no-untyped-call]
+
+
+def require_sound(request: Any) -> Any:
+    """Returns a message, or raises the error that stands in its place."""
+    if isinstance(request, MalformedMessageError):
+        raise request
+    return request

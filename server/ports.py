@@ -27,6 +27,10 @@ LIMITS: Final = (
     # Between the two limits gRPC refuses at random.
     ("grpc.max_metadata_size", METADATA_BYTES_MAX),
     ("grpc.absolute_max_metadata_size", METADATA_BYTES_MAX),
+    # By itself gRPC answers a call over a limit after 0.1 to 1 s, drawn at random.
+    ("grpc.http.tarpit", 0),
+    # What came of a message that is too large is kept until it is refused: 64 KiB without probes, MiB with.
+    ("grpc.http2.bdp_probe", 0),
 )
 _PROBE_THREAD_COUNT: Final = 2
 _PROBE_COUNT_MAX: Final = 64

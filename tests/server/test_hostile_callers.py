@@ -242,3 +242,17 @@ def test_broken_bytes_on_any_method_are_an_invalid_argument(server: Server) -> N
                     assert "Error" not in (given.details() or "")
                     refused += 1
     assert refused > 150
+
+
+def test_broken_bytes_on_streams_are_an_invalid_argument(server: Server) -> None:
+    streams = (
+        "/grpc.health.v1.Health/Watch",
+        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+    )
+    with grpc.insecure_channel(server.target) as channel:
+        for stream in streams:
+            call = channel.unary_stream(stream)
+            with pytest.raises(grpc.RpcError) as caught:
+                list(call(b"\xff\xff", timeout=PATIENCE_S))
+            assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT, stream
+            assert "Exception" not in (caught.value.details() or "")
