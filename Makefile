@@ -9,6 +9,7 @@ DATA ?= simulated
 ASSUME ?=
 ITEMS ?=
 PORT ?= 50051
+SCALE ?= 1
 
 ifeq ($(filter $(DEVICE),cpu cuda),)
   $(error DEVICE must be cpu or cuda, not "$(DEVICE)")
@@ -29,7 +30,7 @@ INSTALL_INPUTS := constraints.txt pyproject.toml protos/pyproject.toml CMakeList
 CHECK_TESTS := tests/test_tidy.py tests/test_imports.py tests/protos/test_contract.py
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve bench test check format protos wheel clean
+.PHONY: help install demo serve bench fault test check format protos wheel clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +54,9 @@ serve: $(READY) ## keep the server of the last demo running; PORT=50051
 
 bench: $(READY) ## speed and recall of the last demo's bundle, into artifacts/bench; ITEMS=100000
 	$(BIN)/python -m benchmarks.bench $(if $(ITEMS),--products $(ITEMS))
+
+fault: $(READY) ## break a running server in every way of the fault table; SCALE=0.01 for a quick look
+	$(BIN)/python -m benchmarks.faults --scale $(SCALE) --out benchmarks/results
 
 test: $(READY) ## every test; needs redis-server
 	@command -v redis-server >/dev/null || \

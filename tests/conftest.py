@@ -66,13 +66,13 @@ def now() -> datetime:
 @pytest.fixture(scope="session")
 def cautious_profile() -> dict[str, Any]:
     """A retail user at risk level 1 with a complete profile."""
-    return _profile(risk_level=1)
+    return make_profile(risk_level=1)
 
 
 @pytest.fixture(scope="session")
 def bold_profile() -> dict[str, Any]:
     """A retail user at risk level 5 with a complete profile."""
-    return _profile(risk_level=5)
+    return make_profile(risk_level=5)
 
 
 @pytest.fixture(scope="session")
@@ -131,7 +131,7 @@ def _write_export(
     if vectors is None:
         vectors = np.array([_vector_of(product_id) for product_id in ids], np.float32).reshape(len(ids), DIM)
     vocabulary = Vocabulary(tuple(sorted(ids)))
-    profiles = [_profile(risk_level=level % 6) for level in range(24)]
+    profiles = [make_profile(risk_level=level % 6) for level in range(24)]
     spec = fit_features(profiles, sorted(rows, key=lambda row: row["id"]), NOW)
     table = np.zeros((vocabulary.token_count, DIM), np.float32)
     for product_id, vector in zip(ids, vectors, strict=True):
@@ -282,7 +282,7 @@ def _fund(
     )
 
 
-def _profile(*, risk_level: int) -> dict[str, Any]:
+def make_profile(*, risk_level: int) -> dict[str, Any]:
     return {
         "pseudonym": b"tester",
         "profile_as_of": NOW - timedelta(hours=1),
