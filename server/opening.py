@@ -20,6 +20,7 @@ from server.door import Entrance
 from server.experiments.plan_watch import PlanWatch
 from server.family import live_policies
 from server.feedback.event_log import EventLog
+from server.feedback.forgetting import forget_erased
 from server.identity.access_log import AccessLog
 from server.identity.admission import Admission
 from server.identity.callers import Callers
@@ -98,11 +99,12 @@ def open_users(settings: Settings, registry: CollectorRegistry, held: contextlib
 def open_event_log(
     settings: Settings, users: Directory, registry: CollectorRegistry, held: contextlib.ExitStack
 ) -> EventLog | None:
-    """Opens the log of events and answers if it is asked for; the store takes what it lacks."""
+    """Opens the log of events and answers if it is asked for; store and log catch up with each other."""
     if settings.feedback_log is None or users.store is None:
         return None
     event_log = EventLog(settings.feedback_log, users.store, registry)
     held.callback(event_log.close)
+    forget_erased(settings.feedback_log, users.store.erased_names, event_log.purge)
     return event_log
 
 

@@ -17,6 +17,8 @@ from server.feedback.lines import drop_users
 from server.feedback.parts import list_parts, write_part
 from server.feedback.segments import SegmentWriter, list_segments, load_segment, segment_path
 
+FEW_USERS: Final = 50
+"""So many users are looked for in a segment one by one; for more it is faster to read its lines."""
 _PLAN_PATTERN: Final = "erasing-*.json"
 
 
@@ -76,10 +78,13 @@ def finish_erasure(folder: Path, segments: SegmentWriter) -> None:
 
 def _clean_segment(folder: Path, number: int, users: frozenset[str]) -> None:
     content = load_segment(folder, number)
-    if not any(user.encode("ascii") in block.payload for block in content.blocks for user in users):
+    if len(users) <= FEW_USERS and not any(
+        user.encode("ascii") in block.payload for block in content.blocks for user in users
+    ):
         return
     blocks = [Block(block.kind, block.sequence, drop_users(block.payload, users)) for block in content.blocks]
-    Disk().put(segment_path(folder, number), _write(content, blocks))
+    if blocks != list(content.blocks):
+        Disk().put(segment_path(folder, number), _write(content, blocks))
 
 
 def _write(content: SegmentContent, blocks: list[Block]) -> bytes:
