@@ -1,12 +1,13 @@
-"""The gRPC service through which officers change policy and overlay, and publishers patch products.
+"""The gRPC service by which officers change policy and overlay, and publishers products and bundles.
 
-Of policy and overlay signatures decide; a patch can only tighten. This only carries.
+Of policy and overlay signatures decide; a patch can only tighten; bundles pass gates. This only carries.
 """
 
 import grpc
 from prudence.v1 import admin_pb2, admin_pb2_grpc
 
 from server.active_policy import ActivePolicy
+from server.bundle_service import BundleDesk
 from server.catalogue_service import read_patches, render_catalogue, render_patches
 from server.convert import read_context
 from server.errors import NotReadyError
@@ -24,10 +25,11 @@ class AdminService(admin_pb2_grpc.AdminServiceServicer):
     def __init__(self) -> None:
         """Answers NOT_READY until `open`."""
         self._active: ActivePolicy | None = None
+        self._bundles: BundleDesk | None = None
 
-    def open(self, active: ActivePolicy) -> None:
+    def open(self, active: ActivePolicy, bundles: BundleDesk | None = None) -> None:
         """Starts answering."""
-        self._active = active
+        self._active, self._bundles = active, bundles
 
     def SetOverlay(
         self, request: admin_pb2.SetOverlayRequest, context: grpc.ServicerContext
@@ -93,6 +95,41 @@ class AdminService(admin_pb2_grpc.AdminServiceServicer):
     ) -> admin_pb2.GetCatalogueResponse:
         """Answers GetCatalogue."""
         return render_catalogue(self._ready().describe_catalogue())
+
+    def ListBundles(
+        self, request: admin_pb2.ListBundlesRequest, context: grpc.ServicerContext
+    ) -> admin_pb2.ListBundlesResponse:
+        """Answers ListBundles."""
+        return self._desk().list()
+
+    def LoadBundle(
+        self, request: admin_pb2.LoadBundleRequest, context: grpc.ServicerContext
+    ) -> admin_pb2.LoadBundleResponse:
+        """Answers LoadBundle."""
+        return self._desk().load(request, context)
+
+    def ActivateBundle(
+        self, request: admin_pb2.ActivateBundleRequest, context: grpc.ServicerContext
+    ) -> admin_pb2.ActivateBundleResponse:
+        """Answers ActivateBundle."""
+        return self._desk().activate(request, context)
+
+    def RollbackBundle(
+        self, request: admin_pb2.RollbackBundleRequest, context: grpc.ServicerContext
+    ) -> admin_pb2.RollbackBundleResponse:
+        """Answers RollbackBundle."""
+        return self._desk().roll_back(request, context)
+
+    def PinBundle(
+        self, request: admin_pb2.PinBundleRequest, context: grpc.ServicerContext
+    ) -> admin_pb2.PinBundleResponse:
+        """Answers PinBundle."""
+        return self._desk().pin(request, context)
+
+    def _desk(self) -> BundleDesk:
+        if self._bundles is None:
+            raise NotReadyError("the server is starting")
+        return self._bundles
 
     def _ready(self) -> ActivePolicy:
         if self._active is None:

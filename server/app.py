@@ -18,6 +18,7 @@ from index import ann_gpu
 from server import admin, feedback_service, profile_service, risk_service, services
 from server.active_policy import ActivePolicy
 from server.admin import AdminService
+from server.bundle_service import BundleDesk
 from server.bundles.opener import Opener
 from server.config import Settings
 from server.door import Door, Service
@@ -26,6 +27,7 @@ from server.feedback.recorder import Recorder
 from server.feedback_service import FeedbackService
 from server.opening import (
     open_active_policy,
+    open_bundle_log,
     open_entrance,
     open_event_log,
     open_keeper,
@@ -64,8 +66,8 @@ def _serve(settings: Settings, held: contextlib.ExitStack, on_ready: Callable[[s
     """Serves; what must be given back at the end is pushed on `held`."""
     stop = held.enter_context(StopSignals())
     write_port(settings, None)
-    opener = Opener(settings)
-    active = open_active_policy(settings, opener, held)
+    opener, bundle_log = Opener(settings), open_bundle_log(settings, held)
+    active = open_active_policy(settings, opener, bundle_log, held)
     registry = CollectorRegistry()
     users = open_users(settings, registry, held)
     assumed_data = users.store is not None and users.store.holds_assumed()
@@ -101,7 +103,8 @@ def _serve(settings: Settings, held: contextlib.ExitStack, on_ready: Callable[[s
         recommendation.open(pipeline)
         if event_log is not None:
             feedback.open(Recorder(event_log, users.pseudonyms.derive_all, _knows_product(active)))
-        admin_service.open(active)
+        keeper = open_keeper(settings, opener, bundle_log, active, registry)
+        admin_service.open(active, BundleDesk(keeper, opener, settings.bundles, kept=bundle_log is not None))
         profiles.open(None if event_log is None else event_log.purge)
         risk.open(active)
         _settle_memory()
@@ -111,7 +114,6 @@ def _serve(settings: Settings, held: contextlib.ExitStack, on_ready: Callable[[s
         _announce(settings, active, door, assumed_data)
         if on_ready is not None:
             on_ready("" if metrics is None else metrics.address)
-        keeper = open_keeper(settings, opener, active, registry)
         held.callback(keeper.close)
         keeper.start()
         stop.wait()

@@ -32,6 +32,7 @@ TLS_FIELDS = ("tls_certificate", "tls_key", "tls_client_ca", "callers")
 SINGLE_PROCESS_FIELDS = {
     "policy_keys": "a halt would reach one process alone",
     "policy_state": "one process holds the policy log",
+    "bundle_state": "one process holds the log of bundles, and an order would reach it alone",
     "catalogue_state": "one process holds the log of patches, and a patch would reach it alone",
     "feedback_log": "one process holds the log, and an erasure would reach its events alone",
     "admin_port": "a change would reach one process alone",
@@ -61,6 +62,11 @@ class Settings(BaseSettings):
         default=None,
         description="File of the publishers' public keys. With it only bundles that one of them signed are "
         "served. Default: none; bundles are not asked who made them.",
+    )
+    bundle_state: Path | None = Field(
+        default=None,
+        description="Folder that keeps changes of bundles over a restart: which one serves, rolled back or "
+        "pinned. Default: none; a start serves what CURRENT names.",
     )
     bundle_poll_s: Annotated[float, Field(ge=0, le=3600)] = Field(
         default=1.0,

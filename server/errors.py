@@ -7,6 +7,7 @@ ServerError
 |   |-- RiskModelMissingError the bundle that serves has no risk model
 |   |-- MalformedMessageError the bytes are not the message that the method takes
 |   |-- ProductUnknownError   the product asked about is not in the bundle
+|   |-- BundleMissingError    there is no such bundle
 |   |-- ProfileRefusedError   this server takes no inline profiles, or no changes of stored ones
 |   |-- StoreMissingError     this server has no store of users
 |   |-- ProfileMissingError   nothing is stored about the user that could be read or changed
@@ -20,6 +21,13 @@ ServerError
 |   |   |-- PolicyVersionOldError    the version is not above every version activated before
 |   |   |-- OverlaySequenceOldError  the sequence is not above that of the overlay in force
 |   |   |-- OverlayLooserError       the overlay lifts something and is not signed for that
+|   |   |-- BundleUnsignedError      no publisher's signature holds for the bundle
+|   |   |-- BundleCorruptError       a file of the bundle is missing, changed, or not what it should be
+|   |   |-- BundleOlderError         the bundle is older than the one that serves
+|   |   |-- BundleUnfitError         the bundle is whole, and cannot serve here
+|   |   |-- BundleWorseError         the bundle is worse than the one that serves
+|   |   |-- BundleMismatchError      another bundle serves than the caller expected
+|   |   |-- NoOtherBundleError       no other bundle served before
 |   |   |-- CatalogueOffError        this server has no folder to keep patches of products in
 |   |   `-- CatalogueSequenceError   the catalogue has another sequence than the caller expected
 |   |-- FeedbackOffError      this server keeps no feedback log
@@ -37,6 +45,9 @@ ServerError
 |   |-- ModelOutputError      the user tower gave no usable vector for this request
 |   |-- FeedbackLogError      events could not be made durable; none of them is acknowledged, worth retrying
 |   |-- CatalogueLogError     a patch could not be written; it did not take effect
+|   |-- BundleReadError       the disk failed under a bundle; worth retrying
+|   |-- BundleBusyError       too many orders of bundles wait; worth retrying
+|   |-- BundleLogError        a change of bundles could not be written; it did not take effect
 |   `-- PolicyLogError        a change could not be written; it did not take effect
 `-- StartError                stops the program with one line
     |-- SettingsError         a setting is unknown or bad; the message names it
@@ -53,6 +64,7 @@ ServerError
     |-- AccessLogError        the access log cannot be opened
     |-- ExperimentsError      the experiments file, or what it asks for, is not usable; names the field
     |-- CatalogueStateError   the catalogue log is not usable
+    |-- BundleStateError      the bundle log is not usable
     `-- PolicyStateError      policy log, officers' keys or the first policy's signatures are not usable
 
 The class decides what a caller sees; the one table is in `status.py`.
@@ -96,6 +108,10 @@ class MalformedMessageError(RequestError):
 
 class ProductUnknownError(RequestError):
     """The product asked about is not in the bundle."""
+
+
+class BundleMissingError(RequestError):
+    """There is no such bundle."""
 
 
 class ProfileRefusedError(RequestError):
@@ -170,6 +186,34 @@ class CatalogueSequenceError(ChangeRefusedError):
     """The catalogue has another sequence than the caller expected."""
 
 
+class BundleUnsignedError(ChangeRefusedError):
+    """No publisher's signature holds for the bundle."""
+
+
+class BundleCorruptError(ChangeRefusedError):
+    """A file of the bundle is missing, changed, or not what it should be."""
+
+
+class BundleOlderError(ChangeRefusedError):
+    """The bundle is older than the one that serves, and nobody asked to roll back."""
+
+
+class BundleUnfitError(ChangeRefusedError):
+    """The bundle is whole, and cannot serve here."""
+
+
+class BundleWorseError(ChangeRefusedError):
+    """The bundle is worse than the one that serves."""
+
+
+class BundleMismatchError(ChangeRefusedError):
+    """Another bundle serves than the caller expected."""
+
+
+class NoOtherBundleError(ChangeRefusedError):
+    """No other bundle served before."""
+
+
 class DeadlineError(RequestError):
     """The caller's deadline passed before the answer."""
 
@@ -224,6 +268,18 @@ class PolicyLogError(ServingError):
 
 class CatalogueLogError(ServingError):
     """A patch could not be written; it did not take effect."""
+
+
+class BundleReadError(ServingError):
+    """The disk failed under a bundle."""
+
+
+class BundleBusyError(ServingError):
+    """Too many orders of bundles wait."""
+
+
+class BundleLogError(ServingError):
+    """A change of bundles could not be written; it did not take effect."""
 
 
 class StartError(ServerError):
@@ -284,6 +340,10 @@ class ExperimentsError(StartError):
 
 class CatalogueStateError(StartError):
     """The catalogue log is not usable."""
+
+
+class BundleStateError(StartError):
+    """The bundle log is not usable."""
 
 
 class PolicyStateError(StartError):

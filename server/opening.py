@@ -8,10 +8,12 @@ from prometheus_client import CollectorRegistry
 
 from server.active_policy import ActivePolicy
 from server.bundles.keeper import Keeper
+from server.bundles.log import BundleLog
 from server.bundles.machine import Machine
 from server.bundles.metrics import BundleMetrics
 from server.bundles.opener import Opener, facts_of
 from server.bundles.ports import LivePorts
+from server.bundles.start import open_first
 from server.bundles.state import State
 from server.catalogue.opening import open_catalogue
 from server.config import Settings
@@ -37,7 +39,18 @@ from server.users.watched_store import WatchedStore
 _log = structlog.get_logger("server")
 
 
-def open_active_policy(settings: Settings, opener: Opener, held: contextlib.ExitStack) -> ActivePolicy:
+def open_bundle_log(settings: Settings, held: contextlib.ExitStack) -> BundleLog | None:
+    """Opens the log of what serves if it is asked for."""
+    if settings.bundle_state is None:
+        return None
+    log = BundleLog(settings.bundle_state)
+    held.callback(log.close)
+    return log
+
+
+def open_active_policy(
+    settings: Settings, opener: Opener, bundle_log: BundleLog | None, held: contextlib.ExitStack
+) -> ActivePolicy:
     """Opens the bundles under every version of the policy that is or will be in force."""
     clock, control = settings.decision_clock(), None
     if settings.policy_keys is not None and settings.policy_state is not None:
@@ -48,7 +61,7 @@ def open_active_policy(settings: Settings, opener: Opener, held: contextlib.Exit
         first, *later = live_policies(control.history.policies, clock.now())
     else:
         first, later = load_fit_policy(settings.policy), []
-    family = opener.open(opener.read_current(), [first, *later])
+    family = open_first(opener, bundle_log, [first, *later])
     current, *beside = zip(*family.versions, strict=True)
     catalogue = None
     if settings.catalogue_state is not None:
@@ -60,13 +73,18 @@ def open_active_policy(settings: Settings, opener: Opener, held: contextlib.Exit
 
 
 def open_keeper(
-    settings: Settings, opener: Opener, active: ActivePolicy, registry: CollectorRegistry
+    settings: Settings,
+    opener: Opener,
+    bundle_log: BundleLog | None,
+    active: ActivePolicy,
+    registry: CollectorRegistry,
 ) -> Keeper:
     """Makes the bundle manager; it does nothing before it is started."""
     facts = facts_of(active.pin())
     metrics = None if settings.metrics_port is None else BundleMetrics(registry, facts.version)
-    ports = LivePorts(settings.bundles, opener, active, metrics)
-    return Keeper(Machine(State(facts, facts.version)), ports, settings.bundle_poll_s)
+    ports = LivePorts(settings.bundles, opener, active, bundle_log, metrics)
+    state = None if bundle_log is None else bundle_log.state
+    return Keeper(Machine(state or State(facts, facts.version)), ports, settings.bundle_poll_s)
 
 
 def open_plan_watch(

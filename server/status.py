@@ -74,6 +74,17 @@ TABLE: dict[type[errors.ServerError], ErrorRow] = {
     errors.CatalogueOffError: ErrorRow(grpc.StatusCode.FAILED_PRECONDITION, "CATALOGUE_STATE_MISSING"),
     errors.CatalogueSequenceError: ErrorRow(grpc.StatusCode.ABORTED, "CATALOGUE_SEQUENCE_MISMATCH"),
     errors.CatalogueLogError: ErrorRow(grpc.StatusCode.INTERNAL, "CATALOGUE_LOG_FAILED"),
+    errors.BundleMissingError: ErrorRow(grpc.StatusCode.NOT_FOUND, "BUNDLE_MISSING"),
+    errors.BundleUnsignedError: ErrorRow(grpc.StatusCode.FAILED_PRECONDITION, "BUNDLE_UNSIGNED"),
+    errors.BundleCorruptError: ErrorRow(grpc.StatusCode.FAILED_PRECONDITION, "BUNDLE_CORRUPT"),
+    errors.BundleOlderError: ErrorRow(grpc.StatusCode.FAILED_PRECONDITION, "BUNDLE_OLDER"),
+    errors.BundleUnfitError: ErrorRow(grpc.StatusCode.FAILED_PRECONDITION, "BUNDLE_UNFIT"),
+    errors.BundleWorseError: ErrorRow(grpc.StatusCode.FAILED_PRECONDITION, "BUNDLE_WORSE"),
+    errors.BundleMismatchError: ErrorRow(grpc.StatusCode.ABORTED, "BUNDLE_VERSION_MISMATCH"),
+    errors.NoOtherBundleError: ErrorRow(grpc.StatusCode.FAILED_PRECONDITION, "BUNDLE_NO_OTHER"),
+    errors.BundleReadError: ErrorRow(grpc.StatusCode.UNAVAILABLE, "BUNDLE_UNREADABLE", retryable=True),
+    errors.BundleBusyError: ErrorRow(grpc.StatusCode.UNAVAILABLE, "BUNDLE_BUSY", retryable=True),
+    errors.BundleLogError: ErrorRow(grpc.StatusCode.INTERNAL, "BUNDLE_STATE_FAILED"),
     # Told with its text: an officer must know that a halt is not in force, and why.
     errors.PolicyLogError: ErrorRow(grpc.StatusCode.INTERNAL, "POLICY_LOG_FAILED"),
 }

@@ -12,6 +12,7 @@ from pathlib import Path
 import grpc
 
 from prudence import render, requests
+from prudence.bundle_commands import add_bundle_commands
 from prudence.catalogue_commands import add_catalogue_commands
 from prudence.channels import read_credentials
 from prudence.client import RECOMMENDATION_SERVICE, Client
@@ -102,6 +103,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_policy_commands(commands)
     add_profile_commands(commands, _add_command)
     add_catalogue_commands(commands, _add_command)
+    add_bundle_commands(commands, _add_command)
     _add_command(commands, "info", _info, "what is being served")
     health = _add_command(commands, "health", _health, "whether the server is ready; exit status 1 if not")
     health.add_argument(

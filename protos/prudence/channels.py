@@ -23,6 +23,11 @@ TIMEOUTS_S: Final[Mapping[str, float]] = {
     "StreamEventsRequest": 600.0,
     # Compiling a large catalogue under another policy takes longer than anything else.
     "ActivatePolicyRequest": 300.0,
+    # A large bundle is read, proven, warmed and judged.
+    "LoadBundleRequest": 600.0,
+    "ActivateBundleRequest": 600.0,
+    "RollbackBundleRequest": 600.0,
+    "PinBundleRequest": 600.0,
 }
 """Seconds by the name of the request message; DEFAULT_TIMEOUT_S for all others."""
 

@@ -148,6 +148,26 @@ class Client:
         """Says which patches bind on the bundle that serves."""
         return self._call(self._stubs.admin.GetCatalogue, admin_pb2.GetCatalogueRequest())
 
+    def list_bundles(self) -> admin_pb2.ListBundlesResponse:
+        """Says which bundles are there and which of them serves."""
+        return self._call(self._stubs.admin.ListBundles, admin_pb2.ListBundlesRequest())
+
+    def load_bundle(self, request: admin_pb2.LoadBundleRequest) -> admin_pb2.LoadBundleResponse:
+        """Opens and judges a bundle beside the one that serves."""
+        return self._call(self._stubs.admin.LoadBundle, request)
+
+    def activate_bundle(self, request: admin_pb2.ActivateBundleRequest) -> admin_pb2.ActivateBundleResponse:
+        """Lets a bundle serve."""
+        return self._call(self._stubs.admin.ActivateBundle, _with_key(request))
+
+    def roll_back_bundle(self, request: admin_pb2.RollbackBundleRequest) -> admin_pb2.RollbackBundleResponse:
+        """Lets an earlier bundle serve."""
+        return self._call(self._stubs.admin.RollbackBundle, _with_key(request))
+
+    def pin_bundle(self, request: admin_pb2.PinBundleRequest) -> admin_pb2.PinBundleResponse:
+        """Pins the bundle that serves, or unpins it."""
+        return self._call(self._stubs.admin.PinBundle, _with_key(request))
+
     def put_profile(
         self, request: profile_service_pb2.PutProfileRequest
     ) -> profile_service_pb2.PutProfileResponse:

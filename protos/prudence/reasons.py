@@ -30,6 +30,10 @@ class ProductUnknownError(RefusedError):
     """The bundle does not know the product."""
 
 
+class BundleMissingError(RefusedError):
+    """There is no such bundle."""
+
+
 class ProfileSourceRequiredError(RefusedError):
     """Only a trusted source may send profiles, and this caller is none."""
 
@@ -102,6 +106,34 @@ class CatalogueSequenceMismatchError(ChangeRefusedError):
     """The catalogue has another sequence than expected: read it and decide again."""
 
 
+class BundleUnsignedError(ChangeRefusedError):
+    """No publisher that the server knows has signed the bundle."""
+
+
+class BundleCorruptError(ChangeRefusedError):
+    """A file of the bundle is missing, changed, or not what it should be."""
+
+
+class BundleOlderError(ChangeRefusedError):
+    """The bundle is older than the one that serves: only a rollback goes there."""
+
+
+class BundleUnfitError(ChangeRefusedError):
+    """The bundle is whole, and cannot serve there; the message says why."""
+
+
+class BundleWorseError(ChangeRefusedError):
+    """The bundle is worse than the one that serves; the message has the figures."""
+
+
+class BundleVersionMismatchError(ChangeRefusedError):
+    """Another bundle serves than expected: look and decide again."""
+
+
+class BundleNoOtherError(ChangeRefusedError):
+    """No other bundle served before: name the one to go back to."""
+
+
 class PassingError(CallError):
     """Nothing is wrong with the request: the same one may be answered later or elsewhere."""
 
@@ -126,6 +158,14 @@ class FeedbackLogFailedError(PassingError):
     """The events could not be made durable; none of them was acknowledged."""
 
 
+class BundleUnreadableError(PassingError):
+    """The server's disk failed under the bundle."""
+
+
+class BundleBusyError(PassingError):
+    """Too many orders of bundles wait already."""
+
+
 class DeadlinePassedError(PassingError):
     """The call's time was up."""
 
@@ -148,6 +188,10 @@ class StoreRowCorruptError(ServerFaultError):
 
 class CatalogueLogFailedError(ServerFaultError):
     """The patch could not be stored, so it is not in force."""
+
+
+class BundleStateFailedError(ServerFaultError):
+    """The change of bundles could not be stored, so it is not in force."""
 
 
 class PolicyLogFailedError(ServerFaultError):
@@ -179,6 +223,17 @@ ERROR_BY_REASON: Final[Mapping[str, type[CallError]]] = {
     "FEEDBACK_LOG_FAILED": FeedbackLogFailedError,
     "CATALOGUE_STATE_MISSING": CatalogueStateMissingError,
     "CATALOGUE_SEQUENCE_MISMATCH": CatalogueSequenceMismatchError,
+    "BUNDLE_MISSING": BundleMissingError,
+    "BUNDLE_UNSIGNED": BundleUnsignedError,
+    "BUNDLE_CORRUPT": BundleCorruptError,
+    "BUNDLE_OLDER": BundleOlderError,
+    "BUNDLE_UNFIT": BundleUnfitError,
+    "BUNDLE_WORSE": BundleWorseError,
+    "BUNDLE_VERSION_MISMATCH": BundleVersionMismatchError,
+    "BUNDLE_NO_OTHER": BundleNoOtherError,
+    "BUNDLE_UNREADABLE": BundleUnreadableError,
+    "BUNDLE_BUSY": BundleBusyError,
+    "BUNDLE_STATE_FAILED": BundleStateFailedError,
     "DEADLINE_PASSED": DeadlinePassedError,
     "CALL_CANCELLED": CallCancelledError,
     "OVERLOADED": OverloadedError,

@@ -35,6 +35,9 @@ from server.bundles.messages import (
     Tell,
 )
 
+ORDER_COUNT_MAX: Final = 2
+"""Each holds one of the four threads that take officers' calls until it is carried out; a halt needs one."""
+
 _CLOSE_S_MAX: Final = 10.0
 
 _log = structlog.get_logger("server")
@@ -98,6 +101,7 @@ class Keeper:
         self._poll_s = poll_s
         self._events: queue.SimpleQueue[Ordered | None] = queue.SimpleQueue()
         self._numbers = itertools.count()
+        self._lock = threading.Lock()
         self._replies: dict[int, Future[Outcome | Refusal]] = {}
         self._thread = threading.Thread(target=self._loop, name="bundles", daemon=True)
 
@@ -112,7 +116,10 @@ class Keeper:
             TimeoutError: it took longer; it goes on all the same.
         """
         number, future = next(self._numbers), Future[Outcome | Refusal]()
-        self._replies[number] = future
+        with self._lock:
+            if len(self._replies) >= ORDER_COUNT_MAX:
+                return Refusal(Reason.BUSY, f"{ORDER_COUNT_MAX} orders wait already; retry later")
+            self._replies[number] = future
         self._events.put(Ordered(number, order))
         return future.result(timeout=timeout_s)
 
@@ -133,6 +140,8 @@ class Keeper:
                 look_s = time.monotonic() + self._poll_s
                 event = PointerRead(time.monotonic(), self._ports.read_pointer())
             if event is None:
+                for number in [*self._replies]:
+                    self._reply(Reply(number, Refusal(Reason.BUSY, "the server is draining")))
                 return
             try:
                 play(self.machine, self._ports, event, self._reply)

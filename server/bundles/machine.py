@@ -85,6 +85,16 @@ class Machine:
         self._now_s = 0.0
 
     @property
+    def current(self) -> str:
+        """Version that CURRENT named when it could be read last; empty before that."""
+        return "" if self._pointer is None else self._pointer.version
+
+    @property
+    def trouble(self) -> Refusal | None:
+        """Why what CURRENT names does not serve; None while nothing was refused."""
+        return None if self._trouble is None else self._trouble.refusal
+
+    @property
     def busy_with(self) -> str:
         """Version of the bundle that is being worked on; empty for none."""
         return "" if self._task is None else self._task.version

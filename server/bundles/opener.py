@@ -6,7 +6,14 @@ from index.bundle import examine_bundle, read_current
 from index.errors import BundleError, BundleNotFoundError, BundleSignatureError
 from server.bundles.messages import Facts, Reason, Refusal
 from server.config import Settings
-from server.errors import AssumedDataError, DeviceError, ExperimentsError, SnapshotError, StartError
+from server.errors import (
+    AssumedDataError,
+    BundleLogError,
+    DeviceError,
+    ExperimentsError,
+    SnapshotError,
+    StartError,
+)
 from server.experiments.opening import open_experiments, read_plan
 from server.experiments.plan import Plan
 from server.family import Family
@@ -106,6 +113,8 @@ def to_refusal(error: Exception) -> Refusal | None:
             reason = Reason.CORRUPT
         case OSError():
             reason = Reason.UNREADABLE
+        case BundleLogError():
+            reason = Reason.STATE
         case SnapshotError() | AssumedDataError() | DeviceError() | ExperimentsError():
             reason = Reason.UNFIT
         case _:

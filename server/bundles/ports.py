@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,6 +12,7 @@ from index.bundle import read_current
 from index.errors import BundleError
 from index.files import CURRENT
 from server.active_policy import ActivePolicy
+from server.bundles.log import BundleLog
 from server.bundles.messages import Change, Facts, Finding, Pointer, Reason, Refusal, Tell
 from server.bundles.metrics import BundleMetrics
 from server.bundles.opener import Opener, to_refusal
@@ -25,7 +27,12 @@ class LivePorts:
     """The folder of bundles, the bundles opened beside those that serve, and what is in force."""
 
     def __init__(
-        self, bundles: Path, opener: Opener, active: ActivePolicy, metrics: BundleMetrics | None
+        self,
+        bundles: Path,
+        opener: Opener,
+        active: ActivePolicy,
+        log: BundleLog | None,
+        metrics: BundleMetrics | None,
     ) -> None:
         """Keeps what it works on.
 
@@ -33,11 +40,13 @@ class LivePorts:
             bundles: the folder of bundles.
             opener: opens one.
             active: holds what is served.
+            log: keeps changes over a restart; None where nobody does.
             metrics: count; None where nobody reads them.
         """
         self._bundles = bundles
         self._opener = opener
         self._active = active
+        self._log = log
         self._metrics = metrics
         self._opened: dict[str, Family] = {}
 
@@ -60,9 +69,9 @@ class LivePorts:
     def keep(self, change: Change) -> Refusal | None:
         """Writes a change down and brings it into force."""
         if not change.moves:
-            return None
+            return _refuse_errors(lambda: self._write_down(change))
         made = self._opened.pop(change.facts.version)
-        refusal = _refuse_errors(lambda: self._active.replace_bundles(made, lambda: None))
+        refusal = _refuse_errors(lambda: self._active.replace_bundles(made, lambda: self._write_down(change)))
         if refusal is None and self._metrics is not None:
             self._metrics.set_serving(change.facts.version)
         return refusal
@@ -82,6 +91,10 @@ class LivePorts:
             _log.warning(
                 "bundle refused", **fields, reason=told.refusal.reason.value, problem=told.refusal.problem
             )
+
+    def _write_down(self, change: Change) -> None:
+        if self._log is not None:
+            self._log.append(datetime.now(UTC), change)
 
     def _open(self, facts: Facts) -> tuple[Finding, ...] | Refusal:
         versions, start_s = self._active.family.versions, time.monotonic()

@@ -40,6 +40,11 @@ METHOD_ROLES: Final[Mapping[str, frozenset[Role]]] = {
     "/prudence.v1.AdminService/GetPolicy": frozenset({Role.ADMIN, Role.AUDITOR}),
     "/prudence.v1.AdminService/PatchProducts": frozenset({Role.PUBLISHER}),
     "/prudence.v1.AdminService/GetCatalogue": frozenset({Role.PUBLISHER, Role.ADMIN, Role.AUDITOR}),
+    "/prudence.v1.AdminService/ListBundles": frozenset({Role.PUBLISHER, Role.ADMIN, Role.AUDITOR}),
+    **{
+        f"/prudence.v1.AdminService/{name}Bundle": frozenset({Role.PUBLISHER, Role.ADMIN})
+        for name in ("Load", "Activate", "Rollback", "Pin")
+    },
     "/prudence.v1.ProfileService/GetProfile": frozenset({Role.PROFILE_SOURCE, Role.AUDITOR}),
     "/prudence.v1.RiskService/GetRiskModel": frozenset({Role.PROFILE_SOURCE, Role.AUDITOR}),
 }

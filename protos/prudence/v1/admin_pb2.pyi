@@ -25,6 +25,15 @@ class PatchRefusalReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     PATCH_REFUSAL_REASON_NEEDS_NEW_BUNDLE: _ClassVar[PatchRefusalReason]
     PATCH_REFUSAL_REASON_NOT_STATED: _ClassVar[PatchRefusalReason]
     PATCH_REFUSAL_REASON_OUT_OF_SCALE: _ClassVar[PatchRefusalReason]
+
+class BundleState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    BUNDLE_STATE_UNSPECIFIED: _ClassVar[BundleState]
+    BUNDLE_STATE_SERVING: _ClassVar[BundleState]
+    BUNDLE_STATE_LOADED: _ClassVar[BundleState]
+    BUNDLE_STATE_LOADING: _ClassVar[BundleState]
+    BUNDLE_STATE_AVAILABLE: _ClassVar[BundleState]
+    BUNDLE_STATE_REFUSED: _ClassVar[BundleState]
 PATCH_OUTCOME_UNSPECIFIED: PatchOutcome
 PATCH_OUTCOME_APPLIED: PatchOutcome
 PATCH_OUTCOME_UNCHANGED: PatchOutcome
@@ -34,6 +43,12 @@ PATCH_REFUSAL_REASON_UNSPECIFIED: PatchRefusalReason
 PATCH_REFUSAL_REASON_NEEDS_NEW_BUNDLE: PatchRefusalReason
 PATCH_REFUSAL_REASON_NOT_STATED: PatchRefusalReason
 PATCH_REFUSAL_REASON_OUT_OF_SCALE: PatchRefusalReason
+BUNDLE_STATE_UNSPECIFIED: BundleState
+BUNDLE_STATE_SERVING: BundleState
+BUNDLE_STATE_LOADED: BundleState
+BUNDLE_STATE_LOADING: BundleState
+BUNDLE_STATE_AVAILABLE: BundleState
+BUNDLE_STATE_REFUSED: BundleState
 
 class SetOverlayRequest(_message.Message):
     __slots__ = ("overlay_document", "signature_document", "context")
@@ -212,3 +227,173 @@ class GetCatalogueResponse(_message.Message):
     patches: _containers.RepeatedCompositeFieldContainer[ProductPatch]
     accepts_patches: bool
     def __init__(self, bundle_version: _Optional[str] = ..., catalogue_sequence: _Optional[int] = ..., patched_count: _Optional[int] = ..., patches: _Optional[_Iterable[_Union[ProductPatch, _Mapping]]] = ..., accepts_patches: _Optional[bool] = ...) -> None: ...
+
+class ListBundlesRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class BundleFinding(_message.Message):
+    __slots__ = ("gate", "figure", "limit", "passed", "comparative")
+    GATE_FIELD_NUMBER: _ClassVar[int]
+    FIGURE_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    PASSED_FIELD_NUMBER: _ClassVar[int]
+    COMPARATIVE_FIELD_NUMBER: _ClassVar[int]
+    gate: str
+    figure: float
+    limit: float
+    passed: bool
+    comparative: bool
+    def __init__(self, gate: _Optional[str] = ..., figure: _Optional[float] = ..., limit: _Optional[float] = ..., passed: _Optional[bool] = ..., comparative: _Optional[bool] = ...) -> None: ...
+
+class BundleEntry(_message.Message):
+    __slots__ = ("bundle_version", "state", "create_time", "manifest_hash", "signers", "refusal_reason", "refusal_message", "rolled_back")
+    BUNDLE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    MANIFEST_HASH_FIELD_NUMBER: _ClassVar[int]
+    SIGNERS_FIELD_NUMBER: _ClassVar[int]
+    REFUSAL_REASON_FIELD_NUMBER: _ClassVar[int]
+    REFUSAL_MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    ROLLED_BACK_FIELD_NUMBER: _ClassVar[int]
+    bundle_version: str
+    state: BundleState
+    create_time: _timestamp_pb2.Timestamp
+    manifest_hash: str
+    signers: _containers.RepeatedScalarFieldContainer[str]
+    refusal_reason: str
+    refusal_message: str
+    rolled_back: bool
+    def __init__(self, bundle_version: _Optional[str] = ..., state: _Optional[_Union[BundleState, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., manifest_hash: _Optional[str] = ..., signers: _Optional[_Iterable[str]] = ..., refusal_reason: _Optional[str] = ..., refusal_message: _Optional[str] = ..., rolled_back: _Optional[bool] = ...) -> None: ...
+
+class ListBundlesResponse(_message.Message):
+    __slots__ = ("bundles", "serving_bundle_version", "pinned", "current_bundle_version", "current_refusal_reason", "current_refusal_message", "bundle_sequence", "kept_over_restart")
+    BUNDLES_FIELD_NUMBER: _ClassVar[int]
+    SERVING_BUNDLE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    PINNED_FIELD_NUMBER: _ClassVar[int]
+    CURRENT_BUNDLE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    CURRENT_REFUSAL_REASON_FIELD_NUMBER: _ClassVar[int]
+    CURRENT_REFUSAL_MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    BUNDLE_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    KEPT_OVER_RESTART_FIELD_NUMBER: _ClassVar[int]
+    bundles: _containers.RepeatedCompositeFieldContainer[BundleEntry]
+    serving_bundle_version: str
+    pinned: bool
+    current_bundle_version: str
+    current_refusal_reason: str
+    current_refusal_message: str
+    bundle_sequence: int
+    kept_over_restart: bool
+    def __init__(self, bundles: _Optional[_Iterable[_Union[BundleEntry, _Mapping]]] = ..., serving_bundle_version: _Optional[str] = ..., pinned: _Optional[bool] = ..., current_bundle_version: _Optional[str] = ..., current_refusal_reason: _Optional[str] = ..., current_refusal_message: _Optional[str] = ..., bundle_sequence: _Optional[int] = ..., kept_over_restart: _Optional[bool] = ...) -> None: ...
+
+class LoadBundleRequest(_message.Message):
+    __slots__ = ("bundle_version", "context")
+    BUNDLE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    bundle_version: str
+    context: _recommendation_pb2.RequestContext
+    def __init__(self, bundle_version: _Optional[str] = ..., context: _Optional[_Union[_recommendation_pb2.RequestContext, _Mapping]] = ...) -> None: ...
+
+class LoadBundleResponse(_message.Message):
+    __slots__ = ("findings", "request_id")
+    FINDINGS_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    findings: _containers.RepeatedCompositeFieldContainer[BundleFinding]
+    request_id: str
+    def __init__(self, findings: _Optional[_Iterable[_Union[BundleFinding, _Mapping]]] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class ActivateBundleRequest(_message.Message):
+    __slots__ = ("bundle_version", "expected_bundle_version", "allow_worse", "explanation", "idempotency_key", "context")
+    BUNDLE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_BUNDLE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    ALLOW_WORSE_FIELD_NUMBER: _ClassVar[int]
+    EXPLANATION_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    bundle_version: str
+    expected_bundle_version: str
+    allow_worse: bool
+    explanation: str
+    idempotency_key: str
+    context: _recommendation_pb2.RequestContext
+    def __init__(self, bundle_version: _Optional[str] = ..., expected_bundle_version: _Optional[str] = ..., allow_worse: _Optional[bool] = ..., explanation: _Optional[str] = ..., idempotency_key: _Optional[str] = ..., context: _Optional[_Union[_recommendation_pb2.RequestContext, _Mapping]] = ...) -> None: ...
+
+class ActivateBundleResponse(_message.Message):
+    __slots__ = ("bundle_version", "previous_bundle_version", "findings", "bundle_sequence", "repeated_answer", "kept_over_restart", "request_id")
+    BUNDLE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    PREVIOUS_BUNDLE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    FINDINGS_FIELD_NUMBER: _ClassVar[int]
+    BUNDLE_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    REPEATED_ANSWER_FIELD_NUMBER: _ClassVar[int]
+    KEPT_OVER_RESTART_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    bundle_version: str
+    previous_bundle_version: str
+    findings: _containers.RepeatedCompositeFieldContainer[BundleFinding]
+    bundle_sequence: int
+    repeated_answer: bool
+    kept_over_restart: bool
+    request_id: str
+    def __init__(self, bundle_version: _Optional[str] = ..., previous_bundle_version: _Optional[str] = ..., findings: _Optional[_Iterable[_Union[BundleFinding, _Mapping]]] = ..., bundle_sequence: _Optional[int] = ..., repeated_answer: _Optional[bool] = ..., kept_over_restart: _Optional[bool] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class RollbackBundleRequest(_message.Message):
+    __slots__ = ("bundle_version", "expected_bundle_version", "explanation", "idempotency_key", "context")
+    BUNDLE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_BUNDLE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    EXPLANATION_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    bundle_version: str
+    expected_bundle_version: str
+    explanation: str
+    idempotency_key: str
+    context: _recommendation_pb2.RequestContext
+    def __init__(self, bundle_version: _Optional[str] = ..., expected_bundle_version: _Optional[str] = ..., explanation: _Optional[str] = ..., idempotency_key: _Optional[str] = ..., context: _Optional[_Union[_recommendation_pb2.RequestContext, _Mapping]] = ...) -> None: ...
+
+class RollbackBundleResponse(_message.Message):
+    __slots__ = ("bundle_version", "previous_bundle_version", "findings", "bundle_sequence", "repeated_answer", "kept_over_restart", "request_id")
+    BUNDLE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    PREVIOUS_BUNDLE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    FINDINGS_FIELD_NUMBER: _ClassVar[int]
+    BUNDLE_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    REPEATED_ANSWER_FIELD_NUMBER: _ClassVar[int]
+    KEPT_OVER_RESTART_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    bundle_version: str
+    previous_bundle_version: str
+    findings: _containers.RepeatedCompositeFieldContainer[BundleFinding]
+    bundle_sequence: int
+    repeated_answer: bool
+    kept_over_restart: bool
+    request_id: str
+    def __init__(self, bundle_version: _Optional[str] = ..., previous_bundle_version: _Optional[str] = ..., findings: _Optional[_Iterable[_Union[BundleFinding, _Mapping]]] = ..., bundle_sequence: _Optional[int] = ..., repeated_answer: _Optional[bool] = ..., kept_over_restart: _Optional[bool] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class PinBundleRequest(_message.Message):
+    __slots__ = ("pinned", "expected_bundle_version", "explanation", "idempotency_key", "context")
+    PINNED_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_BUNDLE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    EXPLANATION_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    pinned: bool
+    expected_bundle_version: str
+    explanation: str
+    idempotency_key: str
+    context: _recommendation_pb2.RequestContext
+    def __init__(self, pinned: _Optional[bool] = ..., expected_bundle_version: _Optional[str] = ..., explanation: _Optional[str] = ..., idempotency_key: _Optional[str] = ..., context: _Optional[_Union[_recommendation_pb2.RequestContext, _Mapping]] = ...) -> None: ...
+
+class PinBundleResponse(_message.Message):
+    __slots__ = ("bundle_version", "pinned", "bundle_sequence", "repeated_answer", "kept_over_restart", "request_id")
+    BUNDLE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    PINNED_FIELD_NUMBER: _ClassVar[int]
+    BUNDLE_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    REPEATED_ANSWER_FIELD_NUMBER: _ClassVar[int]
+    KEPT_OVER_RESTART_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    bundle_version: str
+    pinned: bool
+    bundle_sequence: int
+    repeated_answer: bool
+    kept_over_restart: bool
+    request_id: str
+    def __init__(self, bundle_version: _Optional[str] = ..., pinned: _Optional[bool] = ..., bundle_sequence: _Optional[int] = ..., repeated_answer: _Optional[bool] = ..., kept_over_restart: _Optional[bool] = ..., request_id: _Optional[str] = ...) -> None: ...

@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class AdminServiceStub:
-    """Changes the rules of a running server. A change is authorised by the signatures in it, never by who sends it.
+    """Changes what a running server answers with. A change of the rules is authorised by the signatures in it, never by who
+    sends it; products and bundles are changed by whoever has the role.
     A refused change leaves everything as it was; FAILED_PRECONDITION carries the reason in google.rpc.ErrorInfo.
     """
 
@@ -61,10 +62,36 @@ class AdminServiceStub:
                 request_serializer=prudence_dot_v1_dot_admin__pb2.GetCatalogueRequest.SerializeToString,
                 response_deserializer=prudence_dot_v1_dot_admin__pb2.GetCatalogueResponse.FromString,
                 _registered_method=True)
+        self.ListBundles = channel.unary_unary(
+                '/prudence.v1.AdminService/ListBundles',
+                request_serializer=prudence_dot_v1_dot_admin__pb2.ListBundlesRequest.SerializeToString,
+                response_deserializer=prudence_dot_v1_dot_admin__pb2.ListBundlesResponse.FromString,
+                _registered_method=True)
+        self.LoadBundle = channel.unary_unary(
+                '/prudence.v1.AdminService/LoadBundle',
+                request_serializer=prudence_dot_v1_dot_admin__pb2.LoadBundleRequest.SerializeToString,
+                response_deserializer=prudence_dot_v1_dot_admin__pb2.LoadBundleResponse.FromString,
+                _registered_method=True)
+        self.ActivateBundle = channel.unary_unary(
+                '/prudence.v1.AdminService/ActivateBundle',
+                request_serializer=prudence_dot_v1_dot_admin__pb2.ActivateBundleRequest.SerializeToString,
+                response_deserializer=prudence_dot_v1_dot_admin__pb2.ActivateBundleResponse.FromString,
+                _registered_method=True)
+        self.RollbackBundle = channel.unary_unary(
+                '/prudence.v1.AdminService/RollbackBundle',
+                request_serializer=prudence_dot_v1_dot_admin__pb2.RollbackBundleRequest.SerializeToString,
+                response_deserializer=prudence_dot_v1_dot_admin__pb2.RollbackBundleResponse.FromString,
+                _registered_method=True)
+        self.PinBundle = channel.unary_unary(
+                '/prudence.v1.AdminService/PinBundle',
+                request_serializer=prudence_dot_v1_dot_admin__pb2.PinBundleRequest.SerializeToString,
+                response_deserializer=prudence_dot_v1_dot_admin__pb2.PinBundleResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer:
-    """Changes the rules of a running server. A change is authorised by the signatures in it, never by who sends it.
+    """Changes what a running server answers with. A change of the rules is authorised by the signatures in it, never by who
+    sends it; products and bundles are changed by whoever has the role.
     A refused change leaves everything as it was; FAILED_PRECONDITION carries the reason in google.rpc.ErrorInfo.
     """
 
@@ -105,6 +132,44 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListBundles(self, request, context):
+        """Lists the bundles that are there, and says which of them serves.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def LoadBundle(self, request, context):
+        """Opens, warms and judges a bundle beside the one that serves, and keeps it ready until it is activated or another
+        one is loaded. Answered once that is so.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ActivateBundle(self, request, context):
+        """Lets a bundle serve, for the next request on; it is loaded first if it is not. Answered once that is so and stored.
+        Policy, overlay and patches stay as they are. An older bundle is refused: RollbackBundle goes there.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RollbackBundle(self, request, context):
+        """Lets a bundle that may be older and worse serve, for the next request on. The bundle that serves until then comes
+        back by ActivateBundle alone, whatever CURRENT names. Answered once that is so and stored.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PinBundle(self, request, context):
+        """Pins the bundle that serves, or unpins it: while it is pinned, what CURRENT names is not followed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -133,6 +198,31 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     request_deserializer=prudence_dot_v1_dot_admin__pb2.GetCatalogueRequest.FromString,
                     response_serializer=prudence_dot_v1_dot_admin__pb2.GetCatalogueResponse.SerializeToString,
             ),
+            'ListBundles': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListBundles,
+                    request_deserializer=prudence_dot_v1_dot_admin__pb2.ListBundlesRequest.FromString,
+                    response_serializer=prudence_dot_v1_dot_admin__pb2.ListBundlesResponse.SerializeToString,
+            ),
+            'LoadBundle': grpc.unary_unary_rpc_method_handler(
+                    servicer.LoadBundle,
+                    request_deserializer=prudence_dot_v1_dot_admin__pb2.LoadBundleRequest.FromString,
+                    response_serializer=prudence_dot_v1_dot_admin__pb2.LoadBundleResponse.SerializeToString,
+            ),
+            'ActivateBundle': grpc.unary_unary_rpc_method_handler(
+                    servicer.ActivateBundle,
+                    request_deserializer=prudence_dot_v1_dot_admin__pb2.ActivateBundleRequest.FromString,
+                    response_serializer=prudence_dot_v1_dot_admin__pb2.ActivateBundleResponse.SerializeToString,
+            ),
+            'RollbackBundle': grpc.unary_unary_rpc_method_handler(
+                    servicer.RollbackBundle,
+                    request_deserializer=prudence_dot_v1_dot_admin__pb2.RollbackBundleRequest.FromString,
+                    response_serializer=prudence_dot_v1_dot_admin__pb2.RollbackBundleResponse.SerializeToString,
+            ),
+            'PinBundle': grpc.unary_unary_rpc_method_handler(
+                    servicer.PinBundle,
+                    request_deserializer=prudence_dot_v1_dot_admin__pb2.PinBundleRequest.FromString,
+                    response_serializer=prudence_dot_v1_dot_admin__pb2.PinBundleResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'prudence.v1.AdminService', rpc_method_handlers)
@@ -142,7 +232,8 @@ def add_AdminServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AdminService:
-    """Changes the rules of a running server. A change is authorised by the signatures in it, never by who sends it.
+    """Changes what a running server answers with. A change of the rules is authorised by the signatures in it, never by who
+    sends it; products and bundles are changed by whoever has the role.
     A refused change leaves everything as it was; FAILED_PRECONDITION carries the reason in google.rpc.ErrorInfo.
     """
 
@@ -271,6 +362,141 @@ class AdminService:
             '/prudence.v1.AdminService/GetCatalogue',
             prudence_dot_v1_dot_admin__pb2.GetCatalogueRequest.SerializeToString,
             prudence_dot_v1_dot_admin__pb2.GetCatalogueResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListBundles(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/prudence.v1.AdminService/ListBundles',
+            prudence_dot_v1_dot_admin__pb2.ListBundlesRequest.SerializeToString,
+            prudence_dot_v1_dot_admin__pb2.ListBundlesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LoadBundle(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/prudence.v1.AdminService/LoadBundle',
+            prudence_dot_v1_dot_admin__pb2.LoadBundleRequest.SerializeToString,
+            prudence_dot_v1_dot_admin__pb2.LoadBundleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ActivateBundle(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/prudence.v1.AdminService/ActivateBundle',
+            prudence_dot_v1_dot_admin__pb2.ActivateBundleRequest.SerializeToString,
+            prudence_dot_v1_dot_admin__pb2.ActivateBundleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RollbackBundle(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/prudence.v1.AdminService/RollbackBundle',
+            prudence_dot_v1_dot_admin__pb2.RollbackBundleRequest.SerializeToString,
+            prudence_dot_v1_dot_admin__pb2.RollbackBundleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PinBundle(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/prudence.v1.AdminService/PinBundle',
+            prudence_dot_v1_dot_admin__pb2.PinBundleRequest.SerializeToString,
+            prudence_dot_v1_dot_admin__pb2.PinBundleResponse.FromString,
             options,
             channel_credentials,
             insecure,

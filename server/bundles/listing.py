@@ -1,0 +1,79 @@
+"""Lists the bundles of a folder: which serves, which could, and whose manifest is refused already."""
+
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Final
+
+from index.errors import BundleError
+from index.files import CURRENT
+from index.manifest import require_version_name
+from server.bundles.machine import Machine
+from server.bundles.messages import Facts, Refusal
+from server.bundles.opener import Opener, to_refusal
+
+COUNT_MAX: Final = 1000
+
+
+class Standing(Enum):
+    """Where a bundle stands; named as on the wire."""
+
+    SERVING = "serving"
+    LOADED = "loaded"
+    LOADING = "loading"
+    AVAILABLE = "available"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One bundle of the folder, and what its manifest says or why that is refused."""
+
+    version: str
+    standing: Standing
+    result: Facts | Refusal
+    rolled_back: bool
+
+
+def list_bundles(folder: Path, opener: Opener, machine: Machine) -> list[Entry]:
+    """Returns the bundles of a folder, the youngest first, at most COUNT_MAX; those refused come last.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    names = [path.name for path in folder.iterdir()]
+    entries = [_look(name, opener, machine) for name in names if _may_be_bundle(name)]
+    return sorted(entries, key=_age)[:COUNT_MAX]
+
+
+def _may_be_bundle(name: str) -> bool:
+    try:
+        return require_version_name(name) != CURRENT
+    except BundleError:
+        return False
+
+
+def _look(version: str, opener: Opener, machine: Machine) -> Entry:
+    rolled_back = version in machine.state.rolled_back
+    try:
+        facts = opener.examine(version)
+    except (BundleError, OSError) as error:
+        refusal = to_refusal(error)
+        assert refusal is not None, "a bundle's errors are reasons"
+        return Entry(version, Standing.REFUSED, refusal, rolled_back)
+    loaded = machine.loaded
+    if version == machine.state.serving.version:
+        standing = Standing.SERVING
+    elif loaded is not None and loaded[0].version == version:
+        standing = Standing.LOADED
+    elif version == machine.busy_with:
+        standing = Standing.LOADING
+    else:
+        standing = Standing.AVAILABLE
+    return Entry(version, standing, facts, rolled_back)
+
+
+def _age(entry: Entry) -> tuple[bool, float, str]:
+    if isinstance(entry.result, Refusal):
+        return True, 0.0, entry.version
+    return False, -entry.result.created.timestamp(), entry.version
