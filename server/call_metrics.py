@@ -1,6 +1,7 @@
 """Metrics of calls and answers: how many came, how they ended and how long they took; what rules withheld."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -36,6 +37,9 @@ class CallMetrics:
             buckets=_SECONDS,
             registry=registry,
         )
+        # Looking a child up by its labels takes longer than counting.
+        self._calls_of = cache(self._calls.labels)
+        self._seconds_of = cache(self._seconds.labels)
         self._in_flight = Gauge(
             "prudence_calls_in_flight", "Calls that threads answer now.", registry=registry
         )
@@ -60,8 +64,8 @@ class CallMetrics:
             elapsed_s: what it took.
         """
         self._in_flight.dec()
-        self._calls.labels(method, code, reason).inc()
-        self._seconds.labels(method).observe(elapsed_s)
+        self._calls_of(method, code, reason).inc()
+        self._seconds_of(method).observe(elapsed_s)
 
     def watch_calls(self, count: Callable[[], int]) -> None:
         """Has `count` asked for the calls that wait, whenever metrics are read."""
@@ -102,12 +106,15 @@ class AnswerMetrics:
             ["code"],
             registry=registry,
         )
+        self._answers_of = cache(self._answers.labels)
+        self._reasons_of = cache(self._reasons.labels)
+        self._withheld_of = cache(self._withheld.labels)
 
     def observe(self, answer: ListAnswer) -> None:
         """Counts one list."""
-        self._answers.labels(answer.decision.bundle_version).inc()
+        self._answers_of(answer.decision.bundle_version).inc()
         self._listed.observe(len(answer.products))
         for reason in answer.reasons:
-            self._reasons.labels(reason.name).inc()
+            self._reasons_of(reason.name).inc()
         for withheld in answer.withheld:
-            self._withheld.labels(withheld.code).inc(withheld.product_count)
+            self._withheld_of(withheld.code).inc(withheld.product_count)

@@ -1,17 +1,19 @@
 """The access log: one JSON line for every call, of who called what and how it ended.
 
-It holds no user id and nothing of a request. A thread of its own writes the lines; if LINE_COUNT_MAX of them
-wait, calls wait, too: one that nobody can account for is worse than a slow one. The file may be moved away at
-any time (logrotate); the next line opens a new one. A line that the disk refuses is lost, and the server's
-own log says so.
+It holds no user id and nothing of a request. A thread of its own writes what has come every INTERVAL_S, in
+one piece: waking it for each call cost more than the line. If LINE_COUNT_MAX lines wait, calls wait, too: one
+that nobody can account for is worse than a slow one. The file may be moved away at any time (logrotate); the
+next lines open a new one. Lines that the disk refuses are lost, and the server's own log says so; a server
+that is killed loses those of its last INTERVAL_S.
 """
 
-import json
-import logging
-import logging.handlers
-import queue
+import os
+import threading
+import time
+from collections import deque
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from json.encoder import encode_basestring_ascii as quote
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +22,7 @@ import structlog
 from server.errors import AccessLogError
 
 LINE_COUNT_MAX: Final = 10_000
+INTERVAL_S: Final = 0.05
 
 _log = structlog.get_logger("server")
 
@@ -37,24 +40,14 @@ class Access:
     reason: str
     elapsed_s: float
 
-
-class _Target(logging.handlers.WatchedFileHandler):
-    """The file. What it raised would end the thread that writes, and calls would wait for good."""
-
-    _failed = False
-
-    def emit(self, record: logging.LogRecord) -> None:
-        failed_before, self._failed = self._failed, False
-        try:
-            super().emit(record)
-        except OSError:
-            self._failed = True
-        if self._failed and not failed_before:
-            # Said once, until a line is written again.
-            _log.error("access_log_not_written", file=self.baseFilename)
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the library's name.
-        self._failed = True
+    def write(self) -> str:
+        """Returns the line, its end included."""
+        # A third of what json.dumps takes for the same text.
+        return (
+            f'{{"time":"{self.came.astimezone(UTC).isoformat()}","caller":{quote(self.caller)},'
+            f'"peer":{quote(self.peer)},"method":{quote(self.method)},"request_id":{quote(self.request_id)},'
+            f'"code":"{self.code}","reason":"{self.reason}","elapsed_us":{round(self.elapsed_s * 1e6)}}}\n'
+        )
 
 
 class AccessLog:
@@ -66,38 +59,68 @@ class AccessLog:
         Raises:
             AccessLogError: the file cannot be opened.
         """
+        self._path = path
         try:
-            target = _Target(path, encoding="utf-8")
+            self._descriptor = _open(path)
         except OSError as error:
             raise AccessLogError(f"access_log {path}: cannot be opened: {error.strerror}") from error
-        target.setFormatter(logging.Formatter("%(message)s"))
-        self._waiting: queue.Queue[logging.LogRecord] = queue.Queue(LINE_COUNT_MAX)
-        self._writer = logging.handlers.QueueListener(self._waiting, target)
-        self._target = target
-        self._writer.start()
+        self._waiting: deque[Access] = deque()
+        self._writing = threading.Lock()
+        self._failed = False
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="access-log", daemon=True)
+        self._thread.start()
 
     def write(self, access: Access) -> None:
         """Has one line written; waits while too many do."""
-        line = json.dumps(
-            {
-                "time": access.came.astimezone(UTC).isoformat(),
-                "caller": access.caller,
-                "peer": access.peer,
-                "method": access.method,
-                "request_id": access.request_id,
-                "code": access.code,
-                "reason": access.reason,
-                "elapsed_us": round(access.elapsed_s * 1e6),
-            },
-            separators=(",", ":"),
-        )
-        self._waiting.put(logging.makeLogRecord({"msg": line}))
+        while len(self._waiting) >= LINE_COUNT_MAX and not self._closed.is_set():
+            time.sleep(INTERVAL_S)
+        self._waiting.append(access)
 
     def flush(self) -> None:
         """Returns once everything given so far is in the file."""
-        self._waiting.join()
+        with self._writing:
+            taken = [self._waiting.popleft() for _ in range(len(self._waiting))]
+            if not taken:
+                return
+            failed_before, self._failed = self._failed, False
+            try:
+                self._write("".join(access.write() for access in taken).encode("ascii"))
+            except OSError as error:
+                self._failed = True
+                if not failed_before:
+                    # Said once, until a line is written again.
+                    _log.error("access_log_not_written", file=str(self._path), problem=error.strerror)
 
     def close(self) -> None:
         """Writes what waits and closes the file."""
-        self._writer.stop()
-        self._target.close()
+        self._closed.set()
+        self._thread.join()
+        self.flush()
+        os.close(self._descriptor)
+
+    def _loop(self) -> None:
+        while not self._closed.wait(INTERVAL_S):
+            self.flush()
+
+    def _write(self, data: bytes) -> None:
+        if not self._is_in_place():
+            descriptor = _open(self._path)
+            os.close(self._descriptor)
+            self._descriptor = descriptor
+        left = memoryview(data)
+        while left:
+            left = left[os.write(self._descriptor, left) :]
+
+    def _is_in_place(self) -> bool:
+        """Tells whether the file is still the one at its path."""
+        held = os.fstat(self._descriptor)
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:
+            return False
+        return (found.st_dev, found.st_ino) == (held.st_dev, held.st_ino)
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)

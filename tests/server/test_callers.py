@@ -1,5 +1,6 @@
 """The callers' file, roles by method, quotas and the access log."""
 
+import dataclasses
 import importlib
 import json
 import os
@@ -253,6 +254,18 @@ def test_an_access_log_outlives_a_folder_that_is_gone_for_a_while(tmp_path: Path
     log.write(access("/m/1"))
     log.close()
     assert '"/m/1"' in (folder / "access.jsonl").read_text()
+
+
+def test_every_line_is_json_whatever_a_name_holds(tmp_path: Path) -> None:
+    log = AccessLog(tmp_path / "access.jsonl")
+    names = ['"', "\\", "\n{}", "汉字", "\x00\x7f", "\ud800"]
+    for name in names:
+        log.write(dataclasses.replace(access(name), caller=name, peer=name, request_id=name))
+    log.close()
+    lines = [json.loads(line) for line in (tmp_path / "access.jsonl").read_text().split("\n")[:-1]]
+    assert [(line["caller"], line["peer"], line["method"], line["request_id"]) for line in lines] == [
+        (name,) * 4 for name in names
+    ]
 
 
 def test_an_access_log_that_cannot_be_opened_stops_the_start(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from prudence.v1 import recommendation_pb2 as pb
 from prudence.v1 import recommendation_pb2_grpc as pb_grpc
 
 from server.config import load_settings
+from server.identity.access_log import INTERVAL_S
 from tests.server.certificates import Authority, write_server_files
 from tests.server.conftest import CLOCK, Platform, Server, run_command, start_server
 
@@ -137,6 +138,8 @@ def test_old_connections_end_and_no_call_is_cut(ports: Ports) -> None:
         begun_s = time.monotonic()
         while time.monotonic() - begun_s < 3.5 * AGE_S:
             service.GetServingInfo(INFO, timeout=TIMEOUT_S)
+        service.GetServingInfo(INFO, timeout=TIMEOUT_S)
+        time.sleep(2 * INTERVAL_S)
     called = [json.loads(line) for line in ports.access.read_text().splitlines()]
     assert len({line["peer"] for line in called if line["caller"] == CALLER}) >= 3
 

@@ -203,6 +203,7 @@ def test_a_process_that_cannot_start_stops_the_program(platform: Platform, tmp_p
     ("setting", "words"),
     [
         (("--policy-keys", "k", "--policy-state", "s"), "policy_keys is set with processes 2: a halt would"),
+        (("--bundle-state", "s"), "bundle_state is set with processes 2: one process holds the log"),
         (("--catalogue-state", "s"), "catalogue_state is set with processes 2: one process holds"),
         (("--feedback-log", "l", "--store", "u"), "feedback_log is set with processes 2: one process holds"),
         (("--admin-port", "0"), "admin_port is set with processes 2: a change would reach one process"),
