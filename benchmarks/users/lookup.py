@@ -7,9 +7,12 @@ from statistics import median
 from typing import Final
 
 import numpy as np
+from prometheus_client import CollectorRegistry
 
 from server.messages import UserInput
+from server.users.directory import Directory
 from server.users.opening import StoreAddress, open_directory
+from server.users.watched_store import WatchedStore
 
 LOOKUP_COUNT: Final = 2000
 ROUND_COUNT: Final = 9
@@ -28,7 +31,9 @@ class LookupCost:
 
 def measure_lookup(store: str, keys: Path | None, user_ids: list[str]) -> LookupCost:
     """Resolves stored users drawn at random, as a request does."""
-    users = open_directory(StoreAddress(store, keys), allow_assumed=True)
+    opened = open_directory(StoreAddress(store, keys), allow_assumed=True)
+    # As a server has it.
+    users = Directory(WatchedStore(opened.require_store(), CollectorRegistry()), opened.pseudonyms)
     random = np.random.default_rng(SEED)
     costs, event_count = [], 0
     for _ in range(ROUND_COUNT):
