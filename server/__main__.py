@@ -21,15 +21,14 @@ def main(arguments: list[str]) -> int:
     """Runs the command; returns the exit status."""
     _start_logging()
     try:
-        if arguments[:1] and arguments[0] in store_commands.COMMANDS:
-            return store_commands.COMMANDS[arguments[0]](arguments[1:])
-        if arguments[:1] == ["compact"]:
-            return _compact(arguments[1:])
-        if arguments[:1] == ["worker"]:
-            return _work(arguments[1:])
-        if arguments[:1] == ["doctor"]:
-            return _examine(arguments[1:])
-        return _serve(arguments)
+        commands = {
+            **store_commands.COMMANDS,
+            "compact": _compact,
+            "verify-catalogue": _verify_catalogue,
+            "doctor": _examine,
+        }
+        command = commands.get(arguments[0]) if arguments else None
+        return _serve(arguments) if command is None else command(arguments[1:])
     except StartError as error:
         Console(stderr=True, soft_wrap=True).print(
             f"error: {error}", style="bold red", highlight=False, markup=False
@@ -74,6 +73,24 @@ def _compact(arguments: list[str]) -> int:
             "all of the log is in Parquet"
             if compacted.whole
             else "a server holds the log and goes on writing"
+        )
+    )
+    return 0
+
+
+def _verify_catalogue(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m server verify-catalogue", allow_abbrev=False)
+    parser.add_argument("folder", type=Path, metavar="DIR", help="Folder of a catalogue log.")
+    # Only a process that reads patches loads what reads products.
+    from server.catalogue.audit import audit
+
+    found = audit(parser.parse_args(arguments).folder)
+    Console(soft_wrap=True, highlight=False).print(
+        f"{found.file_count} files, catalogue sequence {found.sequence}, {found.product_count} products; "
+        + (
+            "proven from the first patch on"
+            if found.proven_from == 0
+            else f"proven from sequence {found.proven_from} on; the files before it are not here"
         )
     )
     return 0

@@ -1,26 +1,30 @@
 """A log of accepted changes: every one on disk before it takes effect, and none changed without a trace.
 
-One append-only file of JSON lines. Each record holds the SHA-256 of the line before it and one of itself, so
-a changed, missing or moved line is found when the file is read. A line without its end was being written when
-the server died; nobody was told that it was accepted, so it is cut off. Anything else wrong stops the server.
+One append-only file of JSON lines, chained by their hashes, so a changed, missing or moved line is found when
+the file is read. A line without its end was being written when the server died; nobody was told that it was
+accepted, so it is cut off. Anything else wrong stops the server.
 """
 
+import contextlib
 import fcntl
-import hashlib
-import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Self
 
 import structlog
 
+from server.chain_lines import (
+    Content,
+    hash_line,
+    holds_more_than_a_record,
+    read_content,
+    write_line,
+    write_snapshot,
+)
 from server.errors import ServingError, StartError
-
-_FIRST_LINK: Final = "0" * 64
-_CHAIN: Final = frozenset({"sequence", "previous_sha256", "sha256"})
 
 _log = structlog.get_logger("server")
 
@@ -36,6 +40,7 @@ class LogKind:
         keys: the texts of every record.
         write_error: raised where a change cannot be written.
         state_error: raised where the log cannot be used at start.
+        compacts: whether its file may begin with a snapshot; another log would pass over what it says.
     """
 
     name: str
@@ -44,10 +49,17 @@ class LogKind:
     keys: frozenset[str]
     write_error: type[ServingError]
     state_error: type[StartError]
+    compacts: bool = False
 
 
 class ChainedLog:
-    """The log of one folder, held by one server at a time."""
+    """The log of one folder, held by one server at a time.
+
+    Attributes:
+        snapshot: what a compacted log begins with; None where it begins with its first record.
+        count: the sequence of its last record.
+        size: bytes of its file.
+    """
 
     def __init__(self, folder: Path, kind: LogKind) -> None:
         """Opens the log, makes it where there is none, and reads it.
@@ -57,6 +69,11 @@ class ChainedLog:
         """
         self._kind = kind
         self._path = folder / kind.file_name
+        if not folder.is_dir():
+            raise kind.state_error(
+                f"{kind.setting}: there is no folder {folder}; name the one that holds {kind.file_name}, "
+                f"or make an empty one to begin {kind.name}"
+            )
         try:
             self._descriptor = self._open(folder)
         except OSError as error:
@@ -65,11 +82,17 @@ class ChainedLog:
             ) from error
         self._broken = False
         try:
-            self.records, self._link, self._size = self._read()
+            content, self.size = self._read()
         except BaseException:
             os.close(self._descriptor)
             raise
-        self.count = len(self.records)
+        self.snapshot, self.count, self._link = content.snapshot, content.sequence, content.link
+        self._records = content.records
+
+    def take_records(self) -> Sequence[Mapping[str, str]]:
+        """Returns the records that were read, the first after the snapshot first; they are kept no longer."""
+        records, self._records = self._records, ()
+        return records
 
     def append(self, texts: Mapping[str, str]) -> None:
         """Writes a change and waits until it is on disk; its sequence is then `count`.
@@ -77,10 +100,7 @@ class ChainedLog:
         Raises:
             ServingError: as the kind says: it could not be written, and must not take effect.
         """
-        refuse = self._kind.write_error
-        if self._broken:
-            raise refuse(f"{self._kind.name} failed before; it takes no change until the server restarts")
-        self._check_place()
+        self._require_whole()
         line = write_line(self.count + 1, texts, self._link)
         try:
             written = os.write(self._descriptor, line)
@@ -88,10 +108,55 @@ class ChainedLog:
                 raise OSError(None, f"{written} of {len(line)} bytes were written")
             os.fsync(self._descriptor)
         except OSError as error:
-            self._cut(self._size)
-            raise refuse(f"{self._kind.name} cannot be written: {error.strerror}") from error
+            self._cut(self.size)
+            raise self._kind.write_error(f"{self._kind.name} cannot be written: {error.strerror}") from error
         self.count += 1
-        self._link, self._size = hashlib.sha256(line).hexdigest(), self._size + len(line)
+        self._link, self.size = hash_line(line), self.size + len(line)
+
+    def compact(self, snapshot: str) -> int:
+        """Begins the file anew with what all records came to; the old one stays beside it, by its sequence.
+
+        Args:
+            snapshot: what the records came to.
+
+        Returns:
+            the size of the new file.
+
+        Raises:
+            ServingError: as the kind says: it could not be done; the log goes on as it was.
+        """
+        self._require_whole()
+        line = write_snapshot(self.count, snapshot, self._link)
+        try:
+            with contextlib.ExitStack() as held:
+                beside = self._path.with_name(f"{self._path.name}.new")
+                descriptor = os.open(
+                    beside, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600
+                )
+                held.callback(os.close, descriptor)
+                # The new file is held before anybody can find it under the log's name.
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _write_all(descriptor, line)
+                # A second name for the old file, so that at no instant there is none under the log's.
+                os.link(self._path, archive_path(self._path, self.count))
+                _sync_folder(self._path.parent)
+                beside.replace(self._path)
+                held.pop_all()
+        except OSError as error:
+            raise self._kind.write_error(
+                f"{self._kind.name} cannot be compacted: {error.strerror}"
+            ) from error
+        os.close(self._descriptor)
+        self._descriptor, self._link, self.size = descriptor, hash_line(line), len(line)
+        try:
+            _sync_folder(self._path.parent)
+        except OSError as error:
+            # After a crash either file may be there: nothing that only the new one would hold is accepted.
+            self._broken = True
+            raise self._kind.write_error(
+                f"{self._kind.name} cannot be compacted: {error.strerror}"
+            ) from error
+        return self.size
 
     def close(self) -> None:
         """Closes the file, which frees it for another server."""
@@ -105,38 +170,37 @@ class ChainedLog:
     ) -> None:
         self.close()
 
-    def _read(self) -> tuple[list[Mapping[str, str]], str, int]:
-        """Returns the records, the hash of the last line, and the length of the file that they make."""
+    def _read(self) -> tuple[Content, int]:
+        """Returns what the file holds, and the length of the file that it makes."""
         kind, data = self._kind, self._path.read_bytes()
-        lines = data.split(b"\n")
-        if lines[-1]:
+        end = data.rfind(b"\n") + 1
+        number = data.count(b"\n") + 1
+        if data[end:]:
             # What has no end must be the beginning of a record; a record whose end was changed is not torn.
-            if _holds_more_than_a_record(lines[-1]):
-                raise kind.state_error(
-                    f"{kind.setting}: {self._path}: line {len(lines)}: its end was changed"
-                )
-            data = data[: len(data) - len(lines[-1])]
-            _log.warning(f"cut a torn line off {kind.name}", file=str(self._path), line=len(lines))
-            self._cut(len(data))
-        records: list[Mapping[str, str]] = []
-        link = _FIRST_LINK
-        for number, line in enumerate(lines[:-1], start=1):
-            try:
-                records.append(_read_line(line, number, link, kind.keys))
-            except ValueError as error:
-                raise kind.state_error(f"{kind.setting}: {self._path}: line {number}: {error}") from error
-            link = hashlib.sha256(line + b"\n").hexdigest()
-        return records, link, len(data)
+            if holds_more_than_a_record(data[end:]):
+                raise kind.state_error(f"{kind.setting}: {self._path}: line {number}: its end was changed")
+            _log.warning(f"cut a torn line off {kind.name}", file=str(self._path), line=number)
+            self._cut(end)
+        try:
+            content = read_content(data[:end], kind.keys)
+        except ValueError as error:
+            raise kind.state_error(f"{kind.setting}: {self._path}: {error}") from error
+        if content.snapshot is not None and not kind.compacts:
+            raise kind.state_error(f"{kind.setting}: {self._path}: line 1: {kind.name} is never compacted")
+        return content, end
 
-    def _check_place(self) -> None:
+    def _require_whole(self) -> None:
         """Refuses to write what no restart would read: the file was moved, removed or changed meanwhile."""
+        refuse = self._kind.write_error
+        if self._broken:
+            raise refuse(f"{self._kind.name} failed before; it takes no change until the server restarts")
         held = os.fstat(self._descriptor)
         try:
             found = self._path.stat()
         except OSError as error:
-            raise self._kind.write_error(f"{self._kind.name} is gone: {error.strerror}") from error
-        if (found.st_dev, found.st_ino, found.st_size) != (held.st_dev, held.st_ino, self._size):
-            raise self._kind.write_error(f"{self._kind.name} was replaced or changed by another program")
+            raise refuse(f"{self._kind.name} is gone: {error.strerror}") from error
+        if (found.st_dev, found.st_ino, found.st_size) != (held.st_dev, held.st_ino, self.size):
+            raise refuse(f"{self._kind.name} was replaced or changed by another program")
 
     def _cut(self, size: int) -> None:
         """Takes a line that nobody was told of off the end; if even that fails, no further one is written."""
@@ -150,15 +214,18 @@ class ChainedLog:
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held = os.fstat(descriptor)
+            if not os.path.samestat(held, self._path.stat()):
+                # Another server put a compacted file in its place while this one waited for neither.
+                raise BlockingIOError
             # A server that died before its own fsync may have left a line that is in memory only, and what is
             # read here is in force from now on.
             os.fsync(descriptor)
-            entry = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                # A new file is only there after a crash if its folder says so.
-                os.fsync(entry)
-            finally:
-                os.close(entry)
+            for archive in list_archives(self._path):
+                if os.path.samestat(held, archive.stat()):
+                    archive.unlink()  # A crash came before the compacted file took its place.
+            # A new file is only there after a crash if its folder says so.
+            _sync_folder(folder)
         except BlockingIOError as error:
             os.close(descriptor)
             raise self._kind.state_error(
@@ -170,51 +237,26 @@ class ChainedLog:
         return descriptor
 
 
-def write_line(sequence: int, texts: Mapping[str, str], link: str) -> bytes:
-    """Returns the line of a record, its end included.
-
-    Args:
-        sequence: 1 for the first record, then one more each.
-        texts: what it says.
-        link: SHA-256 of the line before it, hexadecimal.
-    """
-    fields: dict[str, Any] = {**texts, "sequence": sequence, "previous_sha256": link}
-    return _encode(fields | {"sha256": hashlib.sha256(_encode(fields)).hexdigest()}) + b"\n"
+def archive_path(path: Path, sequence: int) -> Path:
+    """Returns where a log's file lies once it was compacted after the record of a sequence."""
+    return path.with_name(f"{path.stem}-{sequence:012d}{path.suffix}")
 
 
-def _read_line(line: bytes, number: int, link: str, keys: frozenset[str]) -> Mapping[str, str]:
-    """Reads a line. Raises ValueError: it is not what was written as this line."""
+def list_archives(path: Path) -> list[Path]:
+    """Returns the files that a log was compacted from, the oldest first."""
+    return sorted(path.parent.glob(f"{path.stem}-{'[0-9]' * 12}{path.suffix}"))
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[os.write(descriptor, left) :]
+    os.fsync(descriptor)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fields = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise ValueError("not a record in JSON") from error
-    if not isinstance(fields, Mapping) or set(fields) != keys | _CHAIN:
-        raise ValueError(f"expected the keys {', '.join(sorted(keys | _CHAIN))}")
-    content = {name: value for name, value in fields.items() if name != "sha256"}
-    # Equal bytes, not only equal values: whatever JSON would overlook was not written by us.
-    if _encode(fields) != line or hashlib.sha256(_encode(content)).hexdigest() != fields["sha256"]:
-        raise ValueError("its content differs from its own SHA-256")
-    if fields["previous_sha256"] != link:
-        raise ValueError(
-            f"expected the line before it to have SHA-256 {fields['previous_sha256']}, got {link}"
-        )
-    if fields["sequence"] != number:
-        raise ValueError(f"expected sequence {number}, got {fields['sequence']}")
-    texts = {name: fields[name] for name in keys}
-    for name, value in sorted(texts.items()):
-        if not isinstance(value, str):
-            raise ValueError(f"expected a text in {name}")
-    return texts
-
-
-def _encode(fields: Mapping[str, Any]) -> bytes:
-    return json.dumps(fields, ensure_ascii=True, separators=(",", ":"), sort_keys=True).encode("ascii")
-
-
-def _holds_more_than_a_record(line: bytes) -> bool:
-    """Tells whether something follows a whole record."""
-    text = line.decode("utf-8", "replace")
-    try:
-        return json.JSONDecoder().raw_decode(text)[1] < len(text)
-    except (ValueError, RecursionError):
-        return False
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

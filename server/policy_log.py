@@ -59,7 +59,7 @@ class PolicyLog:
         self._log = ChainedLog(folder, _KIND)
         self.records: tuple[Record, ...] = ()
         try:
-            for number, texts in enumerate(self._log.records, start=1):
+            for number, texts in enumerate(self._log.take_records(), start=1):
                 kind = ChangeKind(texts["kind"])
                 record = Record(number, texts["time"], kind, texts["document"], texts["signatures"])
                 self.records = (*self.records, record)

@@ -34,7 +34,7 @@ class BundleLog:
         """
         self._log = ChainedLog(folder, _KIND)
         self.state: State | None = None
-        for number, texts in enumerate(self._log.records, start=1):
+        for number, texts in enumerate(self._log.take_records(), start=1):
             try:
                 self.state = follow(self.state, _read(json.loads(texts["document"])))
             except (ValueError, KeyError, TypeError) as error:

@@ -8,8 +8,9 @@ from enum import Enum
 from typing import Any
 
 from index.bundle import Bundle
-from server.catalogue.patches import Fields, Refusal, RefusalReason, find_refusals, tighten
-from server.catalogue.state import Accepted, CatalogueState, Patches, Proposal, hash_request
+from server.catalogue.kept import Accepted
+from server.catalogue.patches import ON_SALE, Fields, Refusal, RefusalReason, find_refusals, tighten
+from server.catalogue.state import CatalogueState, Patches, Proposal, hash_request
 from server.errors import CatalogueSequenceError, IdempotencyKeyError
 from suitability.policy import Policy
 
@@ -79,8 +80,9 @@ def decide(
 
     Args:
         query: what is asked.
-        served: what serves, the current bundle first: the first that has a product judges its patch, and the
-            patch is kept if it changes any.
+        served: what serves, the current bundle first. A patch is refused where it would loosen any of it,
+            and is APPLIED if it changes any. What changes none is kept, too, for a bundle that says otherwise
+            and may be gone back to.
         patches: what binds already.
 
     Raises:
@@ -91,13 +93,18 @@ def decide(
             f"expected_catalogue_sequence: the catalogue has sequence {patches.sequence}, "
             f"expected {query.expected_sequence}"
         )
-    verdicts, changed = [], {}
+    verdicts: list[PatchVerdict] = []
+    changed: dict[str, Fields] = {}
     for product_id, asked in query.products.items():
         homes = [each for each in served if product_id in each.row_of]
         verdict = _judge(product_id, asked, homes, patches)
         verdicts.append(verdict)
         if verdict.outcome is Outcome.APPLIED:
             changed[product_id] = asked
+        elif verdict.outcome is Outcome.UNCHANGED and (
+            kept := _find_unsaid(product_id, asked, homes, patches)
+        ):
+            changed[product_id] = kept
     return tuple(verdicts), changed
 
 
@@ -139,13 +146,14 @@ def answer_of(accepted: Accepted, request_id: str, *, repeated: bool) -> PatchAn
 
 
 def _judge(product_id: str, asked: Fields, homes: Sequence[Served], patches: Patches) -> PatchVerdict:
-    """Judges a patch by the first bundle that has the product; it changes something if it does in any."""
+    """Judges a patch by every bundle that has the product."""
     if not homes:
         return PatchVerdict(product_id, Outcome.PRODUCT_UNKNOWN)
-    product, in_force = _find_in_force(product_id, homes[0], patches)
-    refusals = find_refusals(product, in_force, asked, homes[0].policy)
-    if refusals:
-        return PatchVerdict(product_id, Outcome.REFUSED, refusals)
+    for home in homes:
+        # What earlier patches say may bind on one bundle and not on another, which was stated later.
+        product, in_force = _find_in_force(product_id, home, patches)
+        if refusals := find_refusals(product, in_force, asked, home.policy):
+            return PatchVerdict(product_id, Outcome.REFUSED, refusals)
     changes = any(_changes(product_id, asked, home, patches) for home in homes)
     return PatchVerdict(product_id, Outcome.APPLIED if changes else Outcome.UNCHANGED)
 
@@ -154,6 +162,21 @@ def _changes(product_id: str, asked: Fields, home: Served, patches: Patches) -> 
     product, in_force = _find_in_force(product_id, home, patches)
     before = tighten(product, in_force, home.policy)
     return tighten(product, {**in_force, **asked}, home.policy) != before
+
+
+def _find_unsaid(product_id: str, asked: Fields, homes: Sequence[Served], patches: Patches) -> Fields:
+    """Returns what of a patch no binding patch says yet.
+
+    To be on sale is what every bundle says that a patch could loosen, so it is left out where no patch ever
+    said otherwise: whoever reports all products daily would fill the log with it.
+    """
+    _, in_force = _find_in_force(product_id, homes[0], patches)
+    usual = "status" if "status" not in patches.stated.get(product_id, {}) else None
+    return {
+        name: value
+        for name, value in asked.items()
+        if in_force.get(name) != value and not (name == usual and value == ON_SALE)
+    }
 
 
 def _find_in_force(product_id: str, home: Served, patches: Patches) -> tuple[Mapping[str, Any], Fields]:

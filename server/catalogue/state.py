@@ -1,58 +1,47 @@
-"""What patches say of products: kept on disk before it takes effect, and given back after a restart."""
+"""What patches say of products: kept on disk before it takes effect, and given back after a restart.
+
+The log is compacted when it has grown to several times what it comes to: a snapshot begins it anew, and the
+old file stays beside it as proof.
+"""
 
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
+
+import structlog
 
 from index.bundle import Bundle
 from index.products import STATED_TIME
-from server.catalogue.patches import PATCHED_FIELDS, Fields, Value
+from server.catalogue.kept import Accepted, Kept, Stated, add_record, write_fields, write_record
+from server.catalogue.patches import Fields
 from server.chained_log import ChainedLog, LogKind
 from server.errors import CatalogueLogError, CatalogueStateError
-from suitability.records import PRODUCT_FIELDS, Kind, utc_instant
+from suitability.records import utc_instant
 
 FILE_NAME: Final = "catalogue-log.jsonl"
-KEY_COUNT_MAX: Final = 10_000
-"""How many of the latest idempotency keys are remembered."""
+COMPACT_BYTES_MIN: Final = 4 << 20
+"""A smaller log is not compacted."""
+COMPACT_GROWTH: Final = 4
+"""Nor one below so many times what it began with, so that compacting costs a share of writing."""
 
-_KIND: Final = LogKind(
+LOG_KIND: Final = LogKind(
     name="the catalogue log",
     setting="catalogue_state",
     file_name=FILE_NAME,
     keys=frozenset({"time", "document"}),
     write_error=CatalogueLogError,
     state_error=CatalogueStateError,
+    compacts=True,
 )
+NO_PATCH: Final = (ValueError, KeyError, TypeError, AttributeError)
+"""What reading raises where a record is no patch."""
 
-
-@dataclass(frozen=True, slots=True)
-class Stated:
-    """What a patch says of one field, and when it was accepted."""
-
-    value: Value
-    time: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """A change as it was accepted.
-
-    Attributes:
-        sequence: the catalogue's sequence after it.
-        time: when it was accepted, by the system clock.
-        request_hash: of what was asked, so that a key used for anything else is noticed.
-        verdicts: what was answered, as JSON text.
-    """
-
-    sequence: int
-    time: datetime
-    request_hash: str
-    verdicts: str
+_log = structlog.get_logger("server")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +49,12 @@ class Patches:
     """All that patches say.
 
     Attributes:
-        stated: by product and field.
+        stated: by product and field; never changed.
         sequence: how many changes were accepted.
         time: when the last one was.
     """
 
-    stated: Mapping[str, Mapping[str, Stated]]
+    stated: dict[str, Mapping[str, Stated]]
     sequence: int
     time: datetime
 
@@ -114,24 +103,27 @@ class CatalogueState:
         Raises:
             CatalogueStateError: the log cannot be read or locked, or a line is wrong; the message names it.
         """
-        self._log = ChainedLog(folder, _KIND)
-        self._keys: dict[str, Accepted] = {}
-        stated: dict[str, Mapping[str, Stated]] = {}
-        time, number = datetime.min.replace(tzinfo=UTC), 0
+        self._log = ChainedLog(folder, LOG_KIND)
+        records, snapshot, number, kept = self._log.take_records(), self._log.snapshot, 1, Kept()
         try:
-            for number, texts in enumerate(self._log.records, start=1):
-                time = _follow(texts, stated)
-                self._remember(number, texts)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            if snapshot is not None:
+                kept, number = Kept.read(snapshot, self._log.count - len(records)), 2
+            for texts in records:
+                kept.follow(texts)
+                number += 1
+        except NO_PATCH as error:
             self.close()
             raise CatalogueStateError(
                 f"catalogue_state: {folder / FILE_NAME}: line {number} is no patch: {error!r}"
             ) from error
-        self.patches = Patches(stated, number, time)
+        self._kept = kept
+        self.patches = Patches(kept.stated, kept.sequence, kept.time)
+        self._began_size = 0 if snapshot is None else len(snapshot)
+        self._compact_if_grown()
 
     def find_accepted(self, idempotency_key: str) -> Accepted | None:
         """Returns the change that was accepted under a key, None where none was or the key is empty."""
-        return self._keys.get(idempotency_key)
+        return self._kept.find(idempotency_key)
 
     def propose(
         self,
@@ -151,17 +143,16 @@ class CatalogueState:
             request_hash: of what was asked.
             verdicts: what is answered, as JSON text.
         """
-        document = {
-            "idempotency_key": idempotency_key,
-            "products": {name: _write_fields(fields) for name, fields in products.items()},
-            "request_hash": request_hash,
-            "verdicts": verdicts,
-        }
-        # Time never runs back here, so that a later patch is never taken for an older one.
-        time = max(now, self.patches.time)
-        texts = {"time": time.isoformat(), "document": json.dumps(document, sort_keys=True)}
-        stated = dict(self.patches.stated)
-        return Proposal(Patches(stated, self.patches.sequence + 1, _follow(texts, stated)), texts)
+        texts = write_record(
+            # Time never runs back here, so that a later patch is never taken for an older one.
+            max(now, self._kept.time),
+            products,
+            idempotency_key=idempotency_key,
+            request_hash=request_hash,
+            verdicts=verdicts,
+        )
+        stated = dict(self._kept.stated)
+        return Proposal(Patches(stated, self._kept.sequence + 1, add_record(texts, stated)), texts)
 
     def accept(self, proposal: Proposal) -> Accepted:
         """Keeps a change; once this returns it is on disk.
@@ -171,7 +162,10 @@ class CatalogueState:
         """
         self._log.append(proposal.texts)
         self.patches = proposal.patches
-        return self._remember(proposal.patches.sequence, proposal.texts)
+        self._kept.stated, self._kept.time = proposal.patches.stated, proposal.patches.time
+        accepted = self._kept.count(proposal.texts)
+        self._compact_if_grown()
+        return accepted
 
     def close(self) -> None:
         """Closes the log, which frees it for another server."""
@@ -185,52 +179,27 @@ class CatalogueState:
     ) -> None:
         self.close()
 
-    def _remember(self, sequence: int, texts: Mapping[str, str]) -> Accepted:
-        document, time = json.loads(texts["document"]), datetime.fromisoformat(texts["time"])
-        accepted = Accepted(sequence, time, document["request_hash"], document["verdicts"])
-        if document["idempotency_key"]:
-            self._keys[document["idempotency_key"]] = accepted
-            if len(self._keys) > KEY_COUNT_MAX:
-                del self._keys[next(iter(self._keys))]
-        return accepted
+    def _compact_if_grown(self) -> None:
+        if self._log.size < max(COMPACT_BYTES_MIN, COMPACT_GROWTH * self._began_size):
+            return
+        size_before = self._log.size
+        try:
+            self._began_size = self._log.compact(self._kept.write())
+        except CatalogueLogError as error:
+            # What was accepted is on disk all the same. It is tried again once the log has doubled.
+            self._began_size = 2 * self._log.size // COMPACT_GROWTH
+            _log.error("catalogue_not_compacted", problem=str(error))
+            return
+        _log.info("catalogue compacted", bytes_before=size_before, bytes=self._began_size)
 
 
 def hash_request(products: Mapping[str, Fields], expected_sequence: int | None) -> str:
     """Returns one text for equal requests and another for any other."""
-    body = [expected_sequence, {name: _write_fields(fields) for name, fields in products.items()}]
+    body = [expected_sequence, {name: write_fields(fields) for name, fields in products.items()}]
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
-
-
-def _follow(texts: Mapping[str, str], stated: dict[str, Mapping[str, Stated]]) -> datetime:
-    """Adds what a record says, and returns when it was accepted."""
-    time = datetime.fromisoformat(texts["time"])
-    for name, fields in json.loads(texts["document"])["products"].items():
-        said = {field: Stated(_read_value(field, value), time) for field, value in fields.items()}
-        stated[name] = {**stated.get(name, {}), **said}
-    return time
 
 
 def _find_stated_time(bundle: Bundle, row: int) -> datetime | None:
     """Returns as of when a row was stated; nobody knew anything after the bundle was built."""
     stated = utc_instant(bundle.products.rows.read(row, STATED_TIME))
     return None if stated is None else min(stated, bundle.manifest.created)
-
-
-def _write_fields(fields: Fields) -> dict[str, str | int]:
-    return {
-        name: value.isoformat() if isinstance(value, datetime) else value for name, value in fields.items()
-    }
-
-
-def _read_value(name: str, value: Any) -> Value:
-    if name not in PATCHED_FIELDS:
-        raise ValueError(f"{name!r:.80} is no field of a patch")
-    kind = PRODUCT_FIELDS[name].kind
-    match kind, value:
-        case Kind.INTEGER, int() if type(value) is int:
-            return value
-        case Kind.TEXT, str():
-            return value
-        case Kind.INSTANT, str():
-            return datetime.fromisoformat(value)
-    raise ValueError(f"{name} is {value!r:.80}; expected {kind.value}")

@@ -107,7 +107,7 @@ def test_each_product_has_its_own_verdict_and_the_good_ones_are_kept(open_shop: 
 
 def test_nothing_is_written_where_nothing_changes(open_shop: Callable[..., Shop], tmp_path: Path) -> None:
     shop = open_shop()
-    answer = shop.patch(f000={"level_issuer": 1}, nobody={"status": "CLOSED"})
+    answer = shop.patch(f000={"status": "ON_SALE"}, nobody={"status": "CLOSED"})
     assert (answer.sequence, (tmp_path / FILE_NAME).read_bytes()) == (0, b"")
 
 
@@ -235,6 +235,41 @@ def test_a_patch_that_says_what_one_bundle_says_still_tightens_another(
     assert shop.outcomes(f001={"status": "SUSPENDED"}) == [Outcome.APPLIED]
     assert "f001" not in shop.shown(1)
     assert shop.outcomes(f001={"status": "SUSPENDED"}) == [Outcome.UNCHANGED]
+
+
+def test_a_patch_that_changes_nothing_now_holds_after_a_rollback(
+    open_shop: Callable[..., Shop], snapshot: Snapshot
+) -> None:
+    suspended = _restated(snapshot, None, f001={"status": "SUSPENDED"}, f002={"level_issuer": 4})
+    shop = open_shop(suspended)
+    unchanged = {"f001": {"status": "SUSPENDED"}, "f002": {"level_issuer": 4}, "f003": {"status": "ON_SALE"}}
+    assert shop.outcomes(**unchanged) == [Outcome.UNCHANGED] * 3
+    assert set(shop.active.describe_catalogue().patches) == {"f001", "f002"}, (
+        "no patch is needed to be on sale"
+    )
+    assert shop.patch(**unchanged).sequence == 1, "what binds already is kept once"
+    rolled_back = open_shop(snapshot)
+    assert "f001" not in rolled_back.shown()
+    columns, row = rolled_back.active.pin().gate.columns, rolled_back.active.pin().row_of["f002"]
+    assert columns.levels[row] == 4
+
+
+def test_a_patch_that_would_loosen_any_bundle_served_is_refused(
+    open_shop: Callable[..., Shop], snapshot: Snapshot
+) -> None:
+    later = dataclasses.replace(
+        snapshot.bundle,
+        manifest=dataclasses.replace(
+            snapshot.bundle.manifest, create_time=(NOW + timedelta(days=2)).isoformat()
+        ),
+    )
+    # The patch of before binds on the variant alone: the current bundle was stated after it.
+    open_shop().patch(f001={"level_issuer": 5})
+    current = _restated(dataclasses.replace(snapshot, bundle=later), NOW + timedelta(days=1))
+    shop = open_shop(current, dataclasses.replace(snapshot, place=1))
+    before = shop.active.pin(1).gate.columns.levels.copy()
+    assert shop.outcomes(f001={"level_issuer": 4}) == [Outcome.REFUSED]
+    np.testing.assert_array_equal(shop.active.pin(1).gate.columns.levels, before)
 
 
 def test_without_a_folder_every_patch_is_refused(snapshot: Snapshot) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from server.chained_log import write_line
+from server.chain_lines import write_line, write_snapshot
 from server.errors import PolicyLogError, PolicyStateError
 from server.policy_log import FILE_NAME, ChangeKind, PolicyLog
 
@@ -104,8 +104,14 @@ def test_a_folder_belongs_to_one_server(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(PolicyStateError, match="none"):
+    with pytest.raises(PolicyStateError, match=r"policy_state: there is no folder .*none; name the one that"):
         PolicyLog(tmp_path / "none")
+
+
+def test_a_snapshot_is_no_policy_log(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).write_bytes(write_snapshot(4, "{}", "0" * 64))
+    with pytest.raises(PolicyStateError, match="line 1: the policy log is never compacted"):
+        PolicyLog(tmp_path)
 
 
 def test_what_a_server_left_in_memory_is_on_disk_before_it_counts(
