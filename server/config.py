@@ -216,7 +216,12 @@ class Settings(BaseSettings):
     )
     metrics_port: Annotated[int, Field(ge=0, le=65535)] | None = Field(
         default=None,
-        description="Port of 127.0.0.1 that serves metrics to Prometheus; 0 takes a free one. Default: none.",
+        description="Port that serves metrics to Prometheus; 0 takes a free one. Default: none.",
+    )
+    metrics_host: str = Field(
+        default="127.0.0.1",
+        min_length=1,
+        description="Address that metrics_port binds: metrics name no user and no caller.",
     )
     drain_delay_s: Annotated[float, Field(ge=0, le=600)] = Field(
         default=0.0, description="Seconds to go on answering as NOT_SERVING after SIGTERM."

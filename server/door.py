@@ -20,9 +20,8 @@ from server.identity.access_log import AccessLog
 from server.identity.admission import Admission
 from server.interceptors import REJECTION_COUNT_MAX, DoorInterceptor
 from server.message_watch import CallPool
-from server.ports import KEEPALIVE, LIMITS, MakeCredentials, Probes, bind
+from server.ports import KEEPALIVE, LIMITS, LOOPBACK, MakeCredentials, Probes, bind
 
-LOOPBACK: Final = "127.0.0.1"
 REFUSE_S: Final = 0.2
 """How long new calls are refused before the port closes. When it closes, gRPC cancels calls that it has taken
 from the network but not handed over yet; a refusal is worth retrying, a cancelled call is not."""

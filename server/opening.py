@@ -154,7 +154,7 @@ def open_metrics(
     """Opens the metrics' port if it is asked for; without it nobody reads them and nothing is counted."""
     if settings.metrics_port is None:
         return None
-    address = held.enter_context(serve_metrics(registry, settings.metrics_port))
+    address = held.enter_context(serve_metrics(registry, settings.metrics_port, settings.metrics_host))
     _log.info("metrics", address=address)
     return Metrics(registry, address)
 

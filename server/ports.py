@@ -12,6 +12,7 @@ from server.errors import PortError
 from server.interceptors import DoorInterceptor
 from server.message_watch import CallPool
 
+LOOPBACK: Final = "127.0.0.1"
 MESSAGE_BYTES_MAX: Final = 1 << 20
 METADATA_BYTES_MAX: Final = 16 << 10
 KEEPALIVE: Final = (

@@ -105,22 +105,23 @@ class Metrics:
 
 
 @contextmanager
-def serve_metrics(registry: CollectorRegistry, port: int) -> Iterator[str]:
+def serve_metrics(registry: CollectorRegistry, port: int, host: str = _HOST) -> Iterator[str]:
     """Serves a registry's metrics until the block ends; yields the address.
 
     Args:
         registry: what is served.
         port: the port to bind; 0 takes a free one.
+        host: the address to bind.
 
     Raises:
         PortError: the port cannot be bound.
     """
     try:
-        server, thread = start_http_server(port, addr=_HOST, registry=registry)
+        server, thread = start_http_server(port, addr=host, registry=registry)
     except OSError as error:
-        raise PortError(f"metrics_port: {_HOST}:{port}: cannot be bound: {error.strerror}") from error
+        raise PortError(f"metrics_port: {host}:{port}: cannot be bound: {error.strerror}") from error
     try:
-        yield f"{_HOST}:{server.server_port}"
+        yield f"{host}:{server.server_port}"
     finally:
         server.shutdown()
         server.server_close()

@@ -52,6 +52,7 @@ INSTALLED_AS = {
     "prometheus_client": "prometheus-client",
     "pydantic_settings": "pydantic-settings",
     "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
 }
 OWNERS = {
     "torch": {"training", "export"},

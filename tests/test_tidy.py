@@ -223,7 +223,8 @@ def test_no_file_names_one_machine_or_a_registry() -> None:
     own = Path(__file__)
     faults = []
     for path in list_files():
-        if path.suffix in BINARY_SUFFIXES or path == own:
+        # The list of parts repeats where their makers say that they are found.
+        if path.suffix in BINARY_SUFFIXES or path == own or path.name == "sbom.json":
             continue
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
             found = MACHINE_PATTERN.search(line)

@@ -17,7 +17,7 @@ from server.config import Settings
 from server.errors import ProcessError
 from server.identity.roles import SERVICE_ROLES
 from server.port_file import write_port
-from server.ports import Probes, reserve_port
+from server.ports import LOOPBACK, Probes, reserve_port
 from server.processes.child import Child
 from server.processes.pages import Pages, register_pages
 from server.processes.wire import Orders
@@ -46,7 +46,8 @@ def supervise(settings: Settings) -> None:
         supervisor = _Supervisor(settings, port, stop)
         held.callback(supervisor.kill)
         if settings.metrics_port is not None:
-            address = held.enter_context(serve_metrics(supervisor.registry, settings.metrics_port))
+            served = serve_metrics(supervisor.registry, settings.metrics_port, settings.metrics_host)
+            address = held.enter_context(served)
             _log.info("metrics", address=address)
         if settings.probe_port is not None:
             probes = Probes(supervisor.health)
@@ -66,9 +67,9 @@ class _Supervisor:
     """The processes, what health checks are told of them, and what metrics are."""
 
     def __init__(self, settings: Settings, port: int, stop: StopSignals) -> None:
-        own = {"port": port, "port_file": None, "probe_port": None}
+        own: dict[str, object] = {"port": port, "port_file": None, "probe_port": None}
         if settings.metrics_port is not None:
-            own["metrics_port"] = 0
+            own |= {"metrics_port": 0, "metrics_host": LOOPBACK}
         theirs = settings.model_copy(update=own)
         self._settings, self._stop = settings, stop
         self._children = [Child(Orders(number, theirs)) for number in range(settings.processes)]
