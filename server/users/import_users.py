@@ -24,7 +24,7 @@ from server.users.import_tables import (
     read_interactions,
     read_profiles,
 )
-from server.users.packed_history import merge_events, pack_history, unpack_history
+from server.users.packed_history import add_events, merge_events, pack_history, unpack_history
 from server.users.pseudonyms import Pseudonyms
 from server.users.records import encode_state
 from server.users.sqlite_place import hold_place, list_companions, open_file, put_in_place
@@ -218,10 +218,10 @@ def _put_in_place(draft: Path, store: Path, before: sqlite3.Connection | None, *
     def add_later(packed: bytes, packed_before: bytes) -> bytes:
         """Adds to a history what happened after the tables end; what cannot be read is not taken over."""
         try:
-            later = [event for event in unpack_history(packed_before) if event.event_time > last_s]
+            known = unpack_history(packed_before)
         except StoreRowError:
             return packed
-        return pack_history(merge_events(unpack_history(packed), later)) if later else packed
+        return add_events(packed, [event for event in known if event.event_time > last_s])
 
     with hold_place(store, alone=True):
         if before is not None:

@@ -8,7 +8,7 @@ from typing import Final
 
 from index.features import EVENT_TYPES, Event
 from server.errors import StoreRowError
-from server.users.packed_history import merge_events, pack_history, unpack_history
+from server.users.packed_history import add_events
 from server.users.pseudonyms import Names
 from server.users.records import decode_ids, digest_event_id
 from server.users.store import (
@@ -106,12 +106,13 @@ def _add(connection: sqlite3.Connection, name: bytes, events: Sequence[UserEvent
     if not entering and not hiding:
         return
     hidden, packed = connection.execute(_READ_ADDED, (name,)).fetchone()
-    history = merge_events(unpack_history(packed), entering)
-    connection.execute(_WRITE_ADDED, (_hide(hidden, hiding), pack_history(history), name))
+    connection.execute(_WRITE_ADDED, (_hide(hidden, hiding), add_events(packed, entering), name))
 
 
 def _hide(hidden: str, product_ids: Sequence[str]) -> str:
     """Adds products to those that a user said no to; what is said first goes first."""
+    if not product_ids:
+        return hidden
     kept = decode_ids(hidden)
     for product_id in product_ids:
         if product_id not in kept:

@@ -10,7 +10,7 @@ import pytest
 from index.features import EVENT_TYPES, Event
 from server.errors import StoreError, StoreRowError
 from server.users.edits import put_profile
-from server.users.packed_history import merge_events, pack_history, unpack_history
+from server.users.packed_history import add_events, merge_events, pack_history, unpack_history
 from server.users.sqlite_schema import FORMAT_VERSION
 from server.users.store import EVENT_COUNT_MAX, EventOutcome, ProfileChange, UserEvent, UserStore
 from tests.server.store_cases import PSEUDONYMS, Import, find, open_store
@@ -72,6 +72,27 @@ def test_merging_event_by_event_or_at_once_is_the_same() -> None:
         assert one_by_one == merge_events((), events) == define(events)
 
 
+@pytest.mark.parametrize("times", [1, 40, 4000])
+def test_adding_to_a_packed_history_is_merging(times: int) -> None:
+    source = random.Random(times)
+    for _ in range(30):
+        history: list[Event] = []
+        packed = b""
+        for start in range(0, 400, 40):
+            # Mostly later than what is there, as events are.
+            later = [event._replace(event_time=event.event_time + start) for event in draw(source, 5, times)]
+            history = merge_events(history, later)
+            packed = add_events(packed, later)
+            assert packed == pack_history(history)
+            assert add_events(packed, []) == packed
+
+
+def test_adding_beyond_the_limit_drops_the_oldest() -> None:
+    full = [Event(f"p{number}", "view", float(number)) for number in range(EVENT_COUNT_MAX)]
+    more = [Event("q", "click", 1e6), Event("r", "click", 1e6)]
+    assert list(unpack_history(add_events(pack_history(full), more))) == [*full[2:], *more]
+
+
 def test_a_packed_history_comes_back_as_it_was() -> None:
     source = random.Random(7)
     histories = [define(draw(source, count, 1000)) for count in (0, 1, 2, 300, 5000)]
@@ -90,8 +111,9 @@ def test_no_byte_that_changes_is_read_as_another_history() -> None:
         for bit in (1, 128):
             spoilt = bytearray(packed)
             spoilt[place] ^= bit
-            with pytest.raises(StoreRowError, match=r"^history: "):
-                unpack_history(bytes(spoilt))
+            for read in (unpack_history, lambda spoilt: add_events(spoilt, [Event("p", "view", 9.0)])):
+                with pytest.raises(StoreRowError, match=r"^history: "):
+                    read(bytes(spoilt))
 
 
 @pytest.mark.parametrize(

@@ -74,9 +74,11 @@ def test_a_row_of_sqlite_that_cannot_be_read_names_its_field(
             with pytest.raises(StoreRowError, match=f"^{column}: "):
                 store.change(BLOCK)
         else:
-            hide = UserEvent("e2", ANA, "p1", "not_interested", 5.0)
-            outcomes = store.append_events([hide], log_id="log", log_position=2)
-            assert outcomes == [EventOutcome.USER_UNREADABLE]
+            kinds = {"hidden": "not_interested", "history": "click"}
+            events = [UserEvent(kind, ANA, "p2", kinds[kind], 6.0) for kind in kinds]
+            outcomes = [store.append_events([event], log_id="log", log_position=2)[0] for event in events]
+            expected = {column: EventOutcome.USER_UNREADABLE}
+            assert outcomes == [expected.get(kind, EventOutcome.APPLIED) for kind in kinds]
         store.erase(ANA, 1)
         assert store.find(ANA) is None
 
