@@ -99,7 +99,8 @@ def _serve(settings: Settings, held: contextlib.ExitStack, on_ready: Callable[[s
             answers=None if event_log is None else AnswerLog(event_log),
         )
         if metrics is not None:
-            metrics.calls.watch_searches(lambda: 0 if pipeline is None else pipeline.waiting_count)
+            metrics.calls.watch_searches(lambda: 0 if pipeline is None else pipeline.batcher.waiting_count)
+        entrance.overload.watch_searches(pipeline.batcher.expect)
         recommendation.open(pipeline)
         if event_log is not None:
             feedback.open(Recorder(event_log, users.pseudonyms.derive_all, _knows_product(active)))

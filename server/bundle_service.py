@@ -9,7 +9,7 @@ from prudence.v1 import admin_pb2
 from index.errors import BundleError
 from index.manifest import require_version_name
 from server import errors
-from server.batching import WAIT_S_MAX
+from server.batch_queue import WAIT_S_MAX
 from server.bundles.keeper import Keeper
 from server.bundles.listing import Entry, list_bundles
 from server.bundles.messages import Finding, Goal, Order, Outcome, Reason, Refusal

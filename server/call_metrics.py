@@ -67,6 +67,10 @@ class CallMetrics:
         self._calls_of(method, code, reason).inc()
         self._seconds_of(method).observe(elapsed_s)
 
+    def refuse(self, method: str, code: str, reason: str) -> None:
+        """Counts a call that was refused before it took a thread; arguments as for `end`."""
+        self._calls.labels(method, code, reason).inc()
+
     def watch_calls(self, count: Callable[[], int]) -> None:
         """Has `count` asked for the calls that wait, whenever metrics are read."""
         self._calls_waiting.set_function(count)

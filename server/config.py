@@ -166,8 +166,13 @@ class Settings(BaseSettings):
     rpc_thread_count: Annotated[int, Field(ge=1, le=1024)] = Field(
         default=32, description="Threads that take calls; each holds one call until it is answered."
     )
+    latency_target_s: Annotated[float, Field(gt=0, le=60)] = Field(
+        default=0.05,
+        description="Latency that nine of ten calls may reach; beyond it fewer calls are let in at a time, "
+        "and the others answered UNAVAILABLE. Several times what a lone call takes.",
+    )
     queue_limit: Annotated[int, Field(ge=1, le=100_000)] = Field(
-        default=1024, description="Requests that may wait; one more is answered UNAVAILABLE."
+        default=1024, description="Searches that may wait; one more is answered UNAVAILABLE."
     )
     batch_count_max: Annotated[int, Field(ge=1, le=1000)] = Field(
         default=256, description="Most requests in a BatchRecommend call."

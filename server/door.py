@@ -18,8 +18,9 @@ from server.call_metrics import CallMetrics
 from server.config import Settings
 from server.identity.access_log import AccessLog
 from server.identity.admission import Admission
-from server.interceptors import REJECTION_COUNT_MAX, DoorInterceptor
+from server.interceptors import DoorInterceptor
 from server.message_watch import CallPool
+from server.overload.controller import OverloadController
 from server.ports import KEEPALIVE, LIMITS, LOOPBACK, MakeCredentials, Probes, bind
 
 REFUSE_S: Final = 0.2
@@ -50,12 +51,14 @@ class Entrance:
         make_credentials: makes those of one port, which take no second one; None for plaintext.
         access_log: where calls are accounted for, if anywhere.
         metrics: counts calls, if anybody reads the count.
+        overload: says how many calls may be under way.
     """
 
     admission: Admission
     make_credentials: MakeCredentials | None
     access_log: AccessLog | None
     metrics: CallMetrics | None
+    overload: OverloadController
 
 
 class Door:
@@ -69,8 +72,10 @@ class Door:
         self._interceptor = DoorInterceptor(
             self._pool,
             settings.queue_limit,
-            admin.SERVICE_NAME,
+            # Health is asked for by balancers, and says nothing about load.
+            (admin.SERVICE_NAME, health.SERVICE_NAME),
             writing_service=feedback_service.SERVICE_NAME,
+            overload=entrance.overload,
             admission=entrance.admission,
             access_log=entrance.access_log,
             metrics=entrance.metrics,
@@ -153,7 +158,7 @@ class Door:
             self._pool,
             interceptors=[interceptor],
             # The outer wall, as RESOURCE_EXHAUSTED; the interceptor refuses long before, worth retrying.
-            maximum_concurrent_rpcs=settings.queue_limit + settings.rpc_thread_count + REJECTION_COUNT_MAX,
+            maximum_concurrent_rpcs=interceptor.call_count_max,
             options=[
                 # Two servers would share a port without a word, so only a supervisor's processes may.
                 ("grpc.so_reuseport", int(settings.processes > 1)),

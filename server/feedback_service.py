@@ -7,7 +7,7 @@ from typing import Final
 import grpc
 from prudence.v1 import feedback_pb2, feedback_pb2_grpc
 
-from server.batching import WAIT_S_MAX, Call
+from server.batch_queue import WAIT_S_MAX, Call
 from server.clock import Clock
 from server.columns import to_microseconds
 from server.errors import FeedbackOffError, InvalidArgumentError, NotReadyError

@@ -8,7 +8,7 @@ watch, and streams, which last as long as their callers like, have threads of th
 import copy
 import functools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,14 +19,16 @@ from google.protobuf.message import DecodeError
 
 from server.call_metrics import CallMetrics
 from server.current_call import begin_call, end_call
-from server.errors import MalformedMessageError, NotReadyError, OverloadError, ServingError
+from server.errors import MalformedMessageError, NotReadyError, OverloadError
 from server.identity.access_log import Access, AccessLog
 from server.identity.admission import ANYBODY, Admission, acting
 from server.identity.callers import Caller
 from server.message_watch import CallPool, MessageWatch, StreamPool, require_sound
+from server.overload.controller import TOO_MANY, OverloadController
+from server.overload.slot import holding
+from server.refusals import Refusals
 from server.status import describe, to_status
 
-REJECTION_COUNT_MAX = 4096
 STREAM_THREAD_COUNT = 16
 REFLECTION_THREAD_COUNT = 4
 URGENT_THREAD_COUNT = 4
@@ -56,9 +58,10 @@ class DoorInterceptor(Interceptor):
         self,
         pool: CallPool,
         waiting_limit: int,
-        urgent_service: str = "",
+        urgent_services: Sequence[str] = (),
         *,
         writing_service: str = "",
+        overload: OverloadController | None = None,
         admission: Admission | None = None,
         access_log: AccessLog | None = None,
         metrics: CallMetrics | None = None,
@@ -68,8 +71,9 @@ class DoorInterceptor(Interceptor):
         Args:
             pool: the threads that take calls.
             waiting_limit: calls that may wait for one of them.
-            urgent_service: the service whose calls never wait behind the others: a halt must get through.
+            urgent_services: services whose calls never wait behind the others: a halt must get through.
             writing_service: the service whose calls wait for a disk: they hold threads of their own.
+            overload: says how many calls of the pool may be under way; None for as many as there are threads.
             admission: says who may call what; None for anybody and everything.
             access_log: where calls are accounted for; None for nowhere.
             metrics: counts calls; None where nobody reads the count.
@@ -82,10 +86,11 @@ class DoorInterceptor(Interceptor):
             metrics.watch_calls(lambda: self._pool.waiting_count)
         self._urgent = CallPool(URGENT_THREAD_COUNT, "urgent")
         self._writing = CallPool(WRITE_THREAD_COUNT, "write")
-        self._pools = {urgent_service: self._urgent, writing_service: self._writing}
+        self._pools = dict.fromkeys(urgent_services, self._urgent) | {writing_service: self._writing}
+        self._overload = overload
         self._waiting_limit = waiting_limit
         self._guarded: dict[str, _Guarded] = {}
-        self._rejections = CallPool(1, "reject")
+        self._refusals = Refusals(self._admission, access_log, metrics)
         self._streams = StreamPool(STREAM_THREAD_COUNT, "stream")
         self._reflection = StreamPool(REFLECTION_THREAD_COUNT, "reflect")
         self._messages = MessageWatch()
@@ -114,10 +119,18 @@ class DoorInterceptor(Interceptor):
                 return handler
             self._guarded[method] = guarded
         if self._draining:
-            return self._reject(method, NotReadyError("the server is draining"))
+            return self._refusals.find(method, NotReadyError("the server is draining"))
         if guarded.pool.refuses(self._waiting_limit):
-            return self._reject(method, OverloadError("too many calls wait; retry later"))
+            return self._refusals.find(method, OverloadError("too many calls wait; retry later"))
+        if guarded.pool is self._pool and not self._has_room(method):
+            return self._refusals.find(method, OverloadError(TOO_MANY))
         return guarded.handler
+
+    @property
+    def call_count_max(self) -> int:
+        """How many calls all threads and queues hold: more are never under way at once."""
+        pools = (self._pool, self._urgent, self._writing, self._streams, self._reflection)
+        return sum(pool.thread_count + self._waiting_limit for pool in pools)
 
     def refuse_all(self) -> None:
         """Answers every further call as worth retrying elsewhere."""
@@ -126,18 +139,16 @@ class DoorInterceptor(Interceptor):
     def close(self) -> None:
         """Stops the threads beside the pool."""
         self._messages.close()
-        self._rejections.shutdown(wait=False)
         for pool in (self._streams, self._reflection, self._urgent, self._writing):
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _reject(self, method: str, error: ServingError) -> Handler:
-        def refuse(_: object, context: grpc.ServicerContext) -> None:
-            with self._entered(method, context, admit=False):
-                raise error
-
-        # gRPC runs a behaviour on its own pool when it names one: a refusal must not wait behind the work.
-        refuse.experimental_thread_pool = self._rejections  # type: ignore[attr-defined]
-        return grpc.unary_unary_rpc_method_handler(refuse, request_deserializer=bytes)
+    def _has_room(self, method: str) -> bool:
+        """Tells whether one more call may have a thread; calls that keep silent keep nobody else out."""
+        if self._overload is None:
+            return True
+        return self._overload.has_room(
+            method, max(0, self._pool.busy_count - self._messages.count_silent(self._pool))
+        )
 
     def _guard(self, method: str, handler: Handler, pool: CallPool) -> _Guarded | None:
         if handler.unary_unary is not None:
@@ -178,8 +189,20 @@ class DoorInterceptor(Interceptor):
         assert behave is not None
 
         def answer(requests: Iterator[Any], context: grpc.ServicerContext) -> Any:
-            with self._entered(method, context):
-                return behave(self._messages.receive(requests, context, pool), context)
+            with self._entered(method, context) as caller:
+                request = self._messages.receive(requests, context, pool)
+                if pool is not self._pool or self._overload is None:
+                    return behave(request, context)
+                # Only now: a call whose message never comes holds a thread, but keeps nobody else out.
+                slot = self._overload.enter(method, caller.priority, context.time_remaining())
+                answered = False
+                try:
+                    with holding(slot):
+                        response = behave(request, context)
+                    answered = True
+                    return response
+                finally:
+                    self._overload.leave(slot, answered=answered)
 
         answer.experimental_thread_pool = pool  # type: ignore[attr-defined]
         # A stream of one message is the same on the wire, and only it lets us watch for the message.
@@ -210,7 +233,7 @@ class DoorInterceptor(Interceptor):
             yield message
 
     @contextmanager
-    def _entered(self, method: str, context: grpc.ServicerContext, *, admit: bool = True) -> Iterator[Caller]:
+    def _entered(self, method: str, context: grpc.ServicerContext) -> Iterator[Caller]:
         """Lets the caller in, accounts for the call, and turns what goes wrong into a row of the table."""
         came, start_s = datetime.now(UTC), time.perf_counter()
         caller, code, reason = ANYBODY, grpc.StatusCode.OK, ""
@@ -219,8 +242,7 @@ class DoorInterceptor(Interceptor):
             self._metrics.begin()
         try:
             caller = self._admission.identify(context)
-            if admit:
-                self._admission.admit(caller, method)
+            self._admission.admit(caller, method)
             with acting(caller):
                 yield caller
             context.set_trailing_metadata(call.to_metadata())

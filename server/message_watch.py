@@ -27,6 +27,8 @@ STREAM_WAIT_S_MAX: Final = 60.0
 STREAM_COUNT_PER_CALLER: Final = 4
 """Streams that one caller may have open, where callers are told apart."""
 WATCH_INTERVAL_S: Final = 0.25
+SILENT_S: Final = 0.02
+"""A call whose message has not come for so long is silent: it holds a thread, and does no work."""
 
 
 class CallPool(ThreadPoolExecutor):
@@ -170,6 +172,13 @@ class MessageWatch:
                     "send fewer and larger messages, or use RecordEvents"
                 )
             yield request
+
+    def count_silent(self, pool: CallPool) -> int:
+        """Counts the calls on a pool's threads whose messages do not come."""
+        since_s = time.monotonic() - SILENT_S
+        # A copy is made in one step; other threads change the table meanwhile.
+        waits = self._awaited.copy().values()
+        return sum(awaited.pool is pool and awaited.start_s < since_s for awaited in waits)
 
     def close(self) -> None:
         """Ends the thread."""

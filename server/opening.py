@@ -27,6 +27,8 @@ from server.identity.access_log import AccessLog
 from server.identity.admission import Admission
 from server.identity.callers import Callers
 from server.identity.tls import Certificates, TlsFiles
+from server.overload.controller import OverloadController
+from server.overload.limit import AdaptiveLimit
 from server.policy_start import open_control
 from server.recall_monitor import RecallMonitor
 from server.services import RecommendationService
@@ -126,9 +128,16 @@ def open_event_log(
     return event_log
 
 
+def open_overload(settings: Settings, metrics: Metrics | None) -> OverloadController:
+    """Makes what limits the calls under way; no more of them than there are threads."""
+    limit = AdaptiveLimit(settings.latency_target_s, settings.rpc_thread_count)
+    return OverloadController(limit, None if metrics is None else metrics.overload)
+
+
 def open_entrance(settings: Settings, metrics: Metrics | None, held: contextlib.ExitStack) -> Entrance:
     """Opens what is asked of callers: certificates and names, or nothing on a port of this machine's own."""
     access_log, calls = None, None if metrics is None else metrics.calls
+    overload = open_overload(settings, metrics)
     if settings.access_log is not None:
         access_log = AccessLog(settings.access_log)
         held.callback(access_log.close)
@@ -138,14 +147,15 @@ def open_entrance(settings: Settings, metrics: Metrics | None, held: contextlib.
         or settings.tls_client_ca is None
         or settings.callers is None
     ):
-        return Entrance(Admission(None), None, access_log, calls)
+        return Entrance(Admission(None), None, access_log, calls, overload)
     files = TlsFiles(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
 
     def make_credentials() -> grpc.ServerCredentials:
         # A change of the files is told once, so each port has an object of its own that looks for it.
         return Certificates(files).make_credentials()
 
-    return Entrance(Admission(Callers(settings.callers)), make_credentials, access_log, calls)
+    admission = Admission(Callers(settings.callers))
+    return Entrance(admission, make_credentials, access_log, calls, overload)
 
 
 def open_metrics(

@@ -9,7 +9,8 @@ import numpy as np
 
 from server import messages
 from server.active_policy import ActivePolicy
-from server.batching import Batcher, Call, Ticket
+from server.batch_queue import Call, Ticket
+from server.batching import Batcher
 from server.clock import Clock
 from server.current_call import note_bundle
 from server.errors import ModelOutputError, OverloadError, ProductUnknownError, ServerError
@@ -95,7 +96,11 @@ class Pipeline:
         self._metrics = metrics
         self._answers = answers
         searcher = Searcher(clock, channel)
-        self._batcher: Batcher[Job, Found] = Batcher(searcher.run, queue_limit=queue_limit)
+        self.batcher: Batcher[Job, Found] = Batcher(
+            searcher.run,
+            queue_limit=queue_limit,
+            observe=None if metrics is None else metrics.overload.observe,
+        )
 
     def recommend(
         self, queries: Sequence[messages.RecommendQuery | ServerError], call: Call
@@ -210,14 +215,9 @@ class Pipeline:
         decision = self._stamp(snapshot, user, verdict, query.request_id)
         return messages.CheckAnswer(products=verdicts, decision=decision)
 
-    @property
-    def waiting_count(self) -> int:
-        """Searches that wait for the compute thread."""
-        return self._batcher.waiting_count
-
     def close(self) -> None:
         """Computes what waits and ends the compute thread."""
-        self._batcher.close()
+        self.batcher.close()
 
     def _submit(self, query: messages.RecommendQuery, call: Call) -> _Submitted | Exception:
         start_s = time.perf_counter()
@@ -225,7 +225,7 @@ class Pipeline:
             subject = self._users.resolve(query.user)
             pinned = self._pin(subject)
             user_s = time.perf_counter() - start_s
-            ticket = self._batcher.submit([_plan(pinned, query, subject)], call)[0]
+            ticket = self.batcher.submit([_plan(pinned, query, subject)], call)[0]
         except Exception as error:  # noqa: BLE001 - in a batch each request has its own error.
             return error
         if isinstance(ticket, OverloadError):
@@ -293,7 +293,7 @@ class Pipeline:
         return found, listing
 
     def _run(self, job: Job, call: Call) -> Found:
-        ticket = self._batcher.submit([job], call)[0]
+        ticket = self.batcher.submit([job], call)[0]
         if isinstance(ticket, OverloadError):
             raise ticket
         return ticket.wait()

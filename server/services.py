@@ -10,11 +10,12 @@ import grpc
 from prudence.v1 import recommendation_pb2, recommendation_pb2_grpc
 
 from server import convert, render
-from server.batching import WAIT_S_MAX, Call
+from server.batch_queue import WAIT_S_MAX, Call
 from server.errors import InvalidArgumentError, NotReadyError, RequestError, ServerError
 from server.identity.admission import current_caller
 from server.identity.roles import Role
 from server.messages import RecommendQuery
+from server.overload.slot import current_slot
 from server.pipeline import Pipeline
 
 BATCH_K_FACTOR = 10
@@ -170,4 +171,5 @@ def describe_source(source: Mapping[str, Any]) -> str:
 
 def _call_of(context: grpc.ServicerContext) -> Call:
     """Bounds how long the caller waits, all of a batch together; a call without a deadline has aeons left."""
-    return Call(time.monotonic() + min(context.time_remaining(), WAIT_S_MAX), context.is_active)
+    deadline_s = time.monotonic() + min(context.time_remaining(), WAIT_S_MAX)
+    return Call(deadline_s, context.is_active, current_slot())

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessColl
 from server.call_metrics import AnswerMetrics, CallMetrics
 from server.errors import PortError
 from server.experiments.metrics import ExperimentMetrics
+from server.overload.metrics import OverloadMetrics
 from server.search import Found
 
 _HOST = "127.0.0.1"
@@ -101,6 +102,7 @@ class Metrics:
         self.answers = AnswerMetrics(registry)
         self.searches = SearchMetrics(registry)
         self.experiments = ExperimentMetrics(registry)
+        self.overload = OverloadMetrics(registry)
         ProcessCollector(registry=registry)
 
 

@@ -3,31 +3,27 @@
 Messages travel as bytes: a client that parsed them would compete with the server for the same cores.
 """
 
-import functools
 import gc
-import threading
+import heapq
+import select
 import time
 from dataclasses import dataclass
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Barrier
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, NamedTuple
 
-import grpc
 import numpy as np
 
 from benchmarks.errors import BenchmarkInputError
 from benchmarks.faults.calls import OK, Calls
-from benchmarks.load.client import MESSAGE_BYTES_MAX, METHOD, read_reason
+from benchmarks.faults.wire import CONNECTION_LOST, NOT_SEEN, Connection, Ended
+from benchmarks.load.client import METHOD
 
 CONNECT_TIMEOUT_S: Final = 60.0
 CLIENT_LIMIT_REASON: Final = "CLIENT_IN_FLIGHT_LIMIT"
 IN_FLIGHT_LIMIT: Final = 8192
 """Calls of one client that may be under way; one more is not sent, and counted as such."""
 CALL_COUNT_MAX: Final = 2_000_000
-
-if TYPE_CHECKING:  # The classes of grpc are generic only to the type checker.
-    Future = grpc.Future[bytes]
-    Method = grpc.UnaryUnaryMultiCallable[bytes, bytes]
 
 
 @dataclass(frozen=True)
@@ -121,83 +117,134 @@ def run_streams(
         _Sent(stream, client_count, np.random.default_rng([seed, client, number]))
         for number, stream in enumerate(streams)
     ]
-    options = [("grpc.max_receive_message_length", MESSAGE_BYTES_MAX), ("grpc.use_local_subchannel_pool", 1)]
-    with grpc.insecure_channel(target, options=options) as channel:
-        grpc.channel_ready_future(channel).result(timeout=CONNECT_TIMEOUT_S)
-        # A collection would make calls late, and this process ends soon.
-        gc.disable()
-        ready.wait(timeout=CONNECT_TIMEOUT_S)
-        _Sender(channel, sent, start.value).send_all()
+    sender = _Sender(target, sent)
+    sender.connect()
+    # A collection would make calls late, and this process ends soon.
+    gc.disable()
+    ready.wait(timeout=CONNECT_TIMEOUT_S)
+    sender.send_all(start.value)
     reports.put({part.stream.name: part.calls() for part in sent})
 
 
 class _Sender:
-    """Sends and cancels calls at their times."""
+    """Sends, cancels and gives up calls at their times, and reads between; connects again when it must."""
 
-    def __init__(self, channel: grpc.Channel, sent: list[_Sent], start_s: float) -> None:
+    def __init__(self, target: str, sent: list[_Sent]) -> None:
+        self._target = target
         self._sent = sent
+        self._start_s = 0.0
+        self._connections: dict[int, Connection] = {}  # By file descriptor.
+        self._readable = select.epoll()
+        # By file descriptor and HTTP/2 stream: the stream of the load and the number of the call in it.
+        self._under_way: dict[_Key, tuple[int, int]] = {}
+        self._actions = _list_actions(sent)
+
+    def connect(self) -> Connection:
+        """Returns a connection that takes calls, a new one if need be.
+
+        Raises:
+            OSError: nobody listens.
+        """
+        for connection in self._connections.values():
+            if connection.takes_calls:
+                return connection
+        made = Connection(self._target, CONNECT_TIMEOUT_S)
+        self._connections[made.socket.fileno()] = made
+        self._readable.register(made.socket, select.EPOLLIN)
+        return made
+
+    def send_all(self, start_s: float) -> None:
+        """Does everything in the order of time, until the last call has ended; every call has a deadline.
+
+        Args:
+            start_s: instant of time.monotonic() that the times count from.
+        """
         self._start_s = start_s
-        self._methods: list[Method] = [
-            channel.unary_unary(part.stream.method, request_serializer=None, response_deserializer=None)
-            for part in sent
-        ]
-        self._under_way: dict[tuple[int, int], Future] = {}
-        self._slots = threading.BoundedSemaphore(IN_FLIGHT_LIMIT)
+        heapq.heapify(self._actions)
+        while self._actions or self._under_way:
+            now_s = time.monotonic() - self._start_s
+            wait_s = self._actions[0].at_s - now_s if self._actions else CONNECT_TIMEOUT_S
+            for descriptor, _ in self._readable.poll(max(0.0, wait_s)):
+                self._read(descriptor)
+            now_s = time.monotonic() - self._start_s
+            while self._actions and self._actions[0].at_s <= now_s:
+                self._do(heapq.heappop(self._actions))
+        for connection in self._connections.values():
+            connection.close()
 
-    def send_all(self) -> None:
-        """Goes through everything that is to be done, in the order of time, and waits for the last call."""
-        for at_s, stream, number, cancels in _list_actions(self._sent):
-            wait_s = self._start_s + at_s - time.monotonic()
-            if wait_s > 0:
-                time.sleep(wait_s)
-            if cancels:
-                future = self._under_way.get((stream, number))
-                if future is not None:
-                    future.cancel()
-            else:
-                self._send(stream, number)
-        patience_s = max(part.stream.timeout_s[1] for part in self._sent) + CONNECT_TIMEOUT_S
-        for _ in range(IN_FLIGHT_LIMIT):  # Every call has a deadline, so every slot comes back.
-            self._slots.acquire(timeout=patience_s)
+    def _read(self, descriptor: int) -> None:
+        connection = self._connections[descriptor]
+        for ended in connection.read():
+            self._end((descriptor, ended.stream), ended)
+        if connection.is_done:
+            self._readable.unregister(descriptor)
+            del self._connections[descriptor]
+            connection.close()
 
-    def _send(self, stream: int, number: int) -> None:
-        part = self._sent[stream]
-        part.late_s[number] = time.monotonic() - self._start_s - part.intended_s[number]
-        if not self._slots.acquire(blocking=False):
+    def _do(self, action: "_Action") -> None:
+        if action.ends is None:
+            part = self._sent[action.part]
+            part.late_s[action.number] = time.monotonic() - self._start_s - part.intended_s[action.number]
+            self._send(action.part, action.number)
+        elif self._under_way.get(action.key) == (action.part, action.number):
+            descriptor, stream = action.key
+            self._connections[descriptor].cancel(stream)
+            self._end(action.key, Ended(stream, action.ends, b""))
+
+    def _send(self, part: int, number: int) -> None:
+        calls = self._sent[part]
+        if len(self._under_way) >= IN_FLIGHT_LIMIT:
             # Waiting here would turn the open loop into a closed one.
-            part.end(number, self._start_s, CLIENT_LIMIT_REASON)
+            calls.end(number, self._start_s, CLIENT_LIMIT_REASON)
             return
-        request = part.stream.requests[part.request[number]]
-        future = self._methods[stream].future(request, timeout=float(part.timeout_s[number]))
-        if part.cancel_s[number] < np.inf:
-            self._under_way[stream, number] = future
-        future.add_done_callback(functools.partial(self._end, stream, number))
+        sent_s = float(calls.intended_s[number] + calls.late_s[number])
+        end_s = sent_s + float(calls.timeout_s[number])
+        request = calls.stream.requests[calls.request[number]]
+        try:
+            connection = self.connect()
+            left_s = end_s - (time.monotonic() - self._start_s)
+            stream = connection.send(connection.head(calls.stream.method), request, left_s)
+        except OSError:
+            calls.end(number, self._start_s, CONNECTION_LOST)
+            return
+        key = connection.socket.fileno(), stream
+        self._under_way[key] = (part, number)
+        heapq.heappush(self._actions, _Action(end_s, part, number, "DEADLINE_EXCEEDED", key))
+        if calls.cancel_s[number] < np.inf:
+            cancel_s = sent_s + float(calls.cancel_s[number])
+            heapq.heappush(self._actions, _Action(cancel_s, part, number, "CANCELLED", key))
 
-    def _end(self, stream: int, number: int, future: "Future") -> None:
-        part = self._sent[stream]
-        error = None if future.cancelled() else future.exception()
-        if future.cancelled():
-            reason = "CANCELLED"
-        elif error is None:
-            reason = OK
-            if part.stream.keep_answers:
-                part.answers.add((int(part.request[number]), future.result()))
-        else:
-            assert isinstance(error, grpc.RpcError)
-            reason = read_reason(error)
-        part.end(number, self._start_s, reason)
-        self._under_way.pop((stream, number), None)
-        self._slots.release()
+    def _end(self, key: "_Key", ended: Ended) -> None:
+        known = self._under_way.pop(key, None)
+        if known is None:
+            return
+        part, number = known
+        if ended.reason == NOT_SEEN:
+            self._send(part, number)
+            return
+        calls = self._sent[part]
+        calls.end(number, self._start_s, ended.reason)
+        if ended.reason == OK and calls.stream.keep_answers:
+            calls.answers.add((int(calls.request[number]), ended.answer))
 
 
-def _list_actions(sent: list[_Sent]) -> list[tuple[float, int, int, bool]]:
-    """Lists sends and cancellations by time: when, the stream, the call, and whether it is cancelled."""
-    actions = []
-    for stream, part in enumerate(sent):
-        for number, (at_s, after_s) in enumerate(
-            zip(part.intended_s.tolist(), part.cancel_s.tolist(), strict=True)
-        ):
-            actions.append((at_s, stream, number, False))
-            if after_s < np.inf:
-                actions.append((at_s + after_s, stream, number, True))
-    return sorted(actions)
+_Key = tuple[int, int]
+
+
+class _Action(NamedTuple):
+    """What is done at a time: a call is sent, or ended by the client for a reason."""
+
+    at_s: float
+    part: int
+    number: int
+    ends: str | None = None
+    key: _Key = (0, 0)
+
+
+def _list_actions(sent: list[_Sent]) -> list[_Action]:
+    """Lists the sends of all streams."""
+    return [
+        _Action(at_s, part, number)
+        for part, calls in enumerate(sent)
+        for number, at_s in enumerate(calls.intended_s.tolist())
+    ]

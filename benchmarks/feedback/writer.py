@@ -15,7 +15,7 @@ from typing import Final
 import structlog
 from prometheus_client import CollectorRegistry
 
-from server.batching import Call
+from server.batch_queue import Call
 from server.events import EventVerdict, FeedbackEvent
 from server.feedback.event_log import EventLog, Reported
 from server.users.opening import StoreAddress, open_directory

@@ -18,7 +18,7 @@ from typing import Final
 import structlog
 from prometheus_client import CollectorRegistry
 
-from server.batching import Call
+from server.batch_queue import Call
 from server.errors import DeadlineError, FeedbackLogError, FeedbackStateError, NotReadyError, OverloadError
 from server.events import EventVerdict, FeedbackEvent
 from server.feedback.blocks import BlockKind

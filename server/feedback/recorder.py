@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from server.batching import Call
+from server.batch_queue import Call
 from server.events import EventVerdict, FeedbackEvent
 from server.feedback.event_log import EventLog, Reported
 from server.users.pseudonyms import Names

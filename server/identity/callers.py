@@ -19,6 +19,7 @@ from index.unique_keys import require_unique
 from server.errors import CallersFileError, CallerUnknownError
 from server.file_state import identify
 from server.identity.roles import Role
+from server.overload.priority import Priority
 
 FILE_BYTES_MAX: Final = 1 << 20
 LOOK_INTERVAL_S: Final = 1.0
@@ -37,6 +38,7 @@ class Caller:
         channel: sales channel that suitability sees on this caller's requests; None for the server's own.
         calls_per_s: calls that may be made each second in the long run; None for no limit.
         burst: calls that may come at once.
+        priority: class of this caller's calls; a method may lower it.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Caller:
     channel: str | None = None
     calls_per_s: float | None = None
     burst: int = 1
+    priority: Priority = Priority.NORMAL
 
 
 class _Entry(BaseModel):
@@ -56,6 +59,7 @@ class _Entry(BaseModel):
     channel: Annotated[str, Field(min_length=1, max_length=128)] | None = None
     calls_per_s: Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)] | None = None
     burst: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    priority: Literal["high", "normal", "low"] = "normal"
 
     @model_validator(mode="after")
     def _check_burst(self) -> "_Entry":
@@ -66,7 +70,8 @@ class _Entry(BaseModel):
     def to_caller(self) -> Caller:
         """Returns the caller; without a burst of its own, what a second allows may come at once."""
         burst = self.burst or max(1, int(self.calls_per_s or 1))
-        return Caller(self.name, self.roles, self.channel, self.calls_per_s, burst)
+        priority = Priority[self.priority.upper()]
+        return Caller(self.name, self.roles, self.channel, self.calls_per_s, burst, priority)
 
 
 class _File(BaseModel):

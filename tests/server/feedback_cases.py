@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from prometheus_client import CollectorRegistry
 
-from server.batching import Call
+from server.batch_queue import Call
 from server.errors import StoreReadError, StoreWriteError
 from server.events import EventVerdict, FeedbackEvent
 from server.feedback.event_log import EventLog, Reported

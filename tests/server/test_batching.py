@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
+import structlog
 
-from server.batching import Batcher, Call, Ticket
+from server.batch_queue import Call, Ticket
+from server.batching import Batcher
 from server.errors import CancelledError, DeadlineError, NotReadyError, OverloadError
 
 WAIT_S = 10.0
@@ -117,6 +119,32 @@ def test_the_thread_outlives_every_failure(batcher: Batcher[int, int]) -> None:
         with pytest.raises(RuntimeError):
             wait_for(batcher.submit([99], patient())[0])
     assert wait_for(batcher.submit([5], patient())[0]) == 25
+
+
+@pytest.mark.parametrize("raised", [MemoryError, SystemExit, KeyboardInterrupt, GeneratorExit])
+def test_the_thread_outlives_what_is_no_exception(raised: type[BaseException]) -> None:
+    def compute(jobs: Sequence[int]) -> list[int | Exception]:
+        if 99 in jobs:
+            raise raised
+        return list(jobs)
+
+    batcher: Batcher[int, int] = Batcher(compute, queue_limit=8)
+    for _ in range(2):
+        with pytest.raises((MemoryError, RuntimeError)):
+            wait_for(batcher.submit([99], patient())[0])
+    assert wait_for(batcher.submit([5], patient())[0]) == 5
+    batcher.close()
+
+
+def test_the_thread_outlives_a_batch_that_cannot_be_settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    batcher: Batcher[int, int] = Batcher(list, queue_limit=8)
+    with monkeypatch.context() as broken, structlog.testing.capture_logs() as logs:
+        broken.setattr(batcher._queue, "run", lambda tickets, compute: 1 / 0)
+        with pytest.raises(RuntimeError, match="settled"):
+            wait_for(batcher.submit([1], patient())[0])
+    assert logs[0]["event"] == "batch failed"
+    assert wait_for(batcher.submit([5], patient())[0]) == 5
+    batcher.close()
 
 
 def test_a_job_whose_deadline_passed_in_the_queue_is_not_computed(

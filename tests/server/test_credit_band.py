@@ -9,7 +9,7 @@ import pytest
 from index.build import build_bundle
 from index.features import encode_users
 from server.active_policy import ActivePolicy
-from server.batching import Call
+from server.batch_queue import Call
 from server.clock import Clock
 from server.messages import Domain, ListAnswer, RecommendQuery, UserInput
 from server.pipeline import Pipeline

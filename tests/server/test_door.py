@@ -47,7 +47,7 @@ def echo() -> Echo:
 
 @pytest.fixture
 def door() -> Iterator[DoorInterceptor]:
-    made = DoorInterceptor(CallPool(1, "test"), 1, "test.Urgent")
+    made = DoorInterceptor(CallPool(1, "test"), 1, ("test.Urgent",))
     yield made
     made.close()
 

@@ -13,7 +13,7 @@ from prudence.v1 import recommendation_pb2, recommendation_pb2_grpc
 
 from index.build import build_bundle
 from server.active_policy import ActivePolicy
-from server.batching import Call
+from server.batch_queue import Call
 from server.clock import Clock
 from server.config import Settings
 from server.diversity import WHOLE

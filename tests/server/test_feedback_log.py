@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from server.batching import Call
+from server.batch_queue import Call
 from server.errors import (
     DeadlineError,
     FeedbackLogError,

@@ -11,7 +11,7 @@ import pytest
 from server import native
 from server import pipeline as pipeline_module
 from server.active_policy import ActivePolicy
-from server.batching import Call
+from server.batch_queue import Call
 from server.clock import Clock
 from server.lists import build_list
 from server.messages import (

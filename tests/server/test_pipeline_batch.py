@@ -9,7 +9,7 @@ import pytest
 
 from server import pipeline as pipeline_module
 from server.active_policy import ActivePolicy
-from server.batching import Call
+from server.batch_queue import Call
 from server.clock import Clock
 from server.messages import Domain, ListAnswer, RecommendQuery, UserInput
 from server.pipeline import Pipeline

@@ -17,7 +17,7 @@ from prudence.v1 import recommendation_pb2_grpc
 
 from server import recall_monitor
 from server.active_policy import ActivePolicy
-from server.batching import Call
+from server.batch_queue import Call
 from server.clock import Clock
 from server.config import load_settings
 from server.errors import PortError

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from index.features import Event
 from index.segments import Segments
 from server.active_policy import ActivePolicy
-from server.batching import Call
+from server.batch_queue import Call
 from server.clock import Clock
 from server.encoder import Encoder
 from server.errors import ModelOutputError

@@ -11,7 +11,7 @@ import pytest
 
 from server import messages
 from server.active_policy import ActivePolicy
-from server.batching import Call
+from server.batch_queue import Call
 from server.pipeline import Pipeline
 from server.snapshot import Snapshot, under_policy
 from server.users.directory import Directory

@@ -1,0 +1,1 @@
+"""Overload: how many calls may be under way, which are refused first, and what is not worth beginning."""

@@ -1,0 +1,120 @@
+"""Decides of each call whether it may come in, and whether enough of its time is left.
+
+Rejecting early is what keeps an overloaded server useful: what is refused must cost next to nothing, and what
+cannot be answered in time must not be begun ("Addressing Cascading Failures", Site Reliability Engineering,
+chapter 22).
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+from server.errors import DeadlineError, OverloadError
+from server.overload.limit import AdaptiveLimit
+from server.overload.metrics import OverloadMetrics
+from server.overload.priority import TIMED_METHODS, Priority, of_method
+from server.overload.quantile import RecentQuantile
+from server.overload.slot import Slot
+
+TOO_MANY: Final = "too many calls are under way; retry later"
+
+Expect = Callable[[Priority | None], float]
+"""Estimates the seconds until a search of a class would be done; None for one that nothing is ahead of."""
+
+
+class OverloadController:
+    """Counts the calls under way; many threads ask it, and none of them waits for long."""
+
+    def __init__(
+        self,
+        limit: AdaptiveLimit,
+        metrics: OverloadMetrics | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Starts with no call.
+
+        Args:
+            limit: the limit as it is now.
+            metrics: counts decisions; None where nobody reads the count.
+            clock: seconds that never go back.
+        """
+        self._limit = limit
+        self._metrics = metrics
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._rest = RecentQuantile()
+        self._expect: Expect = lambda priority: 0.0
+        if metrics is not None:
+            metrics.watch(lambda: limit.limit, lambda: limit.under_way)
+
+    def watch_searches(self, expect: Expect) -> None:
+        """Has `expect` asked how long a search would take now."""
+        self._expect = expect
+
+    def has_room(self, method: str, count: int) -> bool:
+        """Tells whether a call may come as far as to a thread, where its caller and its message are known.
+
+        Args:
+            method: full name.
+            count: calls that are that far already.
+        """
+        priority = of_method(method)
+        if self._limit.has_room(priority, count):
+            return True
+        self._reject("limit", priority)
+        return False
+
+    def enter(self, method: str, priority: Priority, remaining_s: float) -> Slot:
+        """Lets a call in, now that its message is there; whoever gets a slot gives it back to `leave`.
+
+        Args:
+            method: full name.
+            priority: class of the caller; the method may lower it.
+            remaining_s: until the call's deadline.
+
+        Raises:
+            DeadlineError: an answer takes longer than that even when nothing is ahead of it.
+            OverloadError: too many calls are under way, or what waits takes longer than that.
+        """
+        slot = Slot(max(priority, of_method(method)), method in TIMED_METHODS, self._clock())
+        if slot.timed:
+            self._check_time(slot, remaining_s)
+        with self._lock:
+            room = self._limit.has_room(slot.priority)
+            if room:
+                self._limit.enter()
+        if not room:
+            self._reject("limit", slot.priority)
+            raise OverloadError(TOO_MANY)
+        if self._metrics is not None:
+            self._metrics.admit(slot.priority)
+        return slot
+
+    def _check_time(self, slot: Slot, remaining_s: float) -> None:
+        rest_s = self._rest.read(slot.entered_s)
+        if remaining_s < rest_s + self._expect(None):
+            self._reject("deadline", slot.priority)
+            raise DeadlineError("less time is left than an answer takes")
+        if remaining_s < rest_s + self._expect(slot.priority):
+            self._reject("wait", slot.priority)
+            raise OverloadError("more calls wait than can be answered in the time left; retry later")
+
+    def leave(self, slot: Slot, *, answered: bool) -> None:
+        """Counts a call as gone.
+
+        Args:
+            slot: the call's.
+            answered: whether it was answered; refusals say nothing about load.
+        """
+        now_s = self._clock()
+        latency_s = now_s - slot.entered_s
+        measured = slot.timed and answered
+        with self._lock:
+            self._limit.leave(now_s, latency_s if measured else None)
+            if measured:
+                self._rest.add(latency_s - slot.searching_s, now_s)
+
+    def _reject(self, reason: str, priority: Priority) -> None:
+        if self._metrics is not None:
+            self._metrics.reject(reason, priority)
