@@ -1,7 +1,8 @@
-"""Reports on experiments and campaigns: `python -m benchmarks.experiments report | kpi | plan | example`.
+"""Reports on experiments: `python -m benchmarks.experiments report | kpi | plan | example | promises`.
 
 `report` and `kpi` read the Parquet files of a server's feedback log; `plan` says how many users an experiment
-needs; `example` draws a log of a simulated experiment and reports on it.
+needs; `example` draws a log of a simulated experiment and reports on it; `promises` draws thousands and
+counts how often the tests find what is not there, and what is.
 """
 
 import argparse
@@ -20,6 +21,8 @@ from benchmarks.experiments.compare import METRICS, judge
 from benchmarks.experiments.differences import count_users_needed
 from benchmarks.experiments.files import write_report
 from benchmarks.experiments.log import Log, read_log
+from benchmarks.experiments.promises import measure_promises
+from benchmarks.experiments.promises_report import write_promises
 from benchmarks.experiments.simulate import World, write_log
 from benchmarks.machine import describe_machine
 from benchmarks.report.page import Heading
@@ -121,6 +124,11 @@ def _run_example(options: argparse.Namespace, console: Console) -> None:
     _report_kpi(log, options, console, mark=SIMULATED)
 
 
+def _run_promises(options: argparse.Namespace, console: Console) -> None:
+    found = measure_promises(options.trials, lambda step: console.print(step, markup=False))
+    write_promises(found, describe_machine(), options.out, console)
+
+
 def _make_heading(title: str, log: Log, facts: tuple[tuple[str, str], ...], mark: str) -> Heading:
     first, last = (datetime.fromtimestamp(us / 1e6, UTC) for us in (int(log.time_us.min()), log.end_us))
     own = (
@@ -147,7 +155,12 @@ def _parser() -> argparse.ArgumentParser:
     kpi.set_defaults(run=_run_kpi)
     example = commands.add_parser("example", help="draw a log, and report on it")
     example.set_defaults(run=_run_example)
-    for command in (report, kpi, example):
+    promises = commands.add_parser("promises", help="count false alarms and what is found of what is there")
+    promises.add_argument(
+        "--trials", type=_read_count, default=20_000, help="drawn experiments; default %(default)s"
+    )
+    promises.set_defaults(run=_run_promises)
+    for command in (report, kpi, example, promises):
         command.add_argument("--out", type=Path, required=True, help="directory to write")
     for command in (report, example):
         command.add_argument("--metric", choices=tuple(METRICS), default="ctr", help="the one that decides")

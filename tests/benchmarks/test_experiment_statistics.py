@@ -11,20 +11,13 @@ from benchmarks.experiments.differences import (
     count_users_needed,
     judge_sample_ratio,
 )
+from benchmarks.experiments.promises import draw_clicks, measure_promises
 from benchmarks.experiments.sequential import USER_COUNT_MIN, follow
 
 REPEAT_COUNT = 2000
 ALPHA = 0.05
 TOLERANCE = 1e-6
 """How often a count of chance could be so far off, were the promise kept."""
-
-
-def draw_clicks(random: np.random.Generator, user_count: int, lift: float = 1.0) -> Rate:
-    """Draws users of unlike habits: some see a lot, and these click more often of what they see."""
-    habit = random.gamma(1.5, 1.0, user_count)
-    seen = 1 + random.poisson(6 * habit)
-    clicks = random.binomial(seen, np.minimum(0.03 * lift * (0.5 + habit), 1.0))
-    return Rate(clicks.astype(float), seen.astype(float))
 
 
 def count_false_alarms(p_values: list[float]) -> int:
@@ -160,3 +153,15 @@ def test_users_who_are_missing_from_a_variant_raise_an_alarm() -> None:
         for _ in range(REPEAT_COUNT)
     ]
     assert is_promised(count_false_alarms(p_values), REPEAT_COUNT)
+
+
+def test_the_promises_are_counted_and_kept_with_few_draws() -> None:
+    steps: list[str] = []
+    found = measure_promises(200, steps.append)
+    assert (found.look_count, found.planned_user_count, len(steps)) == (112, 1774, 5)
+    assert [each.trial_count for each in found.false_alarms] == [200, 200, 40, 20, 20]
+    one_look, _, as_answers, peeked, sequential = found.false_alarms
+    assert is_promised(one_look.found_count, one_look.trial_count)
+    assert sequential.share <= peeked.share
+    assert as_answers.low < as_answers.share < as_answers.high
+    assert found.power[1].share <= found.power[2].share
