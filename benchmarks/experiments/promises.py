@@ -9,12 +9,12 @@ from scipy import stats
 
 from benchmarks.experiments.differences import (
     LEVEL,
-    FloatArray,
     Rate,
     compare_rates,
     compare_shares,
     count_users_needed,
 )
+from benchmarks.experiments.log import Codes
 from benchmarks.experiments.sequential import USER_COUNT_MIN, Path, follow
 
 ALPHA: Final = 1 - LEVEL
@@ -111,7 +111,7 @@ def _differs_as_answers(random: np.random.Generator, user_count: int) -> bool:
     return float(stats.chi2_contingency(table, correction=False).pvalue) < ALPHA
 
 
-def _peek(trial_count: int, looks: FloatArray) -> list[Promise]:
+def _peek(trial_count: int, looks: Codes) -> list[Promise]:
     """Looks at equal variants often, with the test for one look and with the sequential one."""
     random = np.random.default_rng(SEED + 3)
     naive = sequential = 0
@@ -155,7 +155,7 @@ def _find_power(trial_count: int, planned: int) -> tuple[Promise, ...]:
     )
 
 
-def _follow(control: Rate, variant: Rate, looks: FloatArray, planned: int) -> Path:
+def _follow(control: Rate, variant: Rate, looks: Codes, planned: int) -> Path:
     arrivals = np.arange(len(control.part), dtype=np.int64)
     return follow(control, variant, (arrivals, arrivals), looks, planned_user_count=planned)
 

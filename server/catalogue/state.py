@@ -167,6 +167,14 @@ class CatalogueState:
         self._compact_if_grown()
         return accepted
 
+    def compact(self) -> None:
+        """Begins the log anew with what it comes to.
+
+        Raises:
+            CatalogueLogError: it could not be done; the log goes on as it was.
+        """
+        self._began_size = self._log.compact(self._kept.write())
+
     def close(self) -> None:
         """Closes the log, which frees it for another server."""
         self._log.close()
@@ -184,7 +192,7 @@ class CatalogueState:
             return
         size_before = self._log.size
         try:
-            self._began_size = self._log.compact(self._kept.write())
+            self.compact()
         except CatalogueLogError as error:
             # What was accepted is on disk all the same. It is tried again once the log has doubled.
             self._began_size = 2 * self._log.size // COMPACT_GROWTH

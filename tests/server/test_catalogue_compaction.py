@@ -121,7 +121,7 @@ def test_a_crash_before_the_new_file_took_its_place_leaves_the_old_one(
     with monkeypatch.context() as crashed:
         crashed.setattr(Path, "replace", crash)
         with pytest.raises(Crash):
-            catalogue._log.compact(catalogue._kept.write())
+            catalogue.compact()
     catalogue.close()
     assert archive_path(tmp_path / FILE_NAME, 2).exists()
     with CatalogueState(tmp_path) as catalogue:
@@ -185,4 +185,4 @@ def test_nothing_is_compacted_into_a_file_that_no_restart_would_read(
     patch(opened, 0)
     (tmp_path / FILE_NAME).unlink()
     with pytest.raises(CatalogueLogError, match="is gone"):
-        opened._log.compact(opened._kept.write())
+        opened.compact()
