@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Final, Generic, TypeVar
 
-from server.errors import RequestError, StoreWriteError
+from server.errors import RequestError, StoreRowError, StoreWriteError
 
 GROUP_COUNT_MAX: Final = 256
 WAITING_COUNT_MAX: Final = 10_000
@@ -39,10 +39,11 @@ class GroupWriter(Generic[Connection]):
         """Runs one write and returns its result once that is durable.
 
         Args:
-            write: writes inside the transaction; if it raises a RequestError, it has written nothing.
+            write: writes inside the transaction; if it raises a RequestError or a StoreRowError, it has
+                written nothing.
 
         Raises:
-            RequestError: the write refused; nothing was written.
+            RequestError, StoreRowError: the write refused; nothing was written.
             StoreWriteError: the store cannot be written, or too many writes wait.
         """
         future: Future[object] = Future()
@@ -84,7 +85,7 @@ class GroupWriter(Generic[Connection]):
             for write, _ in entries:
                 try:
                     outcomes.append(write(connection))
-                except RequestError as refusal:
+                except (RequestError, StoreRowError) as refusal:
                     outcomes.append(refusal)
 
         try:

@@ -2,6 +2,7 @@
 
 import random
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -150,8 +151,11 @@ def test_a_store_of_the_format_before_is_brought_to_this_one_once(
         store.erase(PSEUDONYMS.derive_all("bo"), 5)
         before = [find(store, name) for name in ("ana", "cy")]
     make_format_3(store_path)
-    for _ in range(2):
-        with open_store(store_path) as store:
+    with ThreadPoolExecutor(4) as pool:
+        # Several processes may start over one file.
+        opened = list(pool.map(open_store, [store_path] * 4))
+    for store in opened:
+        with store:
             assert [find(store, name) for name in ("ana", "cy")] == before
             assert store.is_erased(PSEUDONYMS.derive_all("bo"))
     with sqlite3.connect(store_path) as connection:

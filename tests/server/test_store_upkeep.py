@@ -10,7 +10,7 @@ from server.errors import PseudonymKeyError, StoreWriteError
 from server.users.edits import set_block
 from server.users.pseudonyms import Pseudonyms
 from server.users.sqlite_store import SqliteStore
-from server.users.store import ProfileChange
+from server.users.store import ProfileChange, UserEvent
 from tests.server.store_cases import EVENTS, PROFILES, PSEUDONYMS, Import, find, open_store
 
 
@@ -20,6 +20,50 @@ def test_an_erased_profile_is_in_no_byte_of_any_file(run_import: Import, store_p
         assert any(b"4711" in path.read_bytes() for path in store_path.parent.glob("users.sqlite*"))
         store.erase(PSEUDONYMS.derive_all("ana"), 1)
         assert not any(b"4711" in path.read_bytes() for path in store_path.parent.glob("users.sqlite*"))
+
+
+def test_an_erased_history_is_in_no_byte_of_any_file(run_import: Import, store_path: Path) -> None:
+    run_import()
+    with open_store(store_path) as store:
+        names = PSEUDONYMS.derive_all("ana")
+        for number in range(60):
+            store.append_events(
+                [UserEvent(f"e{number}", names, f"secret{number}", "click", 2e9 + number)],
+                log_id="log",
+                log_position=number,
+            )
+        files = list(store_path.parent.glob("users.sqlite*"))
+        assert any(b"secret" in path.read_bytes() for path in files)
+        store.erase(names, 1)
+        assert not any(b"secret" in path.read_bytes() for path in files)
+
+
+def test_an_import_keeps_later_events_and_drops_a_history_that_cannot_be_read(
+    run_import: Import, store_path: Path
+) -> None:
+    run_import()
+    later = [
+        UserEvent(f"{name} {time_s}", PSEUDONYMS.derive_all(name), "late", "click", time_s)
+        for name in ("ana", "bo", "cy")
+        for time_s in (1.0, 2e9)
+    ]
+    with open_store(store_path) as store:
+        before = find(store, "cy")
+        store.append_events(later, log_id="log", log_position=1)
+        with sqlite3.connect(store_path) as connection:
+            connection.execute(
+                "UPDATE users SET history = x'01' WHERE pseudonym = ?", PSEUDONYMS.derive_all("cy")
+            )
+        connection.close()
+        run_import(force=True)
+        found = [find(store, name) for name in ("ana", "bo", "cy")]
+    times = [
+        [event.event_time for event in user.history if event.product_id == "late"] for user in found if user
+    ]
+    assert times == [[2e9], [2e9], []]
+    assert before is not None
+    assert found[2] is not None
+    assert found[2].history == before.history
 
 
 def test_erased_users_stay_away_through_imports(run_import: Import, store_path: Path) -> None:
