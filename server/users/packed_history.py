@@ -71,7 +71,7 @@ def unpack_history(packed: bytes) -> tuple[Event, ...]:
         types = map(EVENT_TYPES.__getitem__, packed[types_at : types_at + count])
         product_ids = json.loads(packed[types_at + count :].decode())
         return tuple(map(_make_event, zip(product_ids, types, times, strict=True)))
-    except (struct.error, ValueError, TypeError, IndexError) as error:
+    except (struct.error, ValueError, TypeError, IndexError, RecursionError) as error:
         raise StoreRowError("history") from error
 
 

@@ -2,6 +2,7 @@
 
 import random
 import sqlite3
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,33 @@ def test_no_byte_that_changes_is_read_as_another_history() -> None:
 def test_a_cut_history_is_none(spoil: Any) -> None:
     with pytest.raises(StoreRowError, match=r"^history: "):
         unpack_history(spoil(pack_history(HISTORY[:2])))
+
+
+def seal(count: int, columns: bytes) -> bytes:
+    body = count.to_bytes(4, "little") + columns
+    return zlib.crc32(body).to_bytes(4, "little") + body
+
+
+@pytest.mark.parametrize(
+    ("count", "columns"),
+    [
+        (1, b""),
+        (2**32 - 1, bytes(40)),
+        (1, bytes(8) + b"\x00"),
+        (1, bytes(8) + b'\x63["p"]'),
+        (1, bytes(8) + b'\x00["p","q"]'),
+        (2, bytes(16) + b'\x00\x00["p"]'),
+        (1, bytes(8) + b"\x00{"),
+        (1, bytes(8) + b"\x005"),
+        (1, bytes(8) + b"\x00\xff"),
+        (1, bytes(8) + b"\x00" + b"[" * 100_000),
+    ],
+)
+def test_columns_that_do_not_agree_are_no_history_though_the_checksum_is_right(
+    count: int, columns: bytes
+) -> None:
+    with pytest.raises(StoreRowError, match=r"^history: "):
+        unpack_history(seal(count, columns))
 
 
 def make_format_3(path: Path) -> None:
