@@ -24,41 +24,39 @@ def write_report(costs: CatalogueCosts, machine: Machine, out: Path, console: Co
 
     def show(target: Console) -> None:
         target.print(machine.line, markup=False, soft_wrap=True)
-        target.print(_tabulate_patches(costs), _tabulate_update(costs), _describe_log(costs))
+        target.print(
+            f"PatchProducts on {costs.product_count:,} products, checked, durable and in force; to compile "
+            f"the gate of all takes {costs.gate_cpu_ms:.0f} ms, the filter {costs.filter_cpu_ms:.0f} ms",
+            _tabulate_patches(costs),
+            f"index update of {costs.update.row_count} rows, {costs.update.embedded_count} embedded; "
+            f"{costs.update.wall_s:.1f} s elapsed",
+            _tabulate_update(costs),
+            _describe_log(costs),
+            soft_wrap=True,
+            sep="\n",
+        )
 
     write_tables(out, name, console, show, {"machine": asdict(machine), **asdict(costs)})
     _draw(costs, machine.line, out / f"{name}.png")
 
 
 def _tabulate_patches(costs: CatalogueCosts) -> Table:
-    table = Table(
-        title=f"PatchProducts on {costs.product_count:,} products, durable and in force",
-        box=box.SIMPLE_HEAD,
-        title_justify="left",
-    )
+    table = Table(box=box.SIMPLE_HEAD)
     for name in ("products of a call", "CPU ms, p50", "elapsed ms, p50"):
         table.add_column(name, justify="right")
     for each in costs.patches:
         table.add_row(f"{each.product_count:,}", f"{each.cpu_ms:.0f}", f"{each.wall_ms:.0f}")
-    table.caption = (
-        f"beside {costs.gate_cpu_ms:.0f} ms to compile the gate and {costs.filter_cpu_ms:.0f} ms the filter"
-    )
     return table
 
 
 def _tabulate_update(costs: CatalogueCosts) -> Table:
     update = costs.update
-    table = Table(
-        title=f"index update, {update.row_count} rows, {update.embedded_count} embedded",
-        box=box.SIMPLE_HEAD,
-        title_justify="left",
-    )
+    table = Table(box=box.SIMPLE_HEAD)
     table.add_column("step")
     table.add_column("CPU s", justify="right")
     for step, cpu_s in update.steps_cpu_s:
         table.add_row(step, f"{cpu_s:.2f}")
     table.add_row("all", f"{update.cpu_s:.2f}")
-    table.caption = f"{update.wall_s:.1f} s elapsed"
     return table
 
 
