@@ -18,10 +18,10 @@ endif
 # faiss-cpu and faiss-gpu must never share an environment, so a GPU gets its own.
 ifeq ($(DEVICE),cuda)
   VENV := .venv-gpu
-  EXTRAS := gpu,train,bench,dev
+  EXTRAS := gpu,tracing,train,bench,dev
 else
   VENV := .venv
-  EXTRAS := cpu,train,bench,dev
+  EXTRAS := cpu,tracing,train,bench,dev
 endif
 
 BIN := $(VENV)/bin

@@ -228,6 +228,16 @@ class Settings(BaseSettings):
         min_length=1,
         description="Address that metrics_port binds: metrics name no user and no caller.",
     )
+    otlp_endpoint: str | None = Field(
+        default=None,
+        pattern=r"^https?://",
+        description="Address of an OpenTelemetry collector's gRPC port that gets traces, such as "
+        "http://127.0.0.1:4317. Needs the extra `tracing`. Default: none.",
+    )
+    trace_sample_fraction: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.01,
+        description="Share of the calls that are traced where the caller's traceparent does not say.",
+    )
     drain_delay_s: Annotated[float, Field(ge=0, le=600)] = Field(
         default=0.0, description="Seconds to go on answering as NOT_SERVING after SIGTERM."
     )

@@ -13,6 +13,8 @@ from typing import Final
 
 import structlog
 
+from server.messages import StageTime
+
 REQUEST_ID_KEY: Final = "x-request-id"
 BUNDLE_KEY: Final = "x-bundle-version"
 _WELL_FORMED: Final = re.compile(r"[0-9A-Za-z-]{8,64}")
@@ -26,10 +28,12 @@ class CurrentCall:
     Attributes:
         request_id: of the call; empty outside one.
         bundle_version: the bundle that answers; empty until one is chosen.
+        stages: what its list took, stage by stage; of the last list where there were several.
     """
 
     request_id: str = ""
     bundle_version: str = ""
+    stages: tuple[StageTime, ...] = ()
 
     def to_metadata(self) -> tuple[tuple[str, str], ...]:
         """Returns what the caller is told beside the answer."""
@@ -67,6 +71,13 @@ def note_bundle(version: str) -> None:
     call = current_call()
     if call is not _NO_CALL:
         call.bundle_version = version
+
+
+def note_stages(stages: tuple[StageTime, ...]) -> None:
+    """Notes how long each stage of this thread's call took."""
+    call = current_call()
+    if call is not _NO_CALL:
+        call.stages = stages
 
 
 def add_call(logger: object, method: str, event: structlog.types.EventDict) -> structlog.types.EventDict:

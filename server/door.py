@@ -18,7 +18,7 @@ from server.call_metrics import CallMetrics
 from server.config import Settings
 from server.identity.access_log import AccessLog
 from server.identity.admission import Admission
-from server.interceptors import DoorInterceptor
+from server.interceptors import DoorInterceptor, Traces
 from server.message_watch import CallPool
 from server.overload.controller import OverloadController
 from server.ports import KEEPALIVE, LIMITS, LOOPBACK, MakeCredentials, Probes, bind
@@ -52,6 +52,7 @@ class Entrance:
         access_log: where calls are accounted for, if anywhere.
         metrics: counts calls, if anybody reads the count.
         overload: says how many calls may be under way.
+        traces: records calls, if anybody collects traces.
     """
 
     admission: Admission
@@ -59,6 +60,7 @@ class Entrance:
     access_log: AccessLog | None
     metrics: CallMetrics | None
     overload: OverloadController
+    traces: Traces | None
 
 
 class Door:
@@ -79,6 +81,7 @@ class Door:
             admission=entrance.admission,
             access_log=entrance.access_log,
             metrics=entrance.metrics,
+            traces=entrance.traces,
         )
         self._admin_interceptor = self._interceptor.beside()
         self._health = health.HealthServicer(experimental_non_blocking=True)

@@ -8,17 +8,17 @@ watch, and streams, which last as long as their callers like, have threads of th
 import copy
 import functools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import grpc
 from google.protobuf.message import DecodeError
 
 from server.call_metrics import CallMetrics
-from server.current_call import begin_call, end_call
+from server.current_call import CurrentCall, begin_call, end_call
 from server.errors import MalformedMessageError, NotReadyError, OverloadError
 from server.identity.access_log import Access, AccessLog
 from server.identity.admission import ANYBODY, Admission, acting
@@ -43,6 +43,21 @@ else:
     Interceptor = grpc.ServerInterceptor
 
 
+class Traces(Protocol):
+    """What records calls; `server.tracing` does."""
+
+    def record(
+        self,
+        method: str,
+        metadata: Iterable[tuple[str, str | bytes]],
+        came: datetime,
+        elapsed_s: float,
+        code: grpc.StatusCode,
+        call: CurrentCall,
+    ) -> None:
+        """Records one call that has ended."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Guarded:
     """A method as it is served, and the threads that it runs on."""
@@ -65,6 +80,7 @@ class DoorInterceptor(Interceptor):
         admission: Admission | None = None,
         access_log: AccessLog | None = None,
         metrics: CallMetrics | None = None,
+        traces: Traces | None = None,
     ) -> None:
         """Starts the threads beside the pool.
 
@@ -77,11 +93,13 @@ class DoorInterceptor(Interceptor):
             admission: says who may call what; None for anybody and everything.
             access_log: where calls are accounted for; None for nowhere.
             metrics: counts calls; None where nobody reads the count.
+            traces: records calls; None where nobody collects traces.
         """
         self._pool = pool
         self._admission = admission or Admission(None)
         self._access_log = access_log
         self._metrics = metrics
+        self._traces = traces
         if metrics is not None:
             metrics.watch_calls(lambda: self._pool.waiting_count)
         self._urgent = CallPool(URGENT_THREAD_COUNT, "urgent")
@@ -259,6 +277,8 @@ class DoorInterceptor(Interceptor):
             elapsed_s = time.perf_counter() - start_s
             if self._metrics is not None:
                 self._metrics.end(method, code.name, reason, elapsed_s)
+            if self._traces is not None:
+                self._traces.record(method, context.invocation_metadata(), came, elapsed_s, code, call)
             if self._access_log is not None:
                 self._access_log.write(
                     Access(

@@ -19,6 +19,7 @@ from server.catalogue.opening import open_catalogue
 from server.config import Settings
 from server.convert import RequestLimits
 from server.door import Entrance
+from server.errors import SettingsError
 from server.experiments.plan_watch import PlanWatch
 from server.family import live_policies
 from server.feedback.event_log import EventLog
@@ -27,6 +28,7 @@ from server.identity.access_log import AccessLog
 from server.identity.admission import Admission
 from server.identity.callers import Callers
 from server.identity.tls import Certificates, TlsFiles
+from server.interceptors import Traces
 from server.overload.controller import OverloadController
 from server.overload.limit import AdaptiveLimit
 from server.policy_start import open_control
@@ -137,7 +139,7 @@ def open_overload(settings: Settings, metrics: Metrics | None) -> OverloadContro
 def open_entrance(settings: Settings, metrics: Metrics | None, held: contextlib.ExitStack) -> Entrance:
     """Opens what is asked of callers: certificates and names, or nothing on a port of this machine's own."""
     access_log, calls = None, None if metrics is None else metrics.calls
-    overload = open_overload(settings, metrics)
+    overload, traces = open_overload(settings, metrics), _open_traces(settings, held)
     if settings.access_log is not None:
         access_log = AccessLog(settings.access_log)
         held.callback(access_log.close)
@@ -147,7 +149,7 @@ def open_entrance(settings: Settings, metrics: Metrics | None, held: contextlib.
         or settings.tls_client_ca is None
         or settings.callers is None
     ):
-        return Entrance(Admission(None), None, access_log, calls, overload)
+        return Entrance(Admission(None), None, access_log, calls, overload, traces)
     files = TlsFiles(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
 
     def make_credentials() -> grpc.ServerCredentials:
@@ -155,7 +157,22 @@ def open_entrance(settings: Settings, metrics: Metrics | None, held: contextlib.
         return Certificates(files).make_credentials()
 
     admission = Admission(Callers(settings.callers))
-    return Entrance(admission, make_credentials, access_log, calls, overload)
+    return Entrance(admission, make_credentials, access_log, calls, overload, traces)
+
+
+def _open_traces(settings: Settings, held: contextlib.ExitStack) -> Traces | None:
+    """Opens what sends traces if it is asked for; nothing of it is loaded otherwise."""
+    if settings.otlp_endpoint is None:
+        return None
+    try:
+        from server.tracing import open_tracing
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"otlp_endpoint: {error.name} is not installed; install prudence[tracing]"
+        ) from error
+    tracing = open_tracing(settings.otlp_endpoint, settings.trace_sample_fraction)
+    held.callback(tracing.close)
+    return tracing
 
 
 def open_metrics(

@@ -12,7 +12,7 @@ from server.active_policy import ActivePolicy
 from server.batch_queue import Call, Ticket
 from server.batching import Batcher
 from server.clock import Clock
-from server.current_call import note_bundle
+from server.current_call import note_bundle, note_stages
 from server.errors import ModelOutputError, OverloadError, ProductUnknownError, ServerError
 from server.experiments.assignment import NO_EXPERIMENT, Assignment
 from server.family import Family
@@ -253,6 +253,7 @@ class Pipeline:
             messages.StageTime("queue", submitted.ticket.queued_s),
         )
         selected = messages.StageTime("select", time.perf_counter() - start_s, len(listing.products))
+        note_stages((*times, *found.stages, selected))
         reasons = _explain(job, found, listing)
         if not job.subject.personalised:
             reasons = (*reasons, ResponseReason.PERSONALISATION_OFF)

@@ -36,6 +36,7 @@ DOORS = {
     "cryptography": {"suitability/signatures.py"},
     "google_crc32c": {"server/feedback/blocks.py"},
     "faiss": {"index/ann.py", "index/ann_format.py", "index/ann_gpu.py"},
+    "opentelemetry": {"server/tracing.py"},
     "server._kernel": {"server/native.py"},
 }
 # The parts of suitability around the rules: they show, sign and simulate.
@@ -49,6 +50,7 @@ INSTALLED_AS = {
     "grpc_health": "grpcio-health-checking",
     "grpc_reflection": "grpcio-reflection",
     "grpc_status": "grpcio-status",
+    "opentelemetry": "opentelemetry-sdk",
     "prometheus_client": "prometheus-client",
     "pydantic_settings": "pydantic-settings",
     "sklearn": "scikit-learn",
