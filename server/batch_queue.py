@@ -172,7 +172,9 @@ class BatchQueue(Generic[Job, Outcome]):
                 tickets[0].fail(_as_exception(error))
                 return
             for ticket in tickets:
-                self.run([ticket], compute)
+                # What was tried may have taken long.
+                if self._is_wanted(ticket, self._clock()):
+                    self.run([ticket], compute)
             return
         finally:
             self._running_count = 0
@@ -194,19 +196,23 @@ class BatchQueue(Generic[Job, Outcome]):
 
     def _begin(self, ticket: Ticket[Job, Outcome], now_s: float, needed_s: float) -> bool:
         """Marks a job as begun, unless nobody waits for it any more or it would come too late."""
-        slot = ticket.call.slot
         if not ticket.future.set_running_or_notify_cancel():
-            self._observe("expired", slot.priority)
+            self._observe("expired", ticket.call.slot.priority)
             return False
+        ticket.queued_s = now_s - ticket.submitted_s
+        return self._is_wanted(ticket, now_s, needed_s)
+
+    def _is_wanted(self, ticket: Ticket[Job, Outcome], now_s: float, needed_s: float = 0.0) -> bool:
+        """Tells whether a job is worth computing; ends one that is not."""
+        priority = ticket.call.slot.priority
         if not ticket.call.is_live():
-            self._observe("cancelled", slot.priority)
+            self._observe("cancelled", priority)
             ticket.fail(CancelledError("the call was cancelled"))
             return False
         if ticket.call.deadline_s - now_s <= needed_s:
-            self._observe("expired", slot.priority)
+            self._observe("expired", priority)
             ticket.fail(DeadlineError("the deadline passed in the queue, or would before the search is done"))
             return False
-        ticket.queued_s = now_s - ticket.submitted_s
         return True
 
     def _displace(self, priority: Priority) -> bool:

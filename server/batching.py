@@ -83,13 +83,14 @@ class Batcher(Generic[Job, Outcome]):
 
     def _loop(self) -> None:
         while True:
-            with self._changed:
-                while not len(self._queue) and self._open:
-                    self._changed.wait()
-                if not len(self._queue):
-                    return
-                taken = self._queue.take()
+            taken: list[Ticket[Job, Outcome]] = []
             try:
+                with self._changed:
+                    while not len(self._queue) and self._open:
+                        self._changed.wait()
+                    if not len(self._queue):
+                        return
+                    taken = self._queue.take()
                 self._queue.run(taken, self._compute)
             except BaseException as error:  # noqa: BLE001 - without this thread nobody is answered any more.
                 _log.error("batch failed", exc_info=error)
