@@ -24,8 +24,8 @@ from training.errors import TrainingError
 _DEFAULTS = QualityLimits()
 _FORMS = {
     "user_tower": "user tower",
-    "int16": "int16 scores",
-    "int8": "int8 scan, then int16 scores",
+    "int32": "int32 scores",
+    "int8": "int8 scan, then int32 scores",
 }
 
 

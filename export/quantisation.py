@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.judges import Judges
-from index.reference import INT8_LIMIT, narrow, quantise, quantise_items, widen
+from index.reference import INT8_LIMIT, narrow, quantise
 from training.metrics import hide_seen, list_best, measure_lists
 from training.split import Validation
 
@@ -60,24 +60,25 @@ def in_float32(users: NDArray[np.float32], items: NDArray[np.float32]) -> Vector
     return Vectors(users.astype(np.float64), items.astype(np.float64), np.ones((len(users), 1)))
 
 
-def in_int16(
+def in_int32(
     users: NDArray[np.float32], items: NDArray[np.float32], *, user_scale: float, item_scale: float
 ) -> Vectors:
-    """Rounds both to int16 and the item bias to int32, as the server scores."""
+    """Rounds both to whole numbers, as the server scores."""
     step = np.full((len(users), 1), 1.0 / (user_scale * item_scale))
-    wide = widen(*quantise_items(items, item_scale))
-    return Vectors(quantise(users, user_scale).astype(np.float64), wide.astype(np.float64), step)
+    return Vectors(
+        quantise(users, user_scale).astype(np.float64), quantise(items, item_scale).astype(np.float64), step
+    )
 
 
 def in_int8(
     users: NDArray[np.float32], items: NDArray[np.float32], *, user_scale: float, item_scale: float
 ) -> Vectors:
     """Rounds both to int8, as the server scans: each user over its own range, the items over one."""
-    wide = in_int16(users, items, user_scale=user_scale, item_scale=item_scale)
+    wide = in_int32(users, items, user_scale=user_scale, item_scale=item_scale)
     largest = np.abs(wide.users).max(axis=1, keepdims=True)
     largest_item = np.abs(wide.items).max(initial=0.0) or 1.0
     return Vectors(
-        narrow(wide.users.astype(np.int16)).astype(np.float64),
+        narrow(wide.users.astype(np.int32)).astype(np.float64),
         np.rint(wide.items * (INT8_LIMIT / largest_item)),
         wide.step * (largest / INT8_LIMIT) * (largest_item / INT8_LIMIT),
     )

@@ -21,7 +21,7 @@ from export.judges import choose_judges, sample_users
 from export.parity import Parity, check_parity, embed_rows, make_requests, open_session
 from export.precision import Precision, narrow_tower
 from export.quality_gate import QualityLimits, check_quality
-from export.quantisation import QuantisationCost, in_float32, in_int8, in_int16, measure_cost
+from export.quantisation import QuantisationCost, in_float32, in_int8, in_int32, measure_cost
 from export.segments import DEFAULT as DEFAULT_SEGMENTS
 from export.segments import make_segments
 from index.associations import write_rules
@@ -190,8 +190,7 @@ def choose_scales(config: Config, users: NDArray[np.float32], items: NDArray[np.
     unit_length = not isinstance(config, TwoTowerConfig) or config.similarity == "cosine"
     return {
         "user_scale": user_scale_for(users, unit_length=unit_length),
-        # The bias has 32 bits of its own, so it does not set the scale.
-        "item_scale": item_scale_for(items[:, :-1]),
+        "item_scale": item_scale_for(items),
     }
 
 
@@ -207,16 +206,16 @@ def _judge(
     judges = choose_judges(trained, data)
     exact = in_float32(embed_all(trained.towers.user_tower, judges.inputs), towers.item_vectors)
     users = embed_rows(open_session(towers.graphs["user_tower.onnx"]), judges.inputs)
-    int16 = in_int16(users, towers.item_vectors, **scales)
+    int32 = in_int32(users, towers.item_vectors, **scales)
     int8 = in_int8(users, towers.item_vectors, **scales)
     costs = {}
     if precision != "float32":
         costs["user_tower"] = measure_cost(exact, in_float32(users, towers.item_vectors), judges)
         check_quality(f"user tower in {precision}", costs["user_tower"], limits, ndcg_needed=True)
-    costs["int16"] = measure_cost(exact, int16, judges)
-    check_quality("vectors in int16", costs["int16"], limits, ndcg_needed=False)
-    costs["int8"] = measure_cost(exact, int16, judges, scan=int8)
-    check_quality("int8 scan with int16 scores", costs["int8"], limits, ndcg_needed=False)
+    costs["int32"] = measure_cost(exact, int32, judges)
+    check_quality("vectors in int32", costs["int32"], limits, ndcg_needed=False)
+    costs["int8"] = measure_cost(exact, int32, judges, scan=int8)
+    check_quality("int8 scan with int32 scores", costs["int8"], limits, ndcg_needed=False)
     return costs
 
 

@@ -126,7 +126,7 @@ def assemble(
     users = quantise(model.calibration_vectors, model.user_scale)  # [users, dim]
     on_step("index")
     tuned = build_tuned(
-        items.wide,
+        items.int32,
         model.calibration_vectors,
         users,
         kind=kind,
@@ -137,13 +137,12 @@ def assemble(
     golden = make_golden(
         model.calibration_inputs,
         users,
-        items.int16,
-        items.bias,
+        items.int32,
         catalogue.product_ids,
         _decision_time(model.source, create_time),
     )
     on_step("seal")
-    found = measure_found(golden, load_index(tuned.file), items.int16, items.bias)
+    found = measure_found(golden, load_index(tuned.file), items.int32)
     draft = _draft_manifest(model, catalogue, policy, tuned, found, create_time, items.int8_scale)
     files = _files(model, catalogue, policy, draft, items)
     files |= {INDEX: bytes(tuned.file.content), GOLDEN: write_golden(golden)}
@@ -171,8 +170,7 @@ def _files(
         **model.optional_files,
         "user_tower.onnx": model.user_tower,
         "item_tower.onnx": model.item_tower,
-        "item_vectors.int16.npy": _npy(items.int16),
-        "item_bias.npy": _npy(items.bias),
+        "item_vectors.int32.npy": _npy(items.int32),
         "item_vectors.int8.npy": _npy(items.int8),
         CALIBRATION: _npy(model.calibration_vectors),
         "products.parquet": catalogue.content,

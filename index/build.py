@@ -115,6 +115,6 @@ def _order_catalogue(
 def _quantisation(exported: ExportInput) -> dict[str, Any]:
     return {
         **exported.quantisation,
-        "item_saturated_count": count_saturated(exported.item_vectors[:, :-1], exported.item_scale),
+        "item_saturated_count": count_saturated(exported.item_vectors, exported.item_scale),
         "user_saturated_count": count_saturated(exported.calibration_vectors, exported.user_scale),
     }

@@ -40,7 +40,7 @@ from index.manifest import (
     strict_json,
 )
 from index.products import ProductTable, count_learning, is_ordered, order_rows, read_products, table_of
-from index.reference import widen
+from index.reference import STEP_LIMIT
 from index.risk_files import BundledRisk, parse_risk
 from index.segments import Segments, read_segments
 from index.tiers import IndexFile
@@ -61,8 +61,7 @@ FOUND_MARGIN = 0.01
 class Contents:
     """The parsed files of a bundle."""
 
-    item_vectors: NDArray[np.int16]  # [n, dim], zero in the last column
-    item_bias: NDArray[np.int32]  # [n], the last component of each item vector
+    item_vectors: NDArray[np.int32]  # [n, dim]
     item_vectors_int8: NDArray[np.int8]  # [n, dim]
     products: ProductTable
     features: FeatureSpec
@@ -97,8 +96,7 @@ def parse_contents(manifest: Manifest, files: Mapping[str, bytes], index: IndexF
             name="products.parquet",
         )
         contents = Contents(
-            item_vectors=parse_vectors("item_vectors.int16.npy", files, np.dtype("<i2"), shape),
-            item_bias=parse_vectors("item_bias.npy", files, np.dtype("<i4"), shape[:1]),
+            item_vectors=parse_vectors("item_vectors.int32.npy", files, np.dtype("<i4"), shape),
             item_vectors_int8=parse_vectors("item_vectors.int8.npy", files, np.dtype("i1"), shape),
             products=products,
             features=FeatureSpec.from_json(files["features.json"]),
@@ -213,30 +211,28 @@ def _check_order(contents: Contents) -> None:
 
 
 def _check_vectors(manifest: Manifest, contents: Contents) -> None:
-    name = "item_vectors.int16.npy"
-    if contents.item_vectors[:, -1].any():
+    name, vectors = "item_vectors.int32.npy", contents.item_vectors
+    least, most = int(vectors.min()), int(vectors.max())
+    if least < -STEP_LIMIT or most > STEP_LIMIT:
         raise BundleConsistencyError(
-            name, "its last column is not zero; expected that component in item_bias.npy"
+            name, f"values are {least} to {most}; expected {-STEP_LIMIT} to {STEP_LIMIT}"
         )
-    wide = widen(contents.item_vectors, contents.item_bias)  # [n, dim]
-    norms = measure_norms(wide)  # [n]
+    norms = measure_norms(vectors)  # [n]
     if not norms.any():
         raise BundleConsistencyError(name, "every vector is zero; expected vectors of a trained model")
     overlong = describe_overlong(norms, contents.products.ids)
     if overlong is not None:
         raise BundleVectorNormError(name, overlong)
     # At another scale the bytes could fit the manifest and still tell the items apart no more.
-    int8_scale = find_int8_scale(wide, manifest.item_scale)
+    int8_scale = find_int8_scale(vectors, manifest.item_scale)
     if not math.isclose(manifest.int8_scale, int8_scale, rel_tol=_SCALE_TOLERANCE):
         raise BundleConsistencyError(
             "manifest.json",
             f"int8_scale is {manifest.int8_scale}; the largest component asks for {int8_scale}",
         )
-    expected = to_int8(wide, manifest.item_scale, manifest.int8_scale)
+    expected = to_int8(vectors, manifest.item_scale, manifest.int8_scale)
     if not np.array_equal(contents.item_vectors_int8, expected):
-        raise BundleConsistencyError(
-            "item_vectors.int8.npy", f"differs from {name} and item_bias.npy rounded to int8"
-        )
+        raise BundleConsistencyError("item_vectors.int8.npy", f"differs from {name} rounded to int8")
 
 
 def _check_index(manifest: Manifest, index: IndexFile) -> None:
@@ -264,7 +260,7 @@ def _check_golden(manifest: Manifest, contents: Contents) -> None:
 def _check_found(manifest: Manifest, contents: Contents, index: IndexFile) -> None:
     """Checks that the index finds as much of what is best for the golden users as when it was built."""
     try:
-        found = measure_found(contents.golden, load_index(index), contents.item_vectors, contents.item_bias)
+        found = measure_found(contents.golden, load_index(index), contents.item_vectors)
     except AnnError as error:
         raise BundleFormatError(INDEX, str(error)) from error
     expected = max(FOUND_MIN, manifest.recall.get(GOLDEN_FOUND, 0.0) - FOUND_MARGIN)

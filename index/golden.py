@@ -25,9 +25,9 @@ GOLDEN = "golden.json"
 GOLDEN_COUNT = 20
 GOLDEN_K = 20
 
-VECTOR_TOLERANCE = 8
-"""Steps of int16 by which a value of the user vector may differ between machines: export demands parity of
-1e-5 of the largest value, a third of a step at full range; 8 leaves room for another BLAS or a GPU."""
+VECTOR_TOLERANCE = 2048
+"""Steps by which a value of the user vector may differ between machines: export demands parity of 1e-5 of the
+largest value, 84 steps at full range; 2048 leaves room for another BLAS or a GPU."""
 
 INPUT_DTYPES: Mapping[str, type[np.generic]] = {
     "history_token": np.int64,
@@ -44,7 +44,7 @@ class GoldenRequest:
     """One request: inputs of one user (each [1, ...]), user vector, and the best products with scores."""
 
     inputs: Mapping[str, NDArray[Any]]
-    user_vector: NDArray[np.int16]  # [dim]
+    user_vector: NDArray[np.int32]  # [dim]
     product_ids: tuple[str, ...]
     scores: tuple[int, ...]
 
@@ -59,9 +59,8 @@ class Golden:
 
 def make_golden(
     inputs: Mapping[str, NDArray[Any]],
-    user_vectors: NDArray[np.int16],
-    item_vectors: NDArray[np.int16],
-    item_bias: NDArray[np.int32],
+    user_vectors: NDArray[np.int32],
+    item_vectors: NDArray[np.int32],
     product_ids: Sequence[str],
     decision_time: datetime,
 ) -> Golden:
@@ -69,9 +68,8 @@ def make_golden(
 
     Args:
         inputs: the tower's inputs by name, each [users, ...].
-        user_vectors: int16 [users, dim].
-        item_vectors: int16 [n, dim], bundle rows.
-        item_bias: int32 [n].
+        user_vectors: int32 [users, dim].
+        item_vectors: int32 [n, dim], bundle rows.
         product_ids: id of each row.
         decision_time: an instant with zone.
     """
@@ -79,7 +77,7 @@ def make_golden(
     requests = []
     for position in range(min(GOLDEN_COUNT, user_vectors.shape[0])):
         vector = user_vectors[position]
-        scores = score(vector, item_vectors, item_bias)  # [n]
+        scores = score(vector, item_vectors)  # [n]
         best = select(scores, ranks, GOLDEN_K)
         requests.append(
             GoldenRequest(
@@ -92,9 +90,7 @@ def make_golden(
     return Golden(decision_time, tuple(requests))
 
 
-def measure_found(
-    golden: Golden, index: AnnIndex, item_vectors: NDArray[np.int16], item_bias: NDArray[np.int32]
-) -> float:
+def measure_found(golden: Golden, index: AnnIndex, item_vectors: NDArray[np.int32]) -> float:
     """Returns the share of the golden requests' best products that an index proposes.
 
     What is proposed counts by its exact score, so that a product of equal score is as good.
@@ -102,8 +98,7 @@ def measure_found(
     Args:
         golden: the requests with their exact answers.
         index: an index over all rows.
-        item_vectors: int16 [n, dim], bundle rows.
-        item_bias: int32 [n].
+        item_vectors: int32 [n, dim], bundle rows.
 
     Raises:
         AnnError: the index cannot be searched.
@@ -113,9 +108,7 @@ def measure_found(
     best_count = found_count = 0
     for request, candidates in zip(golden.requests, found, strict=True):
         rows = candidates[candidates >= 0]
-        good = score(request.user_vector, item_vectors[rows], item_bias[rows]) >= min(
-            request.scores, default=0
-        )
+        good = score(request.user_vector, item_vectors[rows]) >= min(request.scores, default=0)
         best_count += len(request.scores)
         found_count += min(len(request.scores), int(np.count_nonzero(good)))
     return found_count / best_count if best_count else 1.0
@@ -161,7 +154,7 @@ def read_golden(content: bytes) -> Golden:
 def _read_request(body: Mapping[str, Any]) -> GoldenRequest:
     return GoldenRequest(
         inputs={name: np.array(body["inputs"][name], dtype=dtype) for name, dtype in INPUT_DTYPES.items()},
-        user_vector=np.array(body["user_vector"], dtype=np.int16),
+        user_vector=np.array(body["user_vector"], dtype=np.int32),
         product_ids=tuple(str(product_id) for product_id in body["product_ids"]),
         scores=tuple(int(score) for score in body["scores"]),
     )

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index.errors import BuildInputError
-from index.reference import INT8_LIMIT, quantise_items, widen
+from index.reference import INT8_LIMIT, quantise
 from index.vector_norms import describe_overlong, measure_norms
 
 _ROW_CHUNK = 65_536  # Rows rounded at a time: as float64 all of a million would take a gigabyte.
@@ -20,24 +20,18 @@ class ItemVectors:
     """Item vectors in bundle order.
 
     Attributes:
-        int16: all components but the last, which is zero there: int16 [n, dim].
-        bias: the last component, int32 [n].
-        wide: whole vectors, int32 [n, dim].
+        int32: whole numbers of 24 bits, int32 [n, dim].
         int8: the same in 127 steps, int8 [n, dim].
         int8_scale: steps per unit of int8.
     """
 
-    int16: NDArray[np.int16]
-    bias: NDArray[np.int32]
-    wide: NDArray[np.int32]
+    int32: NDArray[np.int32]
     int8: NDArray[np.int8]
     int8_scale: float
 
     def take(self, rows: NDArray[np.int64]) -> ItemVectors:
         """Returns these rows in this order; together they are all rows, so that the scale stays."""
-        return ItemVectors(
-            self.int16[rows], self.bias[rows], self.wide[rows], self.int8[rows], self.int8_scale
-        )
+        return ItemVectors(self.int32[rows], self.int8[rows], self.int8_scale)
 
 
 def make_item_vectors(
@@ -48,50 +42,46 @@ def make_item_vectors(
     Args:
         vectors: float32 [n, dim], finite, bundle rows.
         product_ids: id of each row.
-        item_scale: steps per unit of int16.
+        item_scale: steps per unit of the whole numbers.
 
     Raises:
         BuildInputError: a few vectors are so long that they would win every list.
-        VectorValueError: the scale is not positive, or a bias too large for it.
+        VectorValueError: the scale is not positive.
     """
     # Checked before rounding: beside a vector that is long enough all others round to zero.
     overlong = describe_overlong(measure_norms(vectors), product_ids)
     if overlong is not None:
         raise BuildInputError(f"item_vectors.npy: {overlong}")
-    return join_item_vectors(*quantise_items(vectors, item_scale), item_scale)
+    return add_bytes(quantise(vectors, item_scale), item_scale)
 
 
-def join_item_vectors(int16: NDArray[np.int16], bias: NDArray[np.int32], item_scale: float) -> ItemVectors:
-    """Makes whole vectors and bytes of what is scored with.
+def add_bytes(int32: NDArray[np.int32], item_scale: float) -> ItemVectors:
+    """Makes bytes of what is scored with.
 
     Args:
-        int16: all components but the last, which is zero there: int16 [n, dim].
-        bias: the last component, int32 [n].
-        item_scale: steps per unit of both.
+        int32: whole numbers, int32 [n, dim].
+        item_scale: steps per unit of these.
     """
-    wide = widen(int16, bias)  # [n, dim]
-    int8_scale = find_int8_scale(wide, item_scale)
-    return ItemVectors(int16, bias, wide, to_int8(wide, item_scale, int8_scale), int8_scale)
+    int8_scale = find_int8_scale(int32, item_scale)
+    return ItemVectors(int32, to_int8(int32, item_scale, int8_scale), int8_scale)
 
 
-def find_int8_scale(wide: NDArray[np.int32], item_scale: float) -> float:
+def find_int8_scale(item_vectors: NDArray[np.int32], item_scale: float) -> float:
     """Returns the steps per unit of int8 at which the largest component of all becomes 127.
 
     Args:
-        wide: whole vectors, int32 [n, dim].
+        item_vectors: int32 [n, dim].
         item_scale: steps per unit of these vectors.
     """
-    largest = max(int(wide.max(initial=0)), -int(wide.min(initial=0))) or 1
+    largest = max(int(item_vectors.max(initial=0)), -int(item_vectors.min(initial=0))) or 1
     return item_scale * INT8_LIMIT / largest
 
 
-def to_int8(
-    item_vectors: NDArray[np.int16] | NDArray[np.int32], item_scale: float, int8_scale: float
-) -> NDArray[np.int8]:
+def to_int8(item_vectors: NDArray[np.int32], item_scale: float, int8_scale: float) -> NDArray[np.int8]:
     """Rounds item vectors to int8: half to even, saturated at +-127.
 
     Args:
-        item_vectors: whole vectors, int16 or int32 [n, dim].
+        item_vectors: int32 [n, dim].
         item_scale: steps per unit of these vectors.
         int8_scale: steps per unit of the result.
     """

@@ -18,7 +18,7 @@ from index.files import CURRENT
 from index.tiers import SELECTED_SHARES, IndexPart
 from index.unique_keys import require_unique
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 MANIFEST = "manifest.json"
 SIGNATURES = "signatures.json"
 INDEX = "index.faiss"
@@ -44,9 +44,8 @@ FILE_BYTES_MAX: Mapping[str, int] = MappingProxyType(
     {
         "user_tower.onnx": 2048 * _MEBIBYTE,
         "item_tower.onnx": 2048 * _MEBIBYTE,
-        "item_vectors.int16.npy": 16384 * _MEBIBYTE,
+        "item_vectors.int32.npy": 32768 * _MEBIBYTE,
         "item_vectors.int8.npy": 8192 * _MEBIBYTE,
-        "item_bias.npy": 64 * _MEBIBYTE,
         INDEX: 65536 * _MEBIBYTE,
         "products.parquet": 8192 * _MEBIBYTE,
         "features.json": 64 * _MEBIBYTE,

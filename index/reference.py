@@ -1,7 +1,7 @@
 """The plain definition of quantise, score, select and scan, in NumPy.
 
 The native kernel and every faster path must agree with these functions bit for bit. Scores are integers:
-int16 vectors, an int32 item bias, int64 accumulation, no rounding after the tower. The order of a list
+vectors of whole numbers of 24 bits, int64 accumulation, no rounding after the tower. The order of a list
 is total: score descending, then `id_rank` ascending (the position of a product_id in ascending UTF-8 byte
 order).
 
@@ -10,7 +10,6 @@ A scan finds candidates: it scores int8 vectors and breaks ties by row, which th
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,93 +19,50 @@ from index.errors import VectorValueError
 
 UInt8Array = NDArray[np.uint8]
 Int8Array = NDArray[np.int8]
-Int16Array = NDArray[np.int16]
 Int32Array = NDArray[np.int32]
 Int64Array = NDArray[np.int64]
 Float32Array = NDArray[np.float32]
 
 INT8_LIMIT = 127
 """Largest magnitude after narrowing."""
-INT16_LIMIT = 32767
-"""Largest magnitude after quantising; -32768 is never produced, so negating a vector is exact."""
-INT32_LIMIT = 2**31 - 1
-"""Largest magnitude of a bias."""
+STEP_LIMIT = 2**23 - 1
+"""Largest magnitude after quantising: 24 bits with the sign, as fine as the float32 of a tower, which holds
+each of these numbers. Scores of vectors of 4,096 components stay far within 64 bits."""
 
 
-def quantise(vectors: Float32Array, scale: float) -> Int16Array:
-    """Turns float vectors into int16: multiplied by `scale`, rounded half to even, saturated at +-32767.
+def quantise(vectors: Float32Array, scale: float) -> Int32Array:
+    """Turns float vectors into steps: multiplied by `scale`, rounded half to even, saturated at STEP_LIMIT.
 
     Args:
         vectors: float32 [n, dim] or [dim], finite.
         scale: positive finite number of integer steps per unit.
 
     Returns:
-        int16, same shape.
+        int32, same shape.
 
     Raises:
         VectorValueError: a value is NaN or infinite, or the scale is not positive and finite.
     """
-    scaled = _scaled(vectors, scale)
-    return np.clip(scaled, -INT16_LIMIT, INT16_LIMIT).astype(np.int16)
+    return np.clip(_scaled(vectors, scale), -STEP_LIMIT, STEP_LIMIT).astype(np.int32)
 
 
 def count_saturated(vectors: Float32Array, scale: float) -> int:
     """Counts the values that `quantise` would clip."""
-    return int(np.count_nonzero(np.abs(_scaled(vectors, scale)) > INT16_LIMIT))
+    return int(np.count_nonzero(np.abs(_scaled(vectors, scale)) > STEP_LIMIT))
 
 
-def quantise_items(vectors: Float32Array, scale: float) -> tuple[Int16Array, Int32Array]:
-    """Turns item vectors into int16 and their last component, the bias, into int32.
-
-    The bias carries popularity. It may be far larger than the others, and at one int16 scale for all it
-    would cost them their resolution; so the int16 matrix holds zero in its place.
-
-    Args:
-        vectors: float32 [n, dim], finite, dim >= 1.
-        scale: positive finite number of integer steps per unit.
-
-    Returns:
-        int16 [n, dim] with zeros in the last column, and int32 [n].
-
-    Raises:
-        VectorValueError: a value is NaN or infinite, the scale is not positive and finite, or a bias is too
-            large.
-    """
-    items = quantise(vectors, scale)  # [n, dim]
-    bias = _scaled(vectors[:, -1], scale)  # [n]
-    largest = float(np.max(np.abs(bias), initial=0.0))
-    if largest > INT32_LIMIT:
-        raise VectorValueError(f"a bias has {largest:.0f} steps; expected at most {INT32_LIMIT}")
-    items[:, -1] = 0
-    return items, bias.astype(np.int32)
-
-
-def widen(items: Int16Array, item_bias: Int32Array) -> Int32Array:
-    """Returns whole item vectors, int32 [n, dim]: the last component is the bias.
-
-    Args:
-        items: int16 [n, dim], zero in the last column.
-        item_bias: int32 [n].
-    """
-    wide = items.astype(np.int32)  # [n, dim]
-    wide[:, -1] = item_bias
-    return wide
-
-
-def score(user: Int16Array, items: Int16Array, item_bias: Int32Array | None = None) -> Int64Array:
+def score(user: Int32Array, items: Int32Array) -> Int64Array:
     """Scores items for one user: the integer dot product.
 
     Args:
-        user: int16 [dim].
-        items: int16 [n, dim].
-        item_bias: what each item's last component holds beyond its int16, int32 [n]; None is zeros.
+        user: int32 [dim].
+        items: int32 [n, dim].
 
     Returns:
         int64 [n].
     """
-    wide = user.astype(np.int64)  # [dim]
-    scores: Int64Array = items.astype(np.int64) @ wide  # [n]
-    return scores if item_bias is None else scores + wide[-1] * item_bias.astype(np.int64)
+    scores: Int64Array = items.astype(np.int64) @ user.astype(np.int64)
+    return scores
 
 
 def select(scores: Int64Array, id_rank: Int64Array, k: int) -> Int64Array:
@@ -124,13 +80,13 @@ def select(scores: Int64Array, id_rank: Int64Array, k: int) -> Int64Array:
     return order[:k].astype(np.int64)
 
 
-def narrow(query: Int16Array) -> Int8Array:
+def narrow(query: Int32Array) -> Int8Array:
     """Turns a quantised user vector into int8: its largest component becomes 127, halves round to even.
 
     The scale differs by vector, which leaves the order within one user's list as it is.
 
     Args:
-        query: int16 [dim] or [batch, dim].
+        query: int32 [dim] or [batch, dim].
 
     Returns:
         int8, same shape; zeros stay zeros.
@@ -185,37 +141,25 @@ def rank_ids(product_ids: Sequence[str]) -> Int64Array:
 
 
 def item_scale_for(vectors: Float32Array) -> float:
-    """Returns the item scale that uses the whole int16 range: 32767 / max|v|, or 32767 for all zeros.
-
-    Vectors whose last component is a bias are given without it: `quantise_items` keeps it in int32.
-    """
-    return _full_range_scale(vectors, headroom=1.0)
+    """Returns the item scale: half of the range for these, so that products added later fit as well."""
+    return _scale_for(vectors, headroom=2.0)
 
 
 def user_scale_for(vectors: Float32Array, *, unit_length: bool) -> float:
     """Returns the user scale: what every vector fits for unit-length ones, else a quarter of the full range.
 
-    Where all unit-length vectors have the same last component, popularity's, no other can be larger than what
-    it leaves of the length. With the two equal, as in the two towers, the last one is a whole number of
-    steps: a rounded one would move all products by their popularity, and swap near ties.
-
     Of other vectors a user seen later may have larger values than any calibration user; four times the
     largest still fits.
     """
-    if not unit_length:
-        return _full_range_scale(vectors, headroom=4.0)
-    last = np.unique(vectors[:, -1])
-    if len(last) != 1:
-        return float(INT16_LIMIT)
-    share = min(1.0, float(last[0]) ** 2)
-    return INT16_LIMIT / math.sqrt(max(share, 1.0 - share))
+    return float(STEP_LIMIT) if unit_length else _scale_for(vectors, headroom=4.0)
 
 
-def _full_range_scale(vectors: Float32Array, *, headroom: float) -> float:
+def _scale_for(vectors: Float32Array, *, headroom: float) -> float:
+    """Returns the steps of a unit at which the largest value, times the headroom, is at the limit."""
     largest = float(np.max(np.abs(vectors), initial=0.0))
     if not np.isfinite(largest):
         raise VectorValueError(f"vectors hold NaN or infinity; expected finite values, got max {largest}")
-    return INT16_LIMIT / (headroom * largest) if largest > 0 else float(INT16_LIMIT)
+    return STEP_LIMIT / (headroom * largest) if largest > 0 else float(STEP_LIMIT)
 
 
 def _scaled(vectors: Float32Array, scale: float) -> NDArray[np.float64]:

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from index.errors import BundleFormatError
 from index.manifest import SEGMENTS, strict_json
+from index.reference import STEP_LIMIT
 
 SEGMENT_COUNT_MAX: Final = 32
 """Segments are a label of metrics, whose number must stay small."""
 METHODS: Final = ("k_means", "dbscan")
-CENTROID_LIMIT: Final = 32767
 
 _FORMAT_VERSION: Final = 1
 _USER_COUNT_MAX: Final = 10**9
@@ -37,7 +37,7 @@ class Segments:
         method: what made them, one of METHODS.
         segment_ids: what answers call them; they mean something within one bundle only.
         user_counts: how many of the users that they were made from are nearest to each.
-        centroids: on the scale of user vectors, int16 [segments, dim].
+        centroids: on the scale of user vectors, int32 [segments, dim].
         noise_share: share of those users whom DBSCAN put into no cluster; 0 for k-means.
         silhouettes: mean silhouette by number of segments, of those that were tried.
     """
@@ -45,7 +45,7 @@ class Segments:
     method: str
     segment_ids: tuple[str, ...]
     user_counts: tuple[int, ...]
-    centroids: NDArray[np.int16]
+    centroids: NDArray[np.int32]
     noise_share: float
     silhouettes: Mapping[int, float]
     _columns: NDArray[np.int64] = field(init=False, repr=False, compare=False)  # [dim, segments]
@@ -56,13 +56,13 @@ class Segments:
         object.__setattr__(self, "_columns", np.ascontiguousarray(2 * wide.T))
         object.__setattr__(self, "_squares", (wide * wide).sum(axis=1))
 
-    def assign(self, users: NDArray[np.int16]) -> NDArray[np.int64]:
+    def assign(self, users: NDArray[np.int32]) -> NDArray[np.int64]:
         """Returns the place of each user's segment: the nearest centroid, of equally near ones the first.
 
         Of |user - centroid|^2 the user's own square is left out, which is the same for all centroids.
 
         Args:
-            users: quantised user vectors, int16 [batch, dim].
+            users: quantised user vectors, int32 [batch, dim].
 
         Returns:
             places in `segment_ids`, int64 [batch].
@@ -97,8 +97,8 @@ class Segments:
 
 def order_segments(
     method: str,
-    users: NDArray[np.int16],
-    centroids: NDArray[np.int16],
+    users: NDArray[np.int32],
+    centroids: NDArray[np.int32],
     *,
     noise_share: float = 0.0,
     silhouettes: Mapping[int, float] = MappingProxyType({}),
@@ -109,8 +109,8 @@ def order_segments(
 
     Args:
         method: what made the centroids.
-        users: the users that they were made from, int16 [users, dim], at least one.
-        centroids: int16 [any, dim], at least one.
+        users: the users that they were made from, int32 [users, dim], at least one.
+        centroids: int32 [any, dim], at least one.
         noise_share: as in Segments.
         silhouettes: as in Segments.
     """
@@ -153,7 +153,7 @@ def read_segments(content: bytes, dim: int) -> Segments:
         method=body["method"],
         segment_ids=tuple(name for name, _, _ in read),
         user_counts=tuple(count for _, count, _ in read),
-        centroids=np.array([centroid for _, _, centroid in read], np.int16),
+        centroids=np.array([centroid for _, _, centroid in read], np.int32),
         noise_share=float(body["noise_share"]),
         silhouettes=_read_silhouettes(body["silhouettes"]),
     )
@@ -161,7 +161,7 @@ def read_segments(content: bytes, dim: int) -> Segments:
 
 def _name(
     method: str,
-    centroids: NDArray[np.int16],
+    centroids: NDArray[np.int32],
     counts: NDArray[np.int64],
     noise_share: float,
     silhouettes: Mapping[int, float],
@@ -178,13 +178,13 @@ def _read_segment(place: int, row: object, dim: int) -> tuple[str, int, Sequence
             and type(count) is int
             and 1 <= count <= _USER_COUNT_MAX
             and len(centroid) == dim
-            and all(type(value) is int and abs(value) <= CENTROID_LIMIT for value in centroid)
+            and all(type(value) is int and abs(value) <= STEP_LIMIT for value in centroid)
         ):
             return name, count, centroid
     raise BundleFormatError(
         SEGMENTS,
         f"segments[{place}] is {row!r:.80}; expected a segment_id, a user_count of 1 or more and a centroid "
-        f"of {dim} integers from -{CENTROID_LIMIT} to {CENTROID_LIMIT}",
+        f"of {dim} integers from -{STEP_LIMIT} to {STEP_LIMIT}",
     )
 
 

@@ -30,7 +30,6 @@ _SPARE_COUNT = 4
 _SEED = 20261122
 
 Rows = NDArray[np.int64]
-Items = NDArray[np.int16] | NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -67,14 +66,14 @@ class _Users:
 
     Attributes:
         vectors: float32 [users, dim], what a server would search with.
-        codes: int16 [users, dim], the same users quantised.
-        items: int16 or int32 [n, dim].
+        codes: int32 [users, dim], the same users quantised.
+        items: int32 [n, dim].
         values: float32 [n, dim], the items as the index holds them.
     """
 
     vectors: NDArray[np.float32]
-    codes: NDArray[np.int16]
-    items: Items
+    codes: NDArray[np.int32]
+    items: NDArray[np.int32]
     values: NDArray[np.float32]
 
     def find_best(self, rows: Rows, stops: Sequence[int]) -> list[Rows]:
@@ -115,9 +114,9 @@ class _Users:
 
 
 def build_tuned(
-    item_vectors: Items,
+    item_vectors: NDArray[np.int32],
     users: NDArray[np.float32],
-    user_codes: NDArray[np.int16],
+    user_codes: NDArray[np.int32],
     *,
     kind: IndexKind,
     learning_count: int,
@@ -129,9 +128,9 @@ def build_tuned(
     is enough, the largest is taken. What the whole index finds is measured afterwards, by searching.
 
     Args:
-        item_vectors: int16 or int32 [n, dim], bundle rows.
+        item_vectors: int32 [n, dim], bundle rows.
         users: float32 [user_count, dim], what a server would search with; user_count >= 1.
-        user_codes: int16 [user_count, dim], the same users quantised.
+        user_codes: int32 [user_count, dim], the same users quantised.
         kind: which index to build.
         learning_count: rows of the learning domain, which come first.
         tier_stops: one past the last row that each risk limit admits.

@@ -25,10 +25,10 @@ from index.delta import Problem, join_catalogue, read_delta, read_removed
 from index.errors import BuildInputError
 from index.features import ItemInputs, encode_items
 from index.files import open_directory, read_proven
-from index.item_vectors import ItemVectors, join_item_vectors
+from index.item_vectors import ItemVectors, add_bytes
 from index.manifest import CALIBRATION, OPTIONAL_FILE_BYTES_MAX, require_version_name
 from index.products import STATED_TIME, table_of
-from index.reference import count_saturated, quantise_items
+from index.reference import count_saturated, quantise
 
 UPDATE_STEPS: Final = ("read", "embed", "order", "index", "golden", "seal")
 ITEM_ENCODERS: Final = "prudence.item_encoders"
@@ -220,7 +220,7 @@ def _embed(
     for place, vector in zip(fresh.tolist(), vectors, strict=True):
         if not np.isfinite(vector).all():
             raise BuildInputError(f"item_tower.onnx: the vector of {ids[place]!r} holds NaN or infinity")
-        if count_saturated(vector[:-1], scale):
+        if count_saturated(vector, scale):
             raise BuildInputError(
                 f"item_tower.onnx: the vector of {ids[place]!r} does not fit the bundle's scale {scale:.6g}; "
                 "export the run again with this catalogue"
@@ -239,10 +239,9 @@ def _join_vectors(
     row_of = {product_id: row for row, product_id in enumerate(bundle.product_ids)}
     # A new product has no old row; its place is written below.
     rows = np.concatenate([kept, np.array([row_of.get(product_id, 0) for product_id in ids], np.int64)])
-    int16, bias = bundle.item_vectors[rows], bundle.item_bias[rows]  # [n, dim], [n]
-    scale = bundle.manifest.item_scale
-    int16[len(kept) + fresh], bias[len(kept) + fresh] = quantise_items(vectors, scale)
-    return join_item_vectors(int16, bias, scale)
+    joined, scale = bundle.item_vectors[rows], bundle.manifest.item_scale  # [n, dim]
+    joined[len(kept) + fresh] = quantise(vectors, scale)
+    return add_bytes(joined, scale)
 
 
 def _count(

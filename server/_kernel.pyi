@@ -22,10 +22,7 @@ class Catalogue:
     ) -> None: ...
 
 def rescore(
-    user: NDArray[np.int16],
-    items: NDArray[np.int16],
-    rows: NDArray[np.int64],
-    item_bias: NDArray[np.int32] | None,
+    user: NDArray[np.int32], items: NDArray[np.int32], rows: NDArray[np.int64]
 ) -> NDArray[np.int64]: ...
 def select(
     scores: NDArray[np.int64], id_rank: NDArray[np.int64], k: int, rows: NDArray[np.int64] | None = None
@@ -67,7 +64,7 @@ class ScanItems:
     def pack(self, packed: NDArray[np.uint8]) -> None: ...
     def scan(
         self,
-        queries: NDArray[np.int16],
+        queries: NDArray[np.int32],
         row_starts: Sequence[int],
         row_stops: Sequence[int],
         bitmaps: Sequence[bytes | None],

@@ -43,7 +43,7 @@ class Stopwatch:
         """Keeps what searches are timed with.
 
         Args:
-            queries: user vectors as requests have them, int16 [n >= 1, dim].
+            queries: user vectors as requests have them, int32 [n >= 1, dim].
             row_count: rows of the catalogue.
             clock: gives seconds; those of this thread unless others work for it.
         """

@@ -26,7 +26,7 @@ def count_pool(k: int, trade_off: int) -> int:
 
 
 def diversify(
-    scores: NDArray[np.int64], vectors: NDArray[np.int16], k: int, trade_off: int
+    scores: NDArray[np.int64], vectors: NDArray[np.int32], k: int, trade_off: int
 ) -> NDArray[np.int64]:
     """Chooses products one after another, each good and unlike those that were chosen before it.
 
@@ -37,7 +37,7 @@ def diversify(
 
     Args:
         scores: int64 [n], best first, equal ones in ascending order of their ids.
-        vectors: int16 [n, dim], without popularity.
+        vectors: int32 [n, dim], without popularity.
         k: how many to choose.
         trade_off: 0, variety alone, to WHOLE.
 
@@ -63,9 +63,9 @@ def diversify(
     return chosen
 
 
-def _find_directions(vectors: NDArray[np.int16]) -> NDArray[np.float64]:
-    exact = vectors.astype(np.float64)
-    lengths = np.sqrt((exact * exact).sum(axis=1, keepdims=True))
+def _find_directions(vectors: NDArray[np.int32]) -> NDArray[np.float64]:
+    wide = vectors.astype(np.int64)  # Sums of squares may be beyond what floats add in any order.
+    lengths = np.sqrt((wide * wide).sum(axis=1, keepdims=True))
     # A division by zero only ever has zero above it.
-    directions: NDArray[np.float64] = np.rint(exact / np.maximum(lengths, 1.0) * _DIRECTION_LENGTH)
+    directions: NDArray[np.float64] = np.rint(wide / np.maximum(lengths, 1.0) * _DIRECTION_LENGTH)
     return directions

@@ -58,7 +58,7 @@ def build_list(subject: Subject, found: Found, k: int, trade_off: int = WHOLE) -
     pool = chosen = snapshot.scorer.order(rows, scores, count_pool(k, trade_off))
     pool_rows = rows[pool]
     if trade_off != WHOLE:
-        chosen = pool[diversify(scores[pool], snapshot.bundle.item_vectors[pool_rows], k, trade_off)]
+        chosen = pool[diversify(scores[pool], snapshot.bundle.item_vectors[pool_rows, :-1], k, trade_off)]
     rows, scores = rows[chosen], scores[chosen]
     ends = snapshot.gate.find_valid_until(found.user, rows)
     warned = snapshot.gate.find_warnings(found.user, rows, _history_levels(snapshot, subject))

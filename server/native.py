@@ -120,19 +120,13 @@ def scan(
         raise _not_arrays(users=users, items=items, **ranges, count=count, path=path) from error
 
 
-def rescore(
-    user: NDArray[np.int16],
-    items: NDArray[np.int16],
-    rows: NDArray[np.int64],
-    item_bias: NDArray[np.int32] | None = None,
-) -> NDArray[np.int64]:
+def rescore(user: NDArray[np.int32], items: NDArray[np.int32], rows: NDArray[np.int64]) -> NDArray[np.int64]:
     """Scores the given rows for one user, in the order given. Releases the GIL.
 
     Args:
-        user: int16 [dim].
-        items: int16 [n, dim], C-contiguous.
+        user: int32 [dim].
+        items: int32 [n, dim], C-contiguous.
         rows: item rows, int64 [m], each in [0, n); repeats are allowed.
-        item_bias: what each item's last component holds beyond its int16, int32 [n]; None is zeros.
 
     Returns:
         int64 [m].
@@ -141,9 +135,9 @@ def rescore(
         KernelInputError: an array has the wrong dtype, shape or layout, or a row is out of range.
     """
     try:
-        return _kernel.rescore(user, items, rows, item_bias)
+        return _kernel.rescore(user, items, rows)
     except TypeError as error:
-        raise _not_arrays(user=user, items=items, rows=rows, item_bias=item_bias) from error
+        raise _not_arrays(user=user, items=items, rows=rows) from error
 
 
 def select(

@@ -11,7 +11,6 @@ from index.ann_index import AnnIndex
 from index.bundle import Bundle
 from index.device_matrix import DeviceMatrix
 from index.errors import AnnDeviceError
-from index.reference import widen
 from server import native
 from server.calibration import Stopwatch, time_index, time_matrix, time_scan
 from server.encoder import copy_to_gpu
@@ -91,7 +90,7 @@ def _choose_clock(device: Device, thread_count: int) -> Callable[[], float]:
 
 def _open_matrix(bundle: Bundle) -> IndexSearch:
     """Copies the item vectors to the memory of the GPU and searches them there."""
-    vectors = widen(bundle.item_vectors, bundle.item_bias).astype(np.float32)  # [product_count, dim]
+    vectors = bundle.item_vectors.astype(np.float32)  # [product_count, dim]
     pointer, owner = copy_to_gpu(vectors)
     try:
         matrix = DeviceMatrix(pointer, len(vectors), vectors.shape[1], owner)

@@ -106,7 +106,7 @@ class Retriever:
         """Runs a round for each of several requests.
 
         Args:
-            queries: quantised user vectors, int16 [batch, dim].
+            queries: quantised user vectors, int32 [batch, dim].
             rounds: the round of each.
             on_device: the same vectors in the memory of the GPU, as the tower left them there.
 

@@ -17,7 +17,7 @@ from index.tiers import IndexPart, Probe, probe
 from server import large_pages, native
 
 Rows = NDArray[np.int64]
-Queries = NDArray[np.int16]
+Queries = NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class RowSearch(Protocol):
         """Returns distinct rows for each query, at most as many as are wanted.
 
         Args:
-            queries: int16 [batch, dim].
+            queries: int32 [batch, dim].
             wanted: what each of them wants.
             on_device: the queries as the tower left them in the memory of the GPU, if they are there.
         """

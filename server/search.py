@@ -34,7 +34,7 @@ POPULAR_GROWTH: Final = 4
 """Rows that a search by popularity looks at first, and how many times as many in each further round."""
 
 Scores = NDArray[np.int64]
-Vector = NDArray[np.int16]
+Vector = NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,18 +15,18 @@ from server.snapshot import Snapshot
 class StandIn:
     """The query in place of a user's, and the segment that it is of; none where no event is known."""
 
-    vector: NDArray[np.int16]  # [dim]
+    vector: NDArray[np.int32]  # [dim]
     segment_id: str
 
 
 def name_segments(
-    segments: Segments | None, users: NDArray[np.int16], event_counts: Sequence[int]
+    segments: Segments | None, users: NDArray[np.int32], event_counts: Sequence[int]
 ) -> list[str]:
     """Names each user's segment; a user whose vector rests on a profile alone, or on nothing, has none.
 
     Args:
         segments: those of the bundle, None where it has none.
-        users: quantised user vectors, int16 [batch, dim].
+        users: quantised user vectors, int32 [batch, dim].
         event_counts: how many events each vector rests on, 0 where behaviour may not be used, [batch].
     """
     if segments is None:

@@ -119,7 +119,6 @@ def open_snapshot(
         kernel=path,
         scorer=Scorer(
             bundle.item_vectors,
-            bundle.item_bias,
             reference.rank_ids(bundle.product_ids),
             user_scale=manifest.user_scale,
             item_scale=manifest.item_scale,

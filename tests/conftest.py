@@ -158,7 +158,7 @@ def _description(vectors: np.ndarray, users: np.ndarray) -> dict[str, Any]:
         "model": "two_tower",
         "embedding_dim": DIM,
         "user_scale": user_scale_for(users, unit_length=False),
-        "item_scale": item_scale_for(vectors) if finite else 32767.0,
+        "item_scale": item_scale_for(vectors) if finite else 1.0,
         "opset": OPSET,
         "parity": {"request_count": 24, "relative_max": 0.0},
         "quantisation": {},

@@ -27,7 +27,7 @@ NUMPY_ONLY = (
 )
 NUMPY_ONLY_ALLOWED = {
     *("numpy", "suitability", "index.errors", "index.fields", "index.texts", "index.unique_keys"),
-    *("index.feature_json", "index.item_embedding"),
+    *("index.feature_json", "index.item_embedding", "index.reference"),
     # What parses a bundle's JSON needs the standard library only.
     *("index.manifest", "index.risk_bins", "index.risk_model"),
 }

@@ -67,7 +67,7 @@ def make_measured(
         products=ids,
         catalogue=tuple(catalogue),
         owner_counts=np.array(owner_counts or [1] * products, np.int64),
-        item_vectors=np.array(vectors if vectors else np.eye(products), np.int16),
+        item_vectors=np.array(vectors if vectors else np.eye(products), np.int32),
         scores=values,
         relevant=_mark(relevant, products),
         suitable=np.ones(values.shape, np.bool_) if suitable is None else _mark(suitable, products),

@@ -24,7 +24,7 @@ from benchmarks.pipeline import Artifacts
 from benchmarks.stages import Stage, compute_key
 from index.build import build_bundle
 from index.bundle import Bundle
-from index.reference import INT16_LIMIT
+from index.reference import STEP_LIMIT
 from server.users.opening import StoreAddress, fill_store
 from server.users.sqlite_schema import FORMAT_VERSION
 from training.schema import PRODUCTS
@@ -147,8 +147,8 @@ def _add_vectors(export: Path, trained: pa.Table, drawn: pa.Table) -> None:
     # The last component is popularity and stays what it is in the trained one.
     added[:, :-1] += noise * (NOISE * lengths / np.sqrt(noise.shape[1])).astype(np.float32)
     added[:, :-1] *= lengths / np.linalg.norm(added[:, :-1], axis=1, keepdims=True)
-    # What is stored in int16 keeps to the trained scale; popularity is stored in 32 bits.
-    largest = np.float32(INT16_LIMIT / read_json(export / "export.json")["item_scale"])
+    # What is stored in whole numbers keeps to the trained scale.
+    largest = np.float32(STEP_LIMIT / read_json(export / "export.json")["item_scale"])
     added[:, :-1] = np.clip(added[:, :-1], -largest, largest)
     np.save(export / "item_vectors.npy", np.concatenate([vectors, added]))
     (export / "product_ids.json").write_text(json.dumps([*ids, *drawn.column("id").to_pylist()]))

@@ -13,7 +13,7 @@ from benchmarks.errors import BenchmarkInputError
 from benchmarks.evaluate.task import Scores
 from index.bundle import Bundle, open_bundle, read_current
 from index.features import Event, UserInputs, encode_users
-from index.reference import quantise, widen
+from index.reference import quantise
 
 USER_VECTOR = "user_vector"
 
@@ -41,7 +41,7 @@ class BundleScorer:
         self._profiles = profiles
         self._histories = histories
         self._now = now
-        self._session = open_tower(bundle.user_tower, thread_count=2)
+        self._session = open_tower(bundle.user_tower, thread_count=1)
         self._rows = {product_id: row for row, product_id in enumerate(bundle.product_ids)}
 
     def score(self, user_ids: Sequence[str], product_ids: Sequence[str]) -> Scores:
@@ -63,8 +63,9 @@ class BundleScorer:
         vectors = run_tower(self._session, inputs)  # [users, dim]
         users = quantise(vectors, self._bundle.manifest.user_scale)  # [users, dim]
         rows = [self._rows[product] for product in product_ids]
-        items = widen(self._bundle.item_vectors[rows], self._bundle.item_bias[rows])  # [products, dim]
-        # float64 holds these sums exactly: |score| <= dim * 2^30 + 2^46 < 2^53.
+        items = self._bundle.item_vectors[rows]  # [products, dim]
+        # float64 holds these sums exactly. Items fill half of their range, so that a score is at most
+        # 2^45 dim, and at most 2^45 sqrt(dim) for a user of unit length.
         return np.rint(users.astype(np.float64) @ items.astype(np.float64).T).astype(np.int64)
 
 
@@ -92,6 +93,14 @@ def open_tower(
 
 
 def run_tower(session: onnxruntime.InferenceSession, inputs: UserInputs) -> NDArray[np.float32]:
-    """Runs the user tower; returns float32 [users, dim]."""
-    vectors: NDArray[np.float32] = session.run([USER_VECTOR], inputs.feed())[0]
-    return vectors
+    """Runs the user tower row by row, as a server does on the CPU: in a batch a row's last bits are others.
+
+    Returns:
+        float32 [users, dim], users >= 1.
+    """
+    feed = inputs.feed()
+    rows = [
+        {name: values[row : row + 1] for name, values in feed.items()}
+        for row in range(len(inputs.history_token))
+    ]
+    return np.concatenate([session.run([USER_VECTOR], row)[0] for row in rows])

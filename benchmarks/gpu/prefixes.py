@@ -33,8 +33,8 @@ RECALL_K = 20
 _SEED = 1
 _USER_COUNT = 128
 
-Search = Callable[[NDArray[np.int16], int], NDArray[np.int64]]
-"""Takes queries int16 [batch, dim] and one past the last row; returns candidates int64 [batch, n]."""
+Search = Callable[[NDArray[np.int32], int], NDArray[np.int64]]
+"""Takes queries int32 [batch, dim] and one past the last row; returns candidates int64 [batch, n]."""
 
 
 def run_prefixes() -> list[GpuCase]:
@@ -69,7 +69,7 @@ def open_searches(catalogue: Catalogue) -> dict[str, tuple[str, Search, Search]]
     """Opens each way to search: what it is called, on the CPU, and on the GPU."""
     users = catalogue.tuning_users
     file = build_tuned(
-        catalogue.whole,
+        catalogue.int32,
         users.codes.astype(np.float32),
         users.codes,
         kind="nested",
@@ -77,7 +77,7 @@ def open_searches(catalogue: Catalogue) -> dict[str, tuple[str, Search, Search]]
         tier_stops=prefix_stops(catalogue.count),
     ).file
     tiers = ann.load_index(file, device="cuda")
-    matrix = open_matrix(catalogue.whole.astype(np.float32))
+    matrix = open_matrix(catalogue.int32.astype(np.float32))
     return {
         "inverted file per tier": (
             f"{tiers.kind} against the same on the CPU",
@@ -98,7 +98,7 @@ def measure_prefix(
     """Measures one way to search a prefix; the agreement is of the GPU with exact search."""
     note, cpu, gpu = ways
     queries = catalogue.users.codes[:batch]
-    best = search_exactly(queries.astype(np.float32), catalogue.whole[:row_stop], RECALL_K)
+    best = search_exactly(queries.astype(np.float32), catalogue.int32[:row_stop], RECALL_K)
     return GpuCase(
         name,
         "measured",
@@ -109,10 +109,10 @@ def measure_prefix(
     )
 
 
-def _search_index(index: AnnIndex, queries: NDArray[np.int16], row_stop: int) -> NDArray[np.int64]:
+def _search_index(index: AnnIndex, queries: NDArray[np.int32], row_stop: int) -> NDArray[np.int64]:
     return index.search(queries.astype(np.float32), CANDIDATE_COUNT, 0, row_stop)
 
 
-def _scan(search: ScanSearch, queries: NDArray[np.int16], row_stop: int) -> NDArray[np.int64]:
+def _scan(search: ScanSearch, queries: NDArray[np.int32], row_stop: int) -> NDArray[np.int64]:
     wanted = [Wanted(Extent(0, row_stop, row_stop), CANDIDATE_COUNT)] * len(queries)
     return np.stack(search.search(queries, wanted))

@@ -21,7 +21,6 @@ from index.ann_index import AnnIndex
 from index.bundle import Bundle
 from index.device_matrix import DeviceMatrix
 from index.errors import AnnDeviceError
-from index.reference import widen
 from server.encoder import Encoder, copy_to_gpu
 from server.errors import DeviceError
 
@@ -99,7 +98,7 @@ def _measure_hand_over(bundle: Bundle, batch: int) -> GpuCase:
     name = f"tower, then matrix: in place against through the host, batch {batch}"
     try:
         encoder = Encoder(bundle.user_tower, device="cuda", thread_count=1)
-        search = open_matrix(widen(bundle.item_vectors, bundle.item_bias).astype(np.float32))
+        search = open_matrix(bundle.item_vectors.astype(np.float32))
     except (DeviceError, AnnDeviceError) as error:
         return GpuCase(name, NOT_MEASURED, str(error))
     feed = make_feed(bundle, batch)
@@ -152,7 +151,7 @@ def _measure_index(bundle: Bundle, fraction: float, batch: int) -> GpuCase:
     cpu = _open_index(bundle, "cpu")
     queries = make_queries(bundle, batch)
     found = gpu.search(queries, CANDIDATE_COUNT, 0, row_stop)
-    items = widen(bundle.item_vectors[:row_stop], bundle.item_bias[:row_stop])  # [rows, dim]
+    items = bundle.item_vectors[:row_stop]  # [rows, dim]
     exact = search_exactly(queries, items, CANDIDATE_COUNT)
     return GpuCase(
         name,
@@ -212,7 +211,7 @@ def time_call(call: Callable[[], object]) -> float:
 
 
 def search_exactly(
-    queries: NDArray[np.float32], items: NDArray[np.int16] | NDArray[np.int32], candidate_count: int
+    queries: NDArray[np.float32], items: NDArray[np.int32], candidate_count: int
 ) -> NDArray[np.int64]:
     """Returns the rows of the largest inner products, int64 [batch, <= candidate_count]."""
     scores = queries.astype(np.float64) @ items.astype(np.float64).T  # [batch, n]

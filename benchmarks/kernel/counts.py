@@ -58,7 +58,6 @@ CASES: Final = (
     *(Case("scan-1", path, "scan, one user", "item") for path in SCAN_PATHS),
     *(Case("scan-32", path, "scan, batch of 32", "item and user") for path in SCAN_PATHS),
     Case("rescore", "-", "re-score", "candidate"),
-    Case("rescore-bias", "-", "re-score with item bias", "candidate"),
     Case("select", "-", "select 20 of 200", "candidate"),
     Case("gate-suits", "-", "gate, product suits", "pair"),
     Case("gate-unsuitable", "-", "gate, nearly every predicate denies", "pair"),

@@ -62,14 +62,13 @@ std::size_t run_scan(Random& random, const prudence::ScanPath& path, const std::
     return item_count * user_count;
 }
 
-std::size_t run_rescore(Random& random, const bool biased, const std::size_t repeats) {
-    const auto items = draw<std::int16_t>(random, item_count * dim);
-    const auto user = draw<std::int16_t>(random, dim);
-    const auto bias = draw<std::int32_t>(random, item_count);
+std::size_t run_rescore(Random& random, const std::size_t repeats) {
+    const auto items = draw<std::int32_t>(random, item_count * dim);
+    const auto user = draw<std::int32_t>(random, dim);
     std::vector<std::int64_t> rows(candidate_count);
     std::generate(rows.begin(), rows.end(), [&] { return static_cast<std::int64_t>(random() % item_count); });
     std::vector<std::int64_t> scores(candidate_count);
-    const prudence::ItemMatrix matrix{items.data(), item_count, dim, biased ? bias.data() : nullptr};
+    const prudence::ItemMatrix matrix{items.data(), item_count, dim};
     for (std::size_t repeat = 0; repeat < repeats; ++repeat) {
         prudence::rescore(user.data(), matrix, {rows.data(), rows.size()}, scores.data());
     }
@@ -176,8 +175,8 @@ int main(const int argument_count, const char* const* const arguments) {
         if (name == "scan-1" || name == "scan-32") {
             const prudence::ScanPath path = prudence::find_scan_path(arguments[2]);
             units = run_scan(random, path, name == "scan-1" ? 1 : 32, repeats);
-        } else if (name == "rescore" || name == "rescore-bias") {
-            units = run_rescore(random, name == "rescore-bias", repeats);
+        } else if (name == "rescore") {
+            units = run_rescore(random, repeats);
         } else if (name == "select") {
             units = run_select(random, repeats);
         } else if (name == "gate-suits" || name == "gate-unsuitable") {

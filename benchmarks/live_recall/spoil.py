@@ -8,7 +8,6 @@ import numpy as np
 from index.ann import build_index
 from index.bundle import open_bundle, read_current, seal_bundle, write_current
 from index.manifest import INDEX
-from index.reference import widen
 
 SEED = 1
 
@@ -36,7 +35,7 @@ def spoil_index(bundles: Path, out: Path) -> Path:
     moved = np.setdiff1d(order, [bundle.product_ids.index(name) for name in golden_ids])
     order[moved] = np.random.default_rng(SEED).permutation(moved)
     index = build_index(
-        widen(bundle.item_vectors, bundle.item_bias)[order].astype(np.float32),
+        bundle.item_vectors[order].astype(np.float32),
         "nested",
         learning_count=manifest.learning_count,
     )

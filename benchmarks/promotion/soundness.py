@@ -43,7 +43,7 @@ def count_golden_faults(bundle: Bundle) -> int:
         if not np.isfinite(vector).all():
             return True
         found = quantise(vector, bundle.manifest.user_scale)[0].astype(np.int64)
-        scores = score(request.user_vector, bundle.item_vectors, bundle.item_bias)
+        scores = score(request.user_vector, bundle.item_vectors)
         best = select(scores, ranks, len(request.product_ids))
         names = tuple(bundle.product_ids[row] for row in best)
         return (

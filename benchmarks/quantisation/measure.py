@@ -22,7 +22,7 @@ from export.quantisation import (
     Vectors,
     in_float32,
     in_int8,
-    in_int16,
+    in_int32,
     measure_cost,
 )
 from export.write import choose_scales, embed_all
@@ -99,13 +99,13 @@ def measure(run: Path, data: Path, limits: QualityLimits, *, pass_count: int) ->
         cost = measure_cost(exact, in_float32(embed_rows(session, judges.inputs), items), judges)
         subjects.append(_Subject("user tower", name, len(tower), _make_tower(session, judges.inputs), cost))
     scales = choose_scales(trained.config, users, items)
-    int16, int8 = in_int16(users, items, **scales), in_int8(users, items, **scales)
-    searches = list_searches(users, items, int16, int8)
+    int32, int8 = in_int32(users, items, **scales), in_int8(users, items, **scales)
+    searches = list_searches(users, items, int32, int8)
     costs = {
         "float32": measure_cost(exact, exact, judges),
-        "int16": measure_cost(exact, int16, judges),
+        "int32": measure_cost(exact, int32, judges),
         "int8": measure_cost(exact, int8, judges),
-        "int8 scan, int16 scores": measure_cost(exact, int16, judges, scan=int8),
+        "int8 scan, int32 scores": measure_cost(exact, int32, judges, scan=int8),
     }
     for name, (byte_count, call) in searches.items():
         subjects.append(_Subject("vectors", name, byte_count, call, costs[name]))
@@ -113,29 +113,25 @@ def measure(run: Path, data: Path, limits: QualityLimits, *, pass_count: int) ->
 
 
 def list_searches(
-    users: NDArray[np.float32], items: NDArray[np.float32], int16: Vectors, int8: Vectors
+    users: NDArray[np.float32], items: NDArray[np.float32], int32: Vectors, int8: Vectors
 ) -> dict[str, tuple[int, Call]]:
     """Lists the ways to find a user's best 20 of all products, with the bytes of the items' vectors.
 
     Args:
         users: float32 [users, dim].
         items: float32 [products, dim].
-        int16: both as integers.
+        int32: both as integers.
         int8: both as smaller ones.
     """
     faiss.omp_set_num_threads(1)
     flat = faiss.IndexFlatIP(items.shape[1])
     flat.add(items)
     every = np.arange(len(items), dtype=np.int64)
-    # As a bundle has them: the last component, the bias, stands beside the others.
-    bias, others = int16.items[:, -1].astype(np.int32), int16.items.copy()
-    others[:, -1] = 0.0
-    fine_users, fine = int16.users.astype(np.int16), others.astype(np.int16)
-    fine_size = fine.nbytes + bias.nbytes
+    fine_users, fine = int32.users.astype(np.int32), int32.items.astype(np.int32)
     coarse_users, coarse = int8.users.astype(np.int8), int8.items.astype(np.int8)
 
-    def select(user: NDArray[np.int16], rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        return rows[native.select(native.rescore(user, fine, rows, bias), rows, k=RECALL_K)]
+    def select(user: NDArray[np.int32], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        return rows[native.select(native.rescore(user, fine, rows), rows, k=RECALL_K)]
 
     def scan(chunk: slice, count: int) -> NDArray[np.int64]:
         asked = coarse_users[chunk]
@@ -148,9 +144,9 @@ def list_searches(
 
     return {
         "float32": (items.nbytes, lambda chunk: flat.search(users[chunk], RECALL_K)[1]),
-        "int16": (fine_size, lambda chunk: [select(user, every) for user in fine_users[chunk]]),
+        "int32": (fine.nbytes, lambda chunk: [select(user, every) for user in fine_users[chunk]]),
         "int8": (coarse.nbytes, lambda chunk: scan(chunk, RECALL_K)),
-        "int8 scan, int16 scores": (coarse.nbytes + fine_size, search),
+        "int8 scan, int32 scores": (coarse.nbytes + fine.nbytes, search),
     }
 
 

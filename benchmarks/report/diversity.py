@@ -39,7 +39,7 @@ class Variety:
 
 
 def choose_lists(
-    scores: FloatArray, allowed: BoolArray, item_vectors: NDArray[np.int16], trade_off: int, *, k: int = K
+    scores: FloatArray, allowed: BoolArray, item_vectors: NDArray[np.int32], trade_off: int, *, k: int = K
 ) -> IntArray:
     """Chooses each user's list as a server does, among the best that are allowed.
 

@@ -49,12 +49,12 @@ def gini(amounts: FloatArray) -> float:
     return float((places * np.sort(amounts)).sum() / (count * total))
 
 
-def measure_diversity(lists: IntArray, item_vectors: NDArray[np.int16]) -> FloatArray:
+def measure_diversity(lists: IntArray, item_vectors: NDArray[np.int32]) -> FloatArray:
     """Returns each list's mean distance between two of its products, 1 - cosine.
 
     Args:
         lists: int64 [users, k], -1 where there is none.
-        item_vectors: int16 [products, dim]; one that is zero is at distance 1 of every other.
+        item_vectors: int32 [products, dim]; one that is zero is at distance 1 of every other.
 
     Returns:
         float64 [users]; NaN for a list of fewer than two.

@@ -41,7 +41,7 @@ class Measured:
         products: ids, ascending, [products].
         catalogue: suitability's product fields, [products].
         owner_counts: number of users who have each product among what the model knows, int64 [products].
-        item_vectors: the bundle's, without popularity, int16 [products, dim].
+        item_vectors: the bundle's, without popularity, int32 [products, dim - 1].
         scores: the bundle's integers, NO_CANDIDATE where the user has the product, float64 [users, products].
         relevant: products that are new to the user afterwards, bool [users, products].
         suitable: products that may be shown to the user; all without rules, bool [users, products].
@@ -55,7 +55,7 @@ class Measured:
     products: tuple[str, ...]
     catalogue: tuple[Record, ...]
     owner_counts: IntArray
-    item_vectors: NDArray[np.int16]
+    item_vectors: NDArray[np.int32]
     scores: FloatArray
     relevant: BoolArray
     suitable: BoolArray
@@ -159,9 +159,9 @@ def _count_owners(held_out: HeldOut, products: Sequence[str]) -> IntArray:
     return np.array([counts[product] for product in products], np.int64)
 
 
-def _read_vectors(bundle: Bundle, products: Sequence[str]) -> NDArray[np.int16]:
+def _read_vectors(bundle: Bundle, products: Sequence[str]) -> NDArray[np.int32]:
     row_of = {product: row for row, product in enumerate(bundle.product_ids)}
-    return bundle.item_vectors[[row_of[product] for product in products]]
+    return bundle.item_vectors[[row_of[product] for product in products], :-1]
 
 
 def _judge(

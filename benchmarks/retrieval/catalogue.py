@@ -13,15 +13,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from index.item_vectors import to_int8
+from index.item_vectors import find_int8_scale, to_int8
 from index.reference import (
-    INT8_LIMIT,
-    INT16_LIMIT,
     item_scale_for,
     quantise,
-    quantise_items,
     user_scale_for,
-    widen,
 )
 from server.scoring import Scorer
 
@@ -46,11 +42,11 @@ class Users:
 
     Attributes:
         vectors: float32 [users, dim].
-        codes: int16 [users, dim].
+        codes: int32 [users, dim].
     """
 
     vectors: NDArray[np.float32]
-    codes: NDArray[np.int16]
+    codes: NDArray[np.int32]
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -67,16 +63,14 @@ class Catalogue:
 
     Attributes:
         vectors: float32 [items, dim].
-        int16: int16 [items, dim], zero in the last column.
-        bias: that column, int32 [items].
+        int32: int32 [items, dim].
         int8: int8 [items, dim].
         users: whose searches are measured.
         tuning_users: others, for choosing how hard an index searches.
     """
 
     vectors: NDArray[np.float32]
-    int16: NDArray[np.int16]
-    bias: NDArray[np.int32]
+    int32: NDArray[np.int32]
     int8: NDArray[np.int8]
     users: Users
     tuning_users: Users
@@ -86,15 +80,10 @@ class Catalogue:
         """Returns the number of items."""
         return len(self.vectors)
 
-    @property
-    def whole(self) -> NDArray[np.int32]:
-        """Returns the item vectors in whole numbers, int32 [items, dim]: what an index is built over."""
-        return widen(self.int16, self.bias)
-
     @cached_property
     def scorer(self) -> Scorer:
         """What a server scores candidates with; a row stands for the rank of its product's id."""
-        return Scorer(self.int16, self.bias, np.arange(self.count), user_scale=1.0, item_scale=1.0)
+        return Scorer(self.int32, np.arange(self.count), user_scale=1.0, item_scale=1.0)
 
 
 @dataclass(frozen=True)
@@ -136,14 +125,13 @@ def draw_catalogue(count: int, *, user_count: int, tuning_count: int, seed: int)
     vectors = _near(centres[cluster], random)
     vectors *= np.exp(_NORM_SPREAD * random.standard_normal((count, 1), dtype=np.float32))
     item_scale = item_scale_for(vectors)
-    int16, bias = quantise_items(vectors, item_scale)
+    int32 = quantise(vectors, item_scale)
     drawn = _near(centres[random.integers(0, cluster_count, user_count + tuning_count)], random)
     codes = quantise(drawn, user_scale_for(drawn, unit_length=True))
     return Catalogue(
         vectors=vectors,
-        int16=int16,
-        bias=bias,
-        int8=to_int8(widen(int16, bias), item_scale, item_scale * INT8_LIMIT / INT16_LIMIT),
+        int32=int32,
+        int8=to_int8(int32, item_scale, find_int8_scale(int32, item_scale)),
         users=Users(drawn[:user_count], codes[:user_count]),
         tuning_users=Users(drawn[user_count:], codes[user_count:]),
     )

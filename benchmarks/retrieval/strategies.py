@@ -119,7 +119,7 @@ def rank(catalogue: Catalogue, users: Users, candidates: Sequence[Rows], k: int)
 def _build(catalogue: Catalogue, kind: Any, tier_stops: tuple[int, ...]) -> IndexFile:
     users = catalogue.tuning_users
     return build_tuned(
-        catalogue.whole,
+        catalogue.int32,
         users.codes.astype(np.float32),
         users.codes,
         kind=kind,

@@ -73,7 +73,7 @@ def portray(
     return portraits
 
 
-def project(vectors: NDArray[np.int16]) -> tuple[NDArray[np.float64], float]:
+def project(vectors: NDArray[np.int32]) -> tuple[NDArray[np.float64], float]:
     """Projects vectors on their two principal components, float64 [users, 2]; says how much these show.
 
     Returns: the points, and their share of the variance.

@@ -146,7 +146,7 @@ def _make_question(
 
 
 def _measure(
-    question: Question, bundle: Bundle, name: str, queries: NDArray[np.int16], change: Change | None
+    question: Question, bundle: Bundle, name: str, queries: NDArray[np.int32], change: Change | None
 ) -> _Way:
     recall, ndcg = [], []
     for block, scores in score(bundle, queries):

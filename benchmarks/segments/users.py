@@ -11,13 +11,13 @@ from benchmarks.dataset import DataSet
 from benchmarks.evaluate.bundle_scorer import open_tower, run_tower
 from index.bundle import Bundle
 from index.features import HISTORY_LENGTH, Event, encode_users
-from index.reference import quantise, widen
+from index.reference import quantise
 from index.segments import Segments
 
 BLOCK_COUNT = 500
 """Users scored at once: 10 MB of scores for 2,600 products."""
 
-Queries = NDArray[np.int16]
+Queries = NDArray[np.int32]
 Rows = NDArray[np.int64]
 Scores = NDArray[np.float64]
 
@@ -28,7 +28,7 @@ class Asked:
 
     Attributes:
         users: ids, [users].
-        vectors: quantised, from history and profile, int16 [users, dim].
+        vectors: quantised, from history and profile, int32 [users, dim].
         cold_vectors: the same from the profile alone.
         histories: rows of the latest events' products, the latest first, each once.
     """
@@ -64,7 +64,7 @@ def ask(bundle: Bundle, dataset: DataSet, users: Sequence[str], now: datetime) -
 
 def score(bundle: Bundle, queries: NDArray[np.integer]) -> Iterator[tuple[slice, Scores]]:
     """Yields blocks of users with the whole-number scores of all products, float64 [block, products]."""
-    items = widen(bundle.item_vectors, bundle.item_bias).astype(np.float64)  # [products, dim]
+    items = bundle.item_vectors.astype(np.float64)  # [products, dim]
     for start in range(0, len(queries), BLOCK_COUNT):
         block = slice(start, start + BLOCK_COUNT)
         yield block, queries[block].astype(np.float64) @ items.T
@@ -72,7 +72,7 @@ def score(bundle: Bundle, queries: NDArray[np.integer]) -> Iterator[tuple[slice,
 
 def find_kindred(bundle: Bundle, segments: Segments, histories: Sequence[Rows]) -> Rows:
     """Returns the place of the segment that scores each history's products highest, a server's fallback."""
-    items = widen(bundle.item_vectors, bundle.item_bias).astype(np.float64)
+    items = bundle.item_vectors.astype(np.float64)
     likings = items @ segments.centroids.astype(np.float64).T  # [products, segments]
     return np.array([int(np.argmax(likings[np.sort(rows)].sum(axis=0))) for rows in histories], np.int64)
 

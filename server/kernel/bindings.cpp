@@ -23,15 +23,10 @@ using prudence::Int64Result;
 using prudence::require_array;
 using prudence::to_numpy;
 
-Int64Result rescore(const AnyArray& user, const AnyArray& items, const AnyArray& rows,
-                    const std::optional<AnyArray>& item_bias) {
-    const std::int16_t* const vector = require_array<std::int16_t>(user, "user", 1);
-    const std::int16_t* const values = require_array<std::int16_t>(items, "items", 2);
-    prudence::ItemMatrix matrix{values, items.shape(0), items.shape(1)};
-    if (item_bias.has_value()) {
-        matrix.bias = require_array<std::int32_t>(*item_bias, "item_bias", 1);
-        prudence::require_shape(*item_bias, "item_bias", 0, matrix.row_count);
-    }
+Int64Result rescore(const AnyArray& user, const AnyArray& items, const AnyArray& rows) {
+    const std::int32_t* const vector = require_array<std::int32_t>(user, "user", 1);
+    const std::int32_t* const values = require_array<std::int32_t>(items, "items", 2);
+    const prudence::ItemMatrix matrix{values, items.shape(0), items.shape(1)};
     const prudence::RowList chosen{require_array<std::int64_t>(rows, "rows", 1), rows.shape(0)};
     if (user.shape(0) != matrix.dim) {
         throw prudence::InputError("user: dim " + std::to_string(user.shape(0)) + "; expected the items' dim " +
@@ -75,8 +70,7 @@ NB_MODULE(_kernel, module) {
     module.doc() = "The native kernel. Import it through server.native only.";
     module.attr("K_MAX") = prudence::k_max;
     nb::exception<prudence::InputError>(module, "KernelInputError", PyExc_ValueError);
-    module.def("rescore", &rescore, nb::arg("user"), nb::arg("items"), nb::arg("rows"),
-               nb::arg("item_bias") = nb::none());
+    module.def("rescore", &rescore, nb::arg("user"), nb::arg("items"), nb::arg("rows"));
     module.def("select", &select_best, nb::arg("scores"), nb::arg("id_rank"), nb::arg("k"),
                nb::arg("rows") = nb::none());
     prudence::bind_gate(module);

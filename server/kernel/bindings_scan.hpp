@@ -158,7 +158,7 @@ class KeptItems {
 
     nanobind::list scan_queries(const AnyArray& queries, const Numbers& row_starts, const Numbers& row_stops,
                              const PackedBitmaps& bitmaps, const Numbers& counts) const {
-        const std::int16_t* const wide = require_array<std::int16_t>(queries, "queries", 2);
+        const std::int32_t* const wide = require_array<std::int32_t>(queries, "queries", 2);
         require_shape(queries, "queries", 1, scanned_.dim());
         const std::size_t user_count = queries.shape(0);
         require_one_per_user(row_starts.size(), "row_starts", user_count);

@@ -1,8 +1,6 @@
 // Integer score and select. Pure C++17, no Python.
 //
-// The definition is index/reference.py; tests compare the two bit for bit. Scores are exact: products accumulated
-// in int64, so no input can overflow (one of two int16 is at most 2^30 and a vector far below 2^32 long; one of a
-// bias is at most 2^46).
+// The definition is index/reference.py; tests compare the two bit for bit.
 
 #pragma once
 
@@ -23,13 +21,11 @@ inline constexpr std::int64_t k_max = 10000;
 // How many items ahead of their turn are asked for.
 inline constexpr std::size_t rescore_fetch_distance = 16;
 
-// Item vectors, row-major [row_count, dim]. The bias is what a row's last component holds beyond the int16 there:
-// it may be far larger than the others, and would cost them their resolution. Without biases it is null.
+// Item vectors, row-major [row_count, dim].
 struct ItemMatrix {
-    const std::int16_t* values;
+    const std::int32_t* values;
     std::size_t row_count;
     std::size_t dim;
-    const std::int32_t* bias = nullptr;  // [row_count]
 };
 
 // Item rows chosen by a caller, [count].
@@ -66,11 +62,8 @@ inline void require_rows(const RowList& chosen, const std::size_t row_count) {
 inline void fetch_row(const ItemMatrix& items, const std::size_t row) {
 #if defined(__GNUC__)
     const auto* const bytes = reinterpret_cast<const char*>(items.values + row * items.dim);
-    for (std::size_t position = 0; position < items.dim * sizeof(std::int16_t); position += 64) {
+    for (std::size_t position = 0; position < items.dim * sizeof(std::int32_t); position += 64) {
         __builtin_prefetch(bytes + position);
-    }
-    if (items.bias != nullptr) {
-        __builtin_prefetch(items.bias + row);
     }
 #else
     static_cast<void>(items);
@@ -79,14 +72,10 @@ inline void fetch_row(const ItemMatrix& items, const std::size_t row) {
 }
 
 // Writes the score of each chosen row to scores [chosen.count], in the order given.
-inline void rescore(const std::int16_t* const user, const ItemMatrix& items, const RowList& chosen,
+inline void rescore(const std::int32_t* const user, const ItemMatrix& items, const RowList& chosen,
                     std::int64_t* const scores) {
-    if (items.bias != nullptr && items.dim == 0) {
-        throw InputError("item_bias: given for vectors of dim 0; expected at least one component");
-    }
     require_rows(chosen, items.row_count);
     const Dot dot = find_dot();
-    const std::int64_t bias_factor = items.bias != nullptr ? user[items.dim - 1] : 0;
     for (std::size_t turn = 0; turn < chosen.count + rescore_fetch_distance; ++turn) {
         if (turn < chosen.count) {
             fetch_row(items, static_cast<std::size_t>(chosen.rows[turn]));
@@ -94,8 +83,7 @@ inline void rescore(const std::int16_t* const user, const ItemMatrix& items, con
         if (turn >= rescore_fetch_distance) {
             const std::size_t position = turn - rescore_fetch_distance;
             const auto row = static_cast<std::size_t>(chosen.rows[position]);
-            const std::int64_t bias = items.bias != nullptr ? items.bias[row] : 0;
-            scores[position] = dot(user, items.values + row * items.dim, items.dim) + bias_factor * bias;
+            scores[position] = dot(user, items.values + row * items.dim, items.dim);
         }
     }
 }

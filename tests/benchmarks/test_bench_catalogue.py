@@ -12,7 +12,7 @@ from benchmarks.bench import catalogue
 from benchmarks.bench.catalogue import _add_vectors, _choose_alike
 from benchmarks.bench.scene import shorten_count
 from benchmarks.pipeline import Artifacts
-from index.reference import INT16_LIMIT
+from index.reference import STEP_LIMIT
 from suitability import default_policy_path
 
 
@@ -29,11 +29,10 @@ def test_a_drawn_product_like_no_other_is_placed_by_a_financial_one() -> None:
 
 
 def test_a_drawn_product_is_as_popular_as_the_trained_one_and_keeps_to_the_scale(tmp_path: Path) -> None:
-    # Popularity is beyond what int16 holds at the scale of the other components.
     vectors = np.array([[1.0, 0.0, 40.0], [0.0, 1.0, -50.0]], np.float32)
     np.save(tmp_path / "item_vectors.npy", vectors)
     (tmp_path / "product_ids.json").write_text(json.dumps(["a", "b"]))
-    (tmp_path / "export.json").write_text(json.dumps({"item_scale": float(INT16_LIMIT)}))
+    (tmp_path / "export.json").write_text(json.dumps({"item_scale": float(STEP_LIMIT)}))
     table = {"family": ["COURSE", "FUND"], "level_issuer": [None, 1]}
     drawn = pa.table({"id": ["c", "d", "e"], "family": ["FUND"] * 3, "level_issuer": [1] * 3})
     _add_vectors(tmp_path, pa.table({"id": ["a", "b"], **table}), drawn)

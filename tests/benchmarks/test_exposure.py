@@ -37,13 +37,13 @@ def test_gini_measures_unevenness(amounts: list[float], expected: float) -> None
 
 
 def test_diversity_is_the_mean_distance_of_two_products() -> None:
-    vectors = np.array([[1, 0], [0, 1], [1, 0]], np.int16)
+    vectors = np.array([[1, 0], [0, 1], [1, 0]], np.int32)
     # Pairs 0-1 and 1-2 are unlike, 0-2 are alike: distances 1, 1 and 0.
     assert measure_diversity(np.array([[0, 1, 2]]), vectors)[0] == pytest.approx(2 / 3)
 
 
 def test_a_list_of_one_has_no_diversity() -> None:
-    assert np.isnan(measure_diversity(np.array([[1, -1], [-1, -1]]), np.eye(2, dtype=np.int16))).all()
+    assert np.isnan(measure_diversity(np.array([[1, -1], [-1, -1]]), np.eye(2, dtype=np.int32))).all()
 
 
 def test_kinds_are_counted_once_in_each_list() -> None:

@@ -98,7 +98,7 @@ def test_feeds_and_queries_have_the_batch_asked_for(tiny_bundle: Bundle) -> None
 
 
 def test_exact_search_ranks_by_inner_product() -> None:
-    items = np.array([[1, 0], [3, 0], [2, 5]], np.int16)
+    items = np.array([[1, 0], [3, 0], [2, 5]], np.int32)
     assert search_exactly(np.array([[1, 0]], np.float32), items, 2).tolist() == [[1, 2]]
 
 

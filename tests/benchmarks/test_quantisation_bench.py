@@ -10,14 +10,14 @@ from rich.console import Console
 
 from benchmarks.quantisation import __main__
 from benchmarks.quantisation.measure import BATCHES, list_searches
-from export.quantisation import in_int8, in_int16
+from export.quantisation import in_int8, in_int32
 from index.reference import item_scale_for, user_scale_for
 from tests.tiny_data import TINY_SETTINGS, make_events, write_data
 from training.config import make_config
 from training.run import train
 
 TOWERS = ["float32", "fp16", "int8", "fp16, whole graph", "int8, dynamic", "int8, static"]
-VECTORS = ["float32", "int16", "int8", "int8 scan, int16 scores"]
+VECTORS = ["float32", "int32", "int8", "int8 scan, int32 scores"]
 
 
 @pytest.fixture(scope="module")
@@ -62,13 +62,13 @@ def test_searches_find_the_best_products() -> None:
     users, items = (rng.normal(size=(count, 16)).astype(np.float32) for count in (7, 401))
     scales = {
         "user_scale": user_scale_for(users, unit_length=False),
-        "item_scale": item_scale_for(items[:, :-1]),
+        "item_scale": item_scale_for(items),
     }
-    searches = list_searches(users, items, in_int16(users, items, **scales), in_int8(users, items, **scales))
+    searches = list_searches(users, items, in_int32(users, items, **scales), in_int8(users, items, **scales))
     assert list(searches) == VECTORS
     expected = np.sort(np.argsort(-(users @ items.T), axis=1)[:, :20], axis=1)
     found = {name: np.sort(np.array(call(slice(0, 7))), axis=1) for name, (_, call) in searches.items()}
-    for name in ("float32", "int16", "int8 scan, int16 scores"):
+    for name in ("float32", "int32", "int8 scan, int32 scores"):
         assert np.array_equal(found[name], expected), name
     # Rounding to int8 moves a product or two over the edge of a list.
     assert 0.85 < np.mean([np.isin(*rows).mean() for rows in zip(found["int8"], expected, strict=True)]) < 1.0

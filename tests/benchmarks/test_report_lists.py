@@ -111,7 +111,7 @@ def test_fairness_has_a_table_for_every_measure() -> None:
 
 
 def test_mmr_chooses_only_what_is_allowed() -> None:
-    vectors = np.array([[1, 0], [1, 0], [0, 1], [0, 1]], np.int16)
+    vectors = np.array([[1, 0], [1, 0], [0, 1], [0, 1]], np.int32)
     scores = np.array([[10.0, 9, 1, 0]])
     allowed = np.array([[True, True, True, False]])
     assert choose_lists(scores, allowed, vectors, WHOLE, k=4).tolist() == [[0, 1, 2, -1]]

@@ -51,7 +51,7 @@ def bundle(tiny_bundle: Bundle) -> Bundle:
     dataset: Any = TwoTastes()
     vectors = ask(tiny_bundle, dataset, USERS, NOW).vectors
     segments = order_segments(
-        "k_means", vectors, np.stack([vectors[::2].mean(axis=0), vectors[1::2].mean(axis=0)]).astype(np.int16)
+        "k_means", vectors, np.stack([vectors[::2].mean(axis=0), vectors[1::2].mean(axis=0)]).astype(np.int32)
     )
     row = {name: place for place, name in enumerate(tiny_bundle.product_ids)}
     starts = np.zeros(61, np.int64)
@@ -77,8 +77,8 @@ def test_the_kindred_segment_scores_the_products_of_the_history_highest(bundle: 
     for history, place in zip(
         asked.histories, find_kindred(bundle, bundle.segments, asked.histories), strict=True
     ):
-        items, bias = bundle.item_vectors[history], bundle.item_bias[history]
-        sums = [int(score(centroid, items, bias).sum()) for centroid in bundle.segments.centroids]
+        items = bundle.item_vectors[history]
+        sums = [int(score(centroid, items).sum()) for centroid in bundle.segments.centroids]
         assert place == sums.index(max(sums))
 
 
@@ -122,12 +122,12 @@ def test_a_portrait_names_what_a_segment_has_more_often(bundle: Bundle, asked: A
 
 
 def test_a_projection_keeps_the_two_largest_directions() -> None:
-    vectors = np.zeros((7, 5), np.int16)
+    vectors = np.zeros((7, 5), np.int32)
     vectors[:, 2] = [0, 100, 200, 300, 400, 500, 600]
     points, share = project(vectors)
     assert share == pytest.approx(1.0)
     assert np.ptp(points[:, 0]) == pytest.approx(600)
-    assert project(np.ones((1, 3), np.int16))[0].tolist() == [[0.0, 0.0]]
+    assert project(np.ones((1, 3), np.int32))[0].tolist() == [[0.0, 0.0]]
 
 
 def test_a_report_is_a_table_json_and_a_picture(bundle: Bundle, asked: Asked, tmp_path: Path) -> None:

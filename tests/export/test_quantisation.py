@@ -12,10 +12,10 @@ from export.quantisation import (
     Vectors,
     in_float32,
     in_int8,
-    in_int16,
+    in_int32,
     measure_cost,
 )
-from index.reference import INT16_LIMIT, item_scale_for, narrow, quantise, user_scale_for
+from index.reference import INT8_LIMIT, item_scale_for, narrow, quantise, user_scale_for
 from training.histories import Targets
 from training.split import Validation
 
@@ -55,12 +55,12 @@ def test_nothing_is_lost_against_itself() -> None:
     assert cost == QuantisationCost(1.0, cost.ndcg_at_10, 0.0, 0.0, len(users))
 
 
-def test_int8_alone_loses_more_than_int16_and_the_scan_with_int16_scores_loses_nothing_more() -> None:
+def test_int8_alone_loses_more_than_int32_and_the_scan_with_int32_scores_loses_nothing_more() -> None:
     users, items = draw()
     exact, everyone = in_float32(users, items), judges(len(users))
-    int16, int8 = (form(users, items, **scales(users, items)) for form in (in_int16, in_int8))
-    fine, coarse = measure_cost(exact, int16, everyone), measure_cost(exact, int8, everyone)
-    served = measure_cost(exact, int16, everyone, scan=int8)
+    int32, int8 = (form(users, items, **scales(users, items)) for form in (in_int32, in_int8))
+    fine, coarse = measure_cost(exact, int32, everyone), measure_cost(exact, int8, everyone)
+    served = measure_cost(exact, int32, everyone, scan=int8)
     assert coarse.recall_at_20 < 0.99 < fine.recall_at_20 <= 1.0
     assert served == fine
     assert fine.score_error_max < 1e-3 < coarse.score_error_max < 0.05
@@ -71,8 +71,8 @@ def test_int8_vectors_are_those_of_the_server() -> None:
     both = scales(users, items)
     vectors = in_int8(users, items, **both)
     assert np.array_equal(vectors.users, narrow(quantise(users, both["user_scale"])))
-    steps = np.rint(quantise(items, both["item_scale"]) * (127 / INT16_LIMIT))
-    assert np.array_equal(vectors.items, steps)
+    steps = quantise(items, both["item_scale"])
+    assert np.array_equal(vectors.items, np.rint(steps * (INT8_LIMIT / np.abs(steps).max())))
 
 
 def test_a_scan_that_misses_products_costs_them() -> None:

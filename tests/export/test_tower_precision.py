@@ -141,7 +141,7 @@ def test_what_was_measured_is_recorded_under_the_precision(root: Path, precision
     assert (parity["precision"], parity["limit"]) == (precision, RELATIVE_ERROR_LIMITS[precision])
     assert 1e-6 < parity["relative_error_max"] <= parity["limit"]
     assert exported.parity["item_tower"]["precision"] == "float32"
-    assert sorted(exported.quantisation) == ["int16", "int8", "limits", "user_tower"]
+    assert sorted(exported.quantisation) == ["int32", "int8", "limits", "user_tower"]
     assert exported.quantisation["limits"]["recall_min"] == LOOSE.recall_min
     assert 0 < exported.quantisation["user_tower"]["score_error_max"] <= 0.01
 
@@ -207,7 +207,7 @@ def test_vectors_beyond_a_limit_are_refused_too(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keep_graphs(root, monkeypatch)
-    with pytest.raises(ExportQualityError, match="vectors in int16: largest relative score error"):
+    with pytest.raises(ExportQualityError, match="vectors in int32: largest relative score error"):
         export(root, tmp_path / "export", limits=QualityLimits(score_error_max=1e-7))
 
 

@@ -15,7 +15,6 @@ from export.write import export_run
 from index import update
 from index.build import build_bundle
 from index.bundle import Bundle, open_bundle
-from index.reference import widen
 from index.update import update_bundle
 from server.encoder import embed_items
 from suitability.policy import default_policy_path
@@ -70,20 +69,17 @@ def test_embedding_what_training_knew_gives_the_exports_vectors(
     updated = _update(root, full, [*full.products.rows], "again")
     assert updated.product_ids == full.product_ids
     assert updated.manifest.source["update"]["embedded_count"] == full.products.count
-    steps = widen(updated.item_vectors, updated.item_bias) - widen(full.item_vectors, full.item_bias)
-    # The export's vectors come from torch; the last bits of a float may round to the next step.
-    assert int(np.abs(steps).max()) <= 1
-    assert np.count_nonzero(steps) <= steps.size // 1000
+    steps = updated.item_vectors - full.item_vectors
+    # The export's vectors come from torch, which rounds the last bits of a float otherwise.
+    assert int(np.abs(steps).max()) <= 8
 
 
 def test_a_new_product_lies_where_products_of_its_content_lie(root: Path, full: Bundle) -> None:
     twin = {**full.products.row(5), "id": "twin"}
     updated = _update(root, full, [twin], "new")
     assert updated.products.count == full.products.count + 1
-    wide = updated.item_vectors[:, :-1].astype(np.float64)
-    place = wide[updated.product_ids.index("twin")]
-    assert place.any(), "content alone gives a direction"
+    place = updated.item_vectors[updated.product_ids.index("twin")]
+    assert place[:-1].any(), "content alone gives a direction"
     again = _update(root, full, [{**twin, "id": "other"}], "other")
     row = again.product_ids.index("other")
-    np.testing.assert_array_equal(again.item_vectors[row, :-1], place)
-    assert again.item_bias[row] == updated.item_bias[updated.product_ids.index("twin")]
+    np.testing.assert_array_equal(again.item_vectors[row], place)

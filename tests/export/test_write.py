@@ -59,7 +59,7 @@ def test_an_export_is_what_the_index_reads(root: Path, model: str) -> None:
     for parity in exported.parity.values():
         assert parity["relative_error_max"] <= 1e-5
     assert exported.parity["user_tower"]["request_count"] == 10_000
-    assert sorted(exported.quantisation) == ["int16", "int8", "limits"]
+    assert sorted(exported.quantisation) == ["int32", "int8", "limits"]
 
 
 def test_an_export_holds_segments_and_rules_unless_no_rules_are_wanted(root: Path, tmp_path: Path) -> None:
@@ -212,5 +212,5 @@ def test_one_product_and_one_user_export(tmp_path: Path) -> None:
     options = {"resume": False, "force": False, "console": Console(file=io.StringIO())}
     train(tmp_path / "data", tmp_path / "run", config, **options)
     description = write.export_run(tmp_path / "run", tmp_path / "data", tmp_path / "export", force=False)
-    assert description["quantisation"]["int16"]["recall_at_20"] == 1.0
-    assert description["quantisation"]["int16"]["ndcg_loss"] is None
+    assert description["quantisation"]["int32"]["recall_at_20"] == 1.0
+    assert description["quantisation"]["int32"]["ndcg_loss"] is None

@@ -50,18 +50,18 @@ def test_vectors_follow_their_products(tiny_bundle: Bundle, make_export: Any, tm
     ids = json.loads((case.export / "product_ids.json").read_text())
     for row, product_id in enumerate(tiny_bundle.product_ids):
         expected = reference.quantise(vectors[ids.index(product_id)], tiny_bundle.manifest.item_scale)
-        np.testing.assert_array_equal(tiny_bundle.item_vectors[row], [*expected[:-1], 0])
-        assert tiny_bundle.item_bias[row] == expected[-1]
+        np.testing.assert_array_equal(tiny_bundle.item_vectors[row], expected)
         assert tiny_bundle.products.row(row)["id"] == product_id
 
 
 def test_the_index_holds_whole_vectors(tiny_bundle: Bundle) -> None:
     index = ann.load_index(tiny_bundle.read_index())
     assert (index.kind, index.count, index.dim) == ("IndexFlatIP", 60, 8)
-    whole = reference.widen(tiny_bundle.item_vectors, tiny_bundle.item_bias)
-    query = whole[41].astype(np.float32)
-    exact = reference.score(whole[41].astype(np.int16), tiny_bundle.item_vectors, tiny_bundle.item_bias)
-    assert index.search(query[None, :], 5, 0, 60)[0].tolist() == np.argsort(-exact)[:5].tolist()
+    query = tiny_bundle.item_vectors[41]
+    exact = reference.score(query, tiny_bundle.item_vectors)
+    assert (
+        index.search(query[None].astype(np.float32), 5, 0, 60)[0].tolist() == np.argsort(-exact)[:5].tolist()
+    )
 
 
 def test_permuting_the_catalogue_gives_the_same_bundle(
@@ -78,7 +78,7 @@ def test_golden_answers_are_the_exact_best(tiny_bundle: Bundle) -> None:
     ranks = reference.rank_ids(tiny_bundle.product_ids)
     assert len(tiny_bundle.golden.requests) == 20
     for request in tiny_bundle.golden.requests:
-        scores = reference.score(request.user_vector, tiny_bundle.item_vectors, tiny_bundle.item_bias)
+        scores = reference.score(request.user_vector, tiny_bundle.item_vectors)
         best = reference.select(scores, ranks, 20)
         assert request.product_ids == tuple(tiny_bundle.product_ids[row] for row in best)
         assert request.scores == tuple(scores[best].tolist())

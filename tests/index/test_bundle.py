@@ -36,7 +36,7 @@ def test_a_sealed_bundle_opens(copy: Any) -> None:
 def test_what_was_opened_never_changes_with_its_files(copy: Any) -> None:
     bundle = open_bundle(copy.path)
     before = bundle.item_vectors.copy()
-    for name in ("item_vectors.int16.npy", "index.faiss"):
+    for name in ("item_vectors.int32.npy", "index.faiss"):
         content = bytearray((copy.path / name).read_bytes())
         content[-1] ^= 0x10
         (copy.path / name).write_bytes(content)

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from index import reference, update
+from index import update
 from index.build import build_bundle
 from index.bundle import Bundle, open_bundle, read_current
 from index.errors import BuildInputError
@@ -58,9 +58,9 @@ def _row(bundle: Bundle, product_id: str, **changes: Any) -> dict[str, Any]:
     return dict(bundle.products.row(bundle.product_ids.index(product_id))) | changes
 
 
-def _vector(bundle: Bundle, product_id: str) -> tuple[list[int], int]:
-    row = bundle.product_ids.index(product_id)
-    return bundle.item_vectors[row].tolist(), int(bundle.item_bias[row])
+def _vector(bundle: Bundle, product_id: str) -> list[int]:
+    vector: list[int] = bundle.item_vectors[bundle.product_ids.index(product_id)].tolist()
+    return vector
 
 
 def test_an_update_of_everything_that_training_knew_is_the_full_build(
@@ -71,7 +71,7 @@ def test_an_update_of_everything_that_training_knew_is_the_full_build(
     updated, report = run([dict(row) for row in tiny_bundle.products.rows])
     assert (report.embedded_count, report.unchanged_count) == (60, 60)
     assert updated.product_ids == tiny_bundle.product_ids
-    for name in ("item_vectors", "item_bias", "item_vectors_int8"):
+    for name in ("item_vectors", "item_vectors_int8"):
         np.testing.assert_array_equal(getattr(updated, name), getattr(tiny_bundle, name))
     assert [(request.product_ids, request.scores) for request in updated.golden.requests] == [
         (request.product_ids, request.scores) for request in tiny_bundle.golden.requests
@@ -85,10 +85,8 @@ def test_a_new_product_is_found_by_its_content(run: Any, tiny_bundle: Bundle) ->
         assert feed["item_token"].tolist() == [1], "no identity: content alone places it"
         model = _row(tiny_bundle, "f003")
         row = tiny_bundle.product_ids.index(model["id"])
-        return (
-            reference.widen(tiny_bundle.item_vectors, tiny_bundle.item_bias)[row : row + 1]
-            / tiny_bundle.manifest.item_scale
-        ).astype(np.float32)
+        steps = tiny_bundle.item_vectors[row : row + 1]
+        return (steps / tiny_bundle.manifest.item_scale).astype(np.float32)
 
     updated, report = run([_row(tiny_bundle, "f003", id="new1")], embed=embed)
     assert (report.new_count, report.embedded_count, updated.products.count) == (1, 1, 61)
@@ -245,7 +243,7 @@ def test_the_installed_encoder_is_found_and_a_missing_one_is_said(monkeypatch: p
 
 def test_what_came_with_the_export_is_taken_over(run: Any, make_export: Any, tmp_path: Path) -> None:
     case = make_export(tmp_path)
-    centroids = np.arange(16, dtype=np.int16).reshape(2, 8)
+    centroids = np.arange(16, dtype=np.int32).reshape(2, 8)
     segments = order_segments("k_means", centroids, centroids)
     (case.export / SEGMENTS).write_text(segments.to_json())
     full = build_bundle(

@@ -21,7 +21,6 @@ from index.errors import (
 )
 from index.manifest import FILE_BYTES_MAX
 from index.products import read_products, write_products
-from index.reference import widen
 
 FILES = tuple(FILE_BYTES_MAX)
 
@@ -38,7 +37,7 @@ FILES = tuple(FILE_BYTES_MAX)
         ("golden.json", b'{"format_version": 1}', "expected golden requests"),
         ("golden.json", b'{"format_version": 1, "format_version": 1}', "there twice"),
         ("evaluation.json", b"[]", "expected a JSON object"),
-        ("item_vectors.int16.npy", b"\x80\x04.", "expected an .npy header"),
+        ("item_vectors.int32.npy", b"\x80\x04.", "expected an .npy header"),
     ],
 )
 def test_proven_content_of_a_wrong_kind_is_refused_and_named(
@@ -54,16 +53,16 @@ def test_proven_content_of_a_wrong_kind_is_refused_and_named(
     "values",
     [
         np.zeros((60, 8), np.float32),
-        np.zeros((60, 8), ">i2"),
-        np.zeros((59, 8), np.int16),
-        np.zeros((60, 9), np.int16),
-        np.zeros((8, 60), np.int16).T,
+        np.zeros((60, 8), ">i4"),
+        np.zeros((59, 8), np.int32),
+        np.zeros((60, 9), np.int32),
+        np.zeros((8, 60), np.int32).T,
         np.array([{"a": 1}], object),
     ],
 )
 def test_vectors_of_another_dtype_shape_or_order_are_refused(copy: Any, values: np.ndarray, npy: Any) -> None:
-    copy.replace("item_vectors.int16.npy", npy(values))
-    with pytest.raises(BundleFormatError, match=r"expected int16 \(60, 8\) in C order"):
+    copy.replace("item_vectors.int32.npy", npy(values))
+    with pytest.raises(BundleFormatError, match=r"expected int32 \(60, 8\) in C order"):
         open_bundle(copy.path)
 
 
@@ -82,8 +81,8 @@ def test_vectors_of_another_dtype_shape_or_order_are_refused(copy: Any, values: 
 )
 def test_a_header_that_is_no_header_is_refused_whatever_numpy_makes_of_it(copy: Any, header: str) -> None:
     content = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode()
-    copy.replace("item_bias.npy", content)
-    with pytest.raises(BundleFormatError, match=r"item_bias\.npy: expected an \.npy header"):
+    copy.replace("item_vectors.int32.npy", content)
+    with pytest.raises(BundleFormatError, match=r"int32\.npy: expected an \.npy header"):
         open_bundle(copy.path)
 
 
@@ -101,57 +100,45 @@ def test_vectors_longer_than_their_header_says_are_refused(copy: Any) -> None:
 
 
 def test_one_vector_far_longer_than_the_others_is_refused(copy: Any, npy: Any) -> None:
-    vectors = np.ones((60, 8), np.int16)
+    vectors = np.ones((60, 8), np.int32)
     vectors[17] = 32767
-    vectors[:, -1] = 0
-    copy.replace("item_vectors.int16.npy", npy(vectors))
-    copy.replace("item_bias.npy", npy(np.ones(60, np.int32)))
-    with pytest.raises(BundleVectorNormError, match=r"int16\.npy: 1 of 60 vectors .*: 'c017' has norm"):
+    copy.replace("item_vectors.int32.npy", npy(vectors))
+    with pytest.raises(BundleVectorNormError, match=r"int32\.npy: 1 of 60 vectors .*: 'c017' has norm"):
         open_bundle(copy.path)
 
 
-def test_one_bias_far_larger_than_the_other_vectors_is_refused(copy: Any, npy: Any) -> None:
-    bias = np.zeros(60, np.int32)
-    bias[18] = 10**6
-    copy.replace("item_bias.npy", npy(bias))
+def test_one_popularity_far_larger_than_the_other_vectors_is_refused(copy: Any, npy: Any) -> None:
+    vectors = np.full((60, 8), 1000, np.int32)
+    vectors[18, -1] = 10**6
+    copy.replace("item_vectors.int32.npy", npy(vectors))
     with pytest.raises(BundleVectorNormError, match="'c018' has norm"):
         open_bundle(copy.path)
 
 
-def test_a_last_column_beside_the_bias_is_refused(copy: Any, npy: Any) -> None:
-    vectors = np.load(copy.path / "item_vectors.int16.npy")
-    vectors[59, -1] = 1
-    copy.replace("item_vectors.int16.npy", npy(vectors))
-    with pytest.raises(BundleConsistencyError, match=r"last column is not zero; .* in item_bias\.npy"):
-        open_bundle(copy.path)
-
-
-@pytest.mark.parametrize(("dtype", "shape"), [(np.int64, (60,)), (np.int32, (59,)), (np.int32, (60, 1))])
-def test_a_bias_of_another_dtype_or_shape_is_refused(
-    copy: Any, dtype: type, shape: tuple[int, ...], npy: Any
-) -> None:
-    copy.replace("item_bias.npy", npy(np.zeros(shape, dtype)))
-    with pytest.raises(BundleFormatError, match=r"item_bias\.npy: .*expected int32 \(60,\) in C order"):
+@pytest.mark.parametrize("value", [2**23, -(2**23), -(2**31)])
+def test_a_value_with_which_scores_could_overflow_is_refused(copy: Any, npy: Any, value: int) -> None:
+    vectors = np.full((60, 8), 2**23 - 1, np.int32)
+    vectors[59, 0] = value
+    copy.replace("item_vectors.int32.npy", npy(vectors))
+    with pytest.raises(BundleConsistencyError, match=f"values are .*{value}.*; expected -8388607 to 8388607"):
         open_bundle(copy.path)
 
 
 def test_zero_vectors_do_not_make_the_others_look_long(copy: Any, npy: Any) -> None:
-    vectors = np.zeros((60, 8), np.int16)
+    vectors = np.zeros((60, 8), np.int32)
     vectors[:9, :-1] = 1000
-    copy.replace("item_vectors.int16.npy", npy(vectors))
-    copy.replace("item_bias.npy", npy(np.zeros(60, np.int32)))
+    copy.replace("item_vectors.int32.npy", npy(vectors))
     with pytest.raises(BundleConsistencyError, match="int8_scale"):  # The next check: the norms pass.
         open_bundle(copy.path)
 
 
 def test_vectors_that_are_all_zero_are_refused(copy: Any, npy: Any) -> None:
-    copy.replace("item_vectors.int16.npy", npy(np.zeros((60, 8), np.int16)))
-    copy.replace("item_bias.npy", npy(np.zeros(60, np.int32)))
+    copy.replace("item_vectors.int32.npy", npy(np.zeros((60, 8), np.int32)))
     with pytest.raises(BundleConsistencyError, match="every vector is zero"):
         open_bundle(copy.path)
 
 
-def test_int8_vectors_that_differ_from_the_int16_ones_are_refused(copy: Any, npy: Any) -> None:
+def test_int8_vectors_that_differ_from_the_int32_ones_are_refused(copy: Any, npy: Any) -> None:
     values = np.load(copy.path / "item_vectors.int8.npy")
     values[3, 3] ^= 1
     copy.replace("item_vectors.int8.npy", npy(values))
@@ -210,8 +197,7 @@ def test_rows_out_of_order_are_refused_and_named(copy: Any, tiny_bundle: Bundle)
 
 
 def test_an_index_of_other_vectors_is_refused(copy: Any, tiny_bundle: Bundle) -> None:
-    wide = widen(tiny_bundle.item_vectors, tiny_bundle.item_bias)
-    copy.replace("index.faiss", build_index(-wide.astype(np.float32)).content)
+    copy.replace("index.faiss", build_index(-tiny_bundle.item_vectors.astype(np.float32)).content)
     with pytest.raises(BundleConsistencyError, match=r"index\.faiss: finds 0\.\d+ of the best products"):
         open_bundle(copy.path)
 
@@ -220,10 +206,10 @@ def test_an_index_that_finds_a_little_less_than_when_it_was_built_is_refused(
     copy: Any, tiny_bundle: Bundle
 ) -> None:
     assert tiny_bundle.manifest.recall["golden_found"] == 1.0
-    wide = widen(tiny_bundle.item_vectors, tiny_bundle.item_bias).astype(np.float32)
+    vectors = tiny_bundle.item_vectors.astype(np.float32)
     best = Counter(name for request in tiny_bundle.golden.requests for name in request.product_ids)
     hidden = tiny_bundle.product_ids.index(best.most_common(1)[0][0])
-    wide[hidden] = -wide[hidden]
-    copy.replace("index.faiss", build_index(wide).content)
+    vectors[hidden] = -vectors[hidden]
+    copy.replace("index.faiss", build_index(vectors).content)
     with pytest.raises(BundleConsistencyError, match=r"finds 0\.9\d+ of the best .*; expected 0\.9900"):
         open_bundle(copy.path)

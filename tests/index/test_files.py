@@ -38,8 +38,7 @@ def test_sealing_refuses_what_opening_would_refuse(
     copy: Any, tiny_bundle: Bundle, tmp_path: Path, npy: Any
 ) -> None:
     content = copy.read_all()
-    content["item_vectors.int16.npy"] = npy(np.zeros((60, 8), np.int16))
-    content["item_bias.npy"] = npy(np.zeros(60, np.int32))
+    content["item_vectors.int32.npy"] = npy(np.zeros((60, 8), np.int32))
     with pytest.raises(BundleConsistencyError, match="every vector is zero"):
         seal_bundle(tmp_path / "out", tiny_bundle.manifest, content)
     assert not (tmp_path / "out").exists()

@@ -42,10 +42,10 @@ def test_every_truncation_of_the_manifest_is_refused(copy: Any) -> None:
 
 
 @pytest.mark.usefixtures("no_parser")
-@pytest.mark.parametrize("version", [0, 2, 4, "3", 3.5, True, None])
+@pytest.mark.parametrize("version", [0, 3, 5, "4", 4.5, True, None])
 def test_an_unknown_format_version_is_refused(copy: Any, version: object) -> None:
     copy.edit_manifest(lambda body: body.update(format_version=version))
-    with pytest.raises(BundleFormatError, match=r"manifest\.json: format_version is .*; expected 3; build"):
+    with pytest.raises(BundleFormatError, match=r"manifest\.json: format_version is .*; expected 4; build"):
         open_bundle(copy.path)
 
 

@@ -57,20 +57,20 @@ def _clustered(seed: int, count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _codes(values: np.ndarray) -> np.ndarray:
-    codes: np.ndarray = np.rint(values * (32767 / np.abs(values).max())).astype(np.int16)
+    codes: np.ndarray = np.rint(values * (32767 / np.abs(values).max())).astype(np.int32)
     return codes
 
 
 @pytest.fixture(scope="module")
 def items() -> np.ndarray:
-    """int16 [COUNT, DIM] in ascending risk."""
+    """int32 [COUNT, DIM] in ascending risk."""
     vectors, risk = _clustered(1, COUNT)
     return _codes(vectors[np.argsort(risk)])
 
 
 @pytest.fixture(scope="module")
 def users() -> tuple[np.ndarray, np.ndarray]:
-    """float32 and int16 [500, DIM]: TUNING_COUNT to tune with, and others."""
+    """float32 and int32 [500, DIM]: TUNING_COUNT to tune with, and others."""
     vectors = _clustered(2, 500)[0].astype(np.float32)
     return vectors, _codes(vectors)
 
@@ -206,7 +206,7 @@ def test_asking_for_more_than_there_is_gives_all_and_padding(
 def test_one_row_and_empty_tiers_are_indexed(
     kind: ann.IndexKind, learning_count: int, stops: tuple[int, ...]
 ) -> None:
-    item, user = np.ones((1, DIM), np.int16), np.ones((1, DIM), np.float32)
+    item, user = np.ones((1, DIM), np.int32), np.ones((1, DIM), np.float32)
     tuned = build_tuned(item, user, item, kind=kind, learning_count=learning_count, tier_stops=stops)
     assert ann.load_index(tuned.file).search(user, 2, 0, 1).tolist() == [[0, -1]]
     assert {found.recall for found in tuned.recall} == {1.0}

@@ -64,9 +64,9 @@ def test_publishing_over_another_bundle_is_refused(candidate: Path, bundles: Pat
 
 def test_a_changed_bundle_is_not_published(candidate: Path, bundles: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(candidate, tmp_path / "next"))
-    content = bytearray((copy / "item_bias.npy").read_bytes())
+    content = bytearray((copy / "item_vectors.int32.npy").read_bytes())
     content[-1] ^= 1
-    (copy / "item_bias.npy").write_bytes(content)
+    (copy / "item_vectors.int32.npy").write_bytes(content)
     with pytest.raises(BundleChecksumError):
         publish_bundle(copy, bundles)
     assert read_current(bundles).name == "tiny"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 
@@ -18,8 +16,9 @@ def test_quantise_rounds_half_to_even() -> None:
 
 def test_quantise_saturates_symmetrically_and_counts() -> None:
     vectors = np.array([2.0, -2.0, 1.0, -1.0], np.float32)
-    assert reference.quantise(vectors, 32767.0).tolist() == [32767, -32767, 32767, -32767]
-    assert reference.count_saturated(vectors, 32767.0) == 2
+    limit = reference.STEP_LIMIT
+    assert reference.quantise(vectors, float(limit)).tolist() == [limit, -limit, limit, -limit]
+    assert reference.count_saturated(vectors, float(limit)) == 2
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -35,8 +34,9 @@ def test_quantise_refuses_a_scale_that_is_not_positive(scale: float) -> None:
 
 
 def test_score_does_not_overflow() -> None:
-    extreme = np.full(4096, -32768, np.int16)
-    assert reference.score(extreme, extreme[None, :]).tolist() == [4096 * 2**30]
+    extreme = np.full(4096, reference.STEP_LIMIT, np.int32)
+    both = np.stack([extreme, -extreme])
+    assert reference.score(extreme, both).tolist() == [4096 * (2**23 - 1) ** 2, -4096 * (2**23 - 1) ** 2]
 
 
 def test_select_orders_by_score_then_rank() -> None:
@@ -56,37 +56,28 @@ def test_ids_are_ranked_by_their_utf8_bytes() -> None:
     assert reference.rank_ids(["b", "\U0001f600", "\uff21", "a", "B"]).tolist() == [2, 4, 3, 1, 0]
 
 
-def test_item_scale_uses_the_whole_range() -> None:
+def test_every_step_is_a_float32() -> None:
+    steps = np.array([reference.STEP_LIMIT, reference.STEP_LIMIT - 1, -reference.STEP_LIMIT], np.int32)
+    assert steps.astype(np.float32).astype(np.int32).tolist() == steps.tolist()
+
+
+def test_item_scale_leaves_half_of_the_range_to_products_added_later() -> None:
     vectors = np.array([[0.25, -0.5]], np.float32)
-    assert reference.quantise(vectors, reference.item_scale_for(vectors)).min() == -32767
-    assert reference.item_scale_for(np.zeros((2, 2), np.float32)) == 32767.0
+    scale = reference.item_scale_for(vectors)
+    assert reference.quantise(vectors, scale).tolist() == [[2**21, -(2**22)]]
+    assert reference.count_saturated(2 * vectors, scale) == 0
+    assert reference.count_saturated(np.float32(2.01) * vectors, scale) == 1
+    assert reference.item_scale_for(np.zeros((2, 2), np.float32)) == reference.STEP_LIMIT
 
 
 def test_user_scale_leaves_headroom_unless_vectors_have_unit_length() -> None:
     vectors = np.array([[2.0, 0.0]], np.float32)
-    assert reference.user_scale_for(vectors, unit_length=False) == 32767 / 8
-    several = np.array([[0.6, 0.8], [0.8, 0.6]], np.float32)
-    assert reference.user_scale_for(several, unit_length=True) == 32767.0
-
-
-def test_user_scale_makes_a_constant_last_component_a_whole_number() -> None:
-    half = math.sqrt(0.5)
-    vectors = np.array([[half, 0.0, half], [0.5, 0.5, half], [0.0, -half, half]], np.float32)
-    scale = reference.user_scale_for(vectors, unit_length=True)
-    # float32 of the root of one half, which the scale takes as it is.
-    assert scale * float(vectors[0, -1]) == pytest.approx(32767, abs=0.002)
-    assert reference.count_saturated(vectors, scale) == 0
-    assert reference.quantise(vectors, scale).tolist() == [
-        [32767, 0, 32767],
-        [23170, 23170, 32767],
-        [0, -32767, 32767],
-    ]
-    small = np.array([[0.8, 0.6]], np.float32)
-    assert reference.user_scale_for(small, unit_length=True) == pytest.approx(32767 / 0.8)
+    assert reference.user_scale_for(vectors, unit_length=False) == reference.STEP_LIMIT / 8
+    assert reference.user_scale_for(vectors, unit_length=True) == reference.STEP_LIMIT
 
 
 def test_narrow_uses_the_whole_range_of_each_query() -> None:
-    queries = np.array([[100, -50, 0], [-32767, 1, 129], [-32768, 32767, 0], [0, 0, 0]], np.int16)
+    queries = np.array([[100, -50, 0], [-32767, 1, 129], [-(2**31), 2**31 - 1, 0], [0, 0, 0]], np.int32)
     expected = [[127, -64, 0], [-127, 0, 0], [-127, 127, 0], [0, 0, 0]]
     assert reference.narrow(queries).tolist() == expected
     assert [reference.narrow(query).tolist() for query in queries] == expected
@@ -95,13 +86,13 @@ def test_narrow_uses_the_whole_range_of_each_query() -> None:
 
 def test_narrow_rounds_half_to_even() -> None:
     # The largest component is twice 127, so an odd one ends in a half.
-    assert reference.narrow(np.array([254, 1, 3, 5, -1, -3], np.int16)).tolist() == [127, 0, 2, 2, 0, -2]
+    assert reference.narrow(np.array([254, 1, 3, 5, -1, -3], np.int32)).tolist() == [127, 0, 2, 2, 0, -2]
 
 
 @pytest.mark.parametrize("dim", [0, 1])
 def test_narrow_takes_the_shortest_queries(dim: int) -> None:
-    assert reference.narrow(np.full(dim, -7, np.int16)).tolist() == [-127] * dim
-    assert reference.narrow(np.zeros((0, dim), np.int16)).shape == (0, dim)
+    assert reference.narrow(np.full(dim, -7, np.int32)).tolist() == [-127] * dim
+    assert reference.narrow(np.zeros((0, dim), np.int32)).shape == (0, dim)
 
 
 def test_scan_orders_by_score_then_row_within_each_range() -> None:
@@ -124,21 +115,3 @@ def test_scan_sees_only_the_rows_of_a_bitmap() -> None:
 def test_scan_does_not_overflow() -> None:
     items = np.full((1, 1000), -128, np.int8)
     assert reference.scan(items, items, np.array([0]), np.array([1]), None, 1)[1].tolist() == [[1000 * 2**14]]
-
-
-def test_items_keep_their_last_component_as_a_wide_bias() -> None:
-    vectors = np.array([[0.5, -0.25, 300.0], [0.0, 1.0, -7e5]], np.float32)
-    items, bias = reference.quantise_items(vectors, 1000.0)
-    assert items.tolist() == [[500, -250, 0], [0, 1000, 0]]
-    assert bias.tolist() == [300_000, -700_000_000]
-    assert reference.widen(items, bias).tolist() == [[500, -250, 300_000], [0, 1000, -700_000_000]]
-    user = np.array([2, 3, -4], np.int16)
-    expected = reference.widen(items, bias).astype(np.int64) @ user.astype(np.int64)
-    assert reference.score(user, items, bias).tolist() == expected.tolist()
-
-
-def test_a_bias_beyond_32_bits_is_refused() -> None:
-    with pytest.raises(VectorValueError, match="a bias has 3000000000 steps; expected at most 2147483647"):
-        reference.quantise_items(np.array([[1.0, 3e6]], np.float32), 1000.0)
-    with pytest.raises(VectorValueError, match="NaN or infinite"):
-        reference.quantise_items(np.array([[1.0, np.nan]], np.float32), 1000.0)

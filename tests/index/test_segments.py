@@ -13,13 +13,14 @@ from index.build import build_bundle
 from index.bundle import open_bundle
 from index.errors import BundleChecksumError, BundleFormatError
 from index.manifest import SEGMENTS
+from index.reference import STEP_LIMIT
 from index.segments import Segments, order_segments, read_segments
 
 DIM = 8
 
 
 def _draw(count: int, seed: int, dim: int = DIM) -> np.ndarray:
-    return np.random.default_rng(seed).integers(-32767, 32768, (count, dim)).astype(np.int16)
+    return np.random.default_rng(seed).integers(-STEP_LIMIT, STEP_LIMIT + 1, (count, dim)).astype(np.int32)
 
 
 def _segments(count: int = 3) -> Segments:
@@ -47,16 +48,16 @@ def test_a_user_belongs_to_the_nearest_centroid(dim: int) -> None:
 
 
 def test_the_furthest_vectors_there_are_do_not_overflow() -> None:
-    ends = np.full((2, 4096), 32767, np.int16)
+    ends = np.full((2, 4096), STEP_LIMIT, np.int32)
     ends[1] *= -1
     segments = Segments("k_means", ("a", "b"), (1, 1), ends, 0.0, {})
     assert segments.assign(ends).tolist() == [0, 1]
 
 
 def test_of_equally_near_centroids_the_first_is_taken() -> None:
-    centroids = np.array([[4, 0], [-4, 0], [0, 4]], np.int16)
+    centroids = np.array([[4, 0], [-4, 0], [0, 4]], np.int32)
     segments = Segments("k_means", ("a", "b", "c"), (1, 1, 1), centroids, 0.0, {})
-    users = np.array([[0, 0], [0, 9], [-2, 2]], np.int16)
+    users = np.array([[0, 0], [0, 9], [-2, 2]], np.int32)
     assert segments.assign(users).tolist() == [0, 2, 1]
 
 
@@ -76,8 +77,8 @@ def test_segments_are_named_by_size_and_do_not_depend_on_the_order_of_centroids(
 
 
 def test_a_centroid_that_is_nobodys_is_left_out() -> None:
-    users = np.zeros((7, 2), np.int16)
-    centroids = np.array([[9, 9], [0, 0], [0, 0]], np.int16)
+    users = np.zeros((7, 2), np.int32)
+    centroids = np.array([[9, 9], [0, 0], [0, 0]], np.int32)
     assert order_segments("k_means", users, centroids).centroids.tolist() == [[0, 0]]
 
 
@@ -122,7 +123,7 @@ def test_a_file_that_is_no_segments_is_refused_and_the_field_named(content: byte
         {"user_count": True},
         {"user_count": 1.0},
         {"centroid": [0] * (DIM - 1)},
-        {"centroid": [0] * (DIM - 1) + [32768]},
+        {"centroid": [0] * (DIM - 1) + [2**23]},
         {"centroid": [0] * (DIM - 1) + [True]},
         {"more": 1},
     ],

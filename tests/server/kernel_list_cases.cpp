@@ -32,16 +32,22 @@ std::unique_ptr<T[]> draw(Random& random, const std::size_t size, const bool ext
     return values;
 }
 
+// Sums wrap beyond 64 bits.
+std::int64_t multiply(const std::int32_t* const left, const std::int32_t* const right, const std::size_t dim) {
+    std::uint64_t sum = 0;
+    for (std::size_t position = 0; position < dim; ++position) {
+        sum += static_cast<std::uint64_t>(std::int64_t{left[position]} * right[position]);
+    }
+    return static_cast<std::int64_t>(sum);
+}
+
 // Returns whether every version of the inner product gives the same.
 bool check_dot(Random& random) {
     const std::size_t dim = random() % 130;
     const bool extreme = random() % 2 == 0;
-    const auto left = draw<std::int16_t>(random, dim, extreme);
-    const auto right = draw<std::int16_t>(random, dim, extreme);
-    std::int64_t expected = 0;
-    for (std::size_t position = 0; position < dim; ++position) {
-        expected += std::int64_t{left[position]} * right[position];
-    }
+    const auto left = draw<std::int32_t>(random, dim, extreme);
+    const auto right = draw<std::int32_t>(random, dim, extreme);
+    const std::int64_t expected = multiply(left.get(), right.get(), dim);
     for (const prudence::DotVersion& version : prudence::list_dots()) {
         if (version.available && version.dot(left.get(), right.get(), dim) != expected) {
             std::printf("%s differs: dim %zu\n", version.name, dim);
@@ -56,29 +62,23 @@ bool check_list(Random& random) {
     const std::size_t dim = random() % 130;
     const std::size_t row_count = 1 + random() % 50;
     const bool extreme = random() % 2 == 0;
-    const auto items = draw<std::int16_t>(random, row_count * dim, extreme);
-    const auto user = draw<std::int16_t>(random, dim, extreme);
-    const auto bias = draw<std::int32_t>(random, row_count, extreme);
-    const bool biased = dim > 0 && random() % 2 == 0;
+    const auto items = draw<std::int32_t>(random, row_count * dim, extreme);
+    const auto user = draw<std::int32_t>(random, dim, extreme);
     std::vector<std::int64_t> rows(random() % 40);
     std::generate(rows.begin(), rows.end(), [&] { return static_cast<std::int64_t>(random() % row_count); });
     std::vector<std::int64_t> ranks(rows.size());
     std::iota(ranks.begin(), ranks.end(), std::int64_t{0});
     std::shuffle(ranks.begin(), ranks.end(), random);
     std::vector<std::int64_t> scores(rows.size());
-    prudence::rescore(user.get(), {items.get(), row_count, dim, biased ? bias.get() : nullptr},
-                      {rows.data(), rows.size()}, scores.data());
+    prudence::rescore(user.get(), {items.get(), row_count, dim}, {rows.data(), rows.size()}, scores.data());
     std::vector<std::pair<std::int64_t, std::int64_t>> order;
     for (std::size_t place = 0; place < rows.size(); ++place) {
         const auto row = static_cast<std::size_t>(rows[place]);
-        std::int64_t score = biased ? std::int64_t{user[dim - 1]} * bias[row] : 0;
-        for (std::size_t position = 0; position < dim; ++position) {
-            score += std::int64_t{user[position]} * items[row * dim + position];
-        }
-        if (score != scores[place]) {
+        if (multiply(user.get(), items.get() + row * dim, dim) != scores[place]) {
             return false;
         }
-        order.emplace_back(-score, ranks[place]);
+        // Negated without overflow, in the same order.
+        order.emplace_back(-1 - scores[place], ranks[place]);
     }
     std::sort(order.begin(), order.end());
     const auto k = static_cast<std::int64_t>(random() % 50);
@@ -93,7 +93,7 @@ bool check_list(Random& random) {
 
 // Returns whether a row outside of the matrix is refused, wherever it stands.
 bool check_refusal(Random& random) {
-    const std::vector<std::int16_t> items(7 * 4, 1);
+    const std::vector<std::int32_t> items(7 * 4, 1);
     std::vector<std::int64_t> rows(1 + random() % 20, 6);
     static constexpr std::int64_t outside[] = {-1, 7, INT64_MIN, INT64_MAX, std::int64_t{1} << 31};
     rows[random() % rows.size()] = outside[random() % std::size(outside)];
@@ -108,8 +108,8 @@ bool check_refusal(Random& random) {
 
 // Scores a row of which the last component is not there: what a sanitizer must find.
 void rescore_too_far() {
-    const auto items = std::make_unique<std::int16_t[]>(3 * 16 - 1);
-    const std::vector<std::int16_t> user(16, 1);
+    const auto items = std::make_unique<std::int32_t[]>(3 * 16 - 1);
+    const std::vector<std::int32_t> user(16, 1);
     const std::int64_t row = 2;
     std::int64_t score = 0;
     prudence::rescore(user.data(), {items.get(), 3, 16}, {&row, 1}, &score);

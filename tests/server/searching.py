@@ -95,7 +95,7 @@ def catalogue_snapshot(
     """Returns the snapshot over another catalogue, with random vectors if none are given."""
     dim = snapshot.bundle.manifest.embedding_dim
     if vectors is None:
-        vectors = np.random.default_rng(2).integers(-99, 100, (len(products), dim)).astype(np.int16)
+        vectors = np.random.default_rng(2).integers(-99, 100, (len(products), dim)).astype(np.int32)
     gate = Gate(products, snapshot.policy)
     bundle: Any = SimpleNamespace(
         features=snapshot.bundle.features,
@@ -110,7 +110,6 @@ def catalogue_snapshot(
         retriever=make_retriever(vectors, mode),
         scorer=Scorer(
             vectors,
-            np.zeros(len(products), np.int32),
             rank_ids([product["id"] for product in products]),
             user_scale=100.0,
             item_scale=10.0,

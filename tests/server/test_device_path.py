@@ -15,7 +15,6 @@ import pytest
 from index import ann_gpu
 from index.device_matrix import DeviceMatrix
 from index.post_filter import Found
-from index.reference import widen
 from server.clock import Clock
 from server.encoder import Encoder
 from server.planner import Planner
@@ -79,7 +78,7 @@ def pointers(gpu: None, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, bool
 @pytest.fixture
 def on_device(snapshot: Snapshot, pointers: Sequence[object]) -> Snapshot:
     """The snapshot with its tower and its vectors where a GPU would have them."""
-    vectors = widen(snapshot.bundle.item_vectors, snapshot.bundle.item_bias).astype(np.float32)
+    vectors = snapshot.bundle.item_vectors.astype(np.float32)
     matrix = DeviceMatrix(vectors.ctypes.data, len(vectors), vectors.shape[1], vectors)
     search = IndexSearch(ann_gpu.search_matrix(matrix), "gpu")
     return replace(

@@ -44,7 +44,7 @@ def list_ids(answer: ListAnswer) -> list[str]:
 def diversify_by_definition(bundle: Bundle, best: ListAnswer, k: int, trade_off: int) -> list[str]:
     """What is to be chosen from the whole list by score."""
     rows = [bundle.product_ids.index(name) for name in list_ids(best)]
-    vectors = bundle.item_vectors[rows].tolist()
+    vectors = bundle.item_vectors[rows, :-1].tolist()
     scores = [product.score for product in best.products]
     return [list_ids(best)[place] for place in define(scores, vectors, k, trade_off)]
 

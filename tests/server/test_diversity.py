@@ -10,7 +10,7 @@ from server.diversity import POOL_COUNT_MIN, WHOLE, count_pool, diversify
 
 
 def choose(scores: Sequence[int], vectors: Sequence[Sequence[int]], k: int, trade_off: int) -> list[int]:
-    return diversify(np.array(scores, np.int64), np.array(vectors, np.int16), k, trade_off).tolist()
+    return diversify(np.array(scores, np.int64), np.array(vectors, np.int32), k, trade_off).tolist()
 
 
 def define(scores: Sequence[int], vectors: Sequence[Sequence[int]], k: int, trade_off: int) -> list[int]:

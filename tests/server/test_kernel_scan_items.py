@@ -27,8 +27,8 @@ def keep(items: np.ndarray, path: str) -> native.ScanItems:
 def check_kept(case: Case, counts: list[int]) -> None:
     """Compares kept items of every path with the definition, each user with a count of its own."""
     random = np.random.default_rng(len(case.items))
-    limits = random.choice([1, 127, 1000, 32767], (len(case.users), 1))
-    queries = (case.users.astype(np.int64) * limits // 128).astype(np.int16)
+    limits = random.choice([1, 127, 32767, reference.STEP_LIMIT], (len(case.users), 1))
+    queries = (case.users.astype(np.int64) * limits // 128).astype(np.int32)
     bitmaps = case.bitmaps or [None] * len(queries)
     for path in native.available_paths():
         found = keep(case.items, path).scan(
@@ -92,11 +92,11 @@ def test_rows_of_dense_and_sparse_stretches_keep_their_order() -> None:
 @given(
     seed=st.integers(0, 2**32 - 1),
     dim=st.integers(0, 70),
-    largest=st.sampled_from([0, 1, 2, 127, 254, 32767]),
+    largest=st.sampled_from([0, 1, 2, 127, 254, 32767, reference.STEP_LIMIT, 2**31 - 1]),
 )
 def test_queries_are_narrowed_as_defined(seed: int, dim: int, largest: int) -> None:
     random = np.random.default_rng(seed)
-    queries = random.integers(-largest - (largest > 254), largest, (3, dim), np.int16, endpoint=True)
+    queries = random.integers(-largest - (largest > 254), largest, (3, dim), np.int32, endpoint=True)
     # Each row has one 1, or -1, so that the order of the rows found tells that of the components.
     items = np.concatenate([np.eye(dim, dtype=np.int8), -np.eye(dim, dtype=np.int8)])
     found = keep(items, "auto").scan(queries, [0] * 3, [2 * dim] * 3, [None] * 3, [2 * dim] * 3)
@@ -107,11 +107,11 @@ def test_queries_are_narrowed_as_defined(seed: int, dim: int, largest: int) -> N
 
 def test_what_kept_items_cannot_scan_is_refused() -> None:
     kept = native.ScanItems(np.zeros((30, 4), np.int8), "portable")
-    good: list[object] = [np.zeros((1, 4), np.int16), [0], [30], [b"1234"], [3]]
+    good: list[object] = [np.zeros((1, 4), np.int32), [0], [30], [b"1234"], [3]]
     kept.scan(*good)  # type: ignore[arg-type]
     for place, value, message in (
-        (0, np.zeros((1, 4), np.int8), "queries: wrong dtype; expected int16"),
-        (0, np.zeros((1, 5), np.int16), "queries: length 5 on axis 1; expected 4"),
+        (0, np.zeros((1, 4), np.int8), "queries: wrong dtype; expected int32"),
+        (0, np.zeros((1, 5), np.int32), "queries: length 5 on axis 1; expected 4"),
         (1, [], "row_starts: 0; expected one per user, 1"),
         (2, [31], "row_stops: 31 at position 0; expected 0 to 30"),
         (3, [b"123"], "bitmaps: 3 bytes; expected 4"),
@@ -123,7 +123,7 @@ def test_what_kept_items_cannot_scan_is_refused() -> None:
     with pytest.raises(native.KernelInputError, match="packed: 9 bytes; expected 1024"):
         kept.pack(np.zeros(9, np.uint8))
     with pytest.raises(native.KernelInputError, match="items: wrong dtype"):
-        native.ScanItems(np.zeros((3, 4), np.int16), "auto")
+        native.ScanItems(np.zeros((3, 4), np.int32), "auto")
 
 
 def lets_others_run(call: Callable[[], object]) -> bool:
@@ -146,7 +146,7 @@ def lets_others_run(call: Callable[[], object]) -> bool:
 @pytest.mark.parametrize("part", ["pack", "scan"])
 def test_other_threads_go_on_while_items_are_packed_and_scanned(part: str) -> None:
     items = native.ScanItems(np.zeros((200_000, 64), np.int8), "portable")
-    packed, queries = np.zeros(items.packed_size, np.uint8), np.zeros((8, 64), np.int16)
+    packed, queries = np.zeros(items.packed_size, np.uint8), np.zeros((8, 64), np.int32)
     calls: dict[str, Callable[[], object]] = {
         "pack": lambda: items.pack(packed),
         "scan": lambda: items.scan(queries, [0] * 8, [200_000] * 8, [None] * 8, [5] * 8),

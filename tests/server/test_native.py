@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from index import reference
+from index.manifest import EMBEDDING_DIM_MAX
 from server import native
 
 SIZES = (0, 1, 2, 3, 7, 31, 64, 65)
@@ -13,8 +14,8 @@ SIZES = (0, 1, 2, 3, 7, 31, 64, 65)
 
 def _case(dim: int, count: int, seed: int = 5) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     random = np.random.default_rng(seed + 1000 * dim + count)
-    user = random.integers(-32768, 32768, dim, dtype=np.int16)
-    items = random.integers(-32768, 32768, (count, dim), dtype=np.int16)
+    user = random.integers(-(2**31), 2**31, dim, dtype=np.int32)
+    items = random.integers(-(2**31), 2**31, (count, dim), dtype=np.int32)
     return user, items, random.permutation(count).astype(np.int64)
 
 
@@ -31,44 +32,16 @@ def test_kernel_equals_the_definition_on_odd_sizes(dim: int, count: int) -> None
 
 
 def test_scores_are_exact_at_the_extremes() -> None:
-    user = np.full(1024, -32768, dtype=np.int16)
-    items = np.stack([user, np.full(1024, 32767, dtype=np.int16)])
-    scores = native.rescore(user, items, np.array([0, 1], dtype=np.int64))
-    assert scores.tolist() == [1024 * 2**30, -1024 * 32768 * 32767]
+    limit = reference.STEP_LIMIT
+    user = np.full(EMBEDDING_DIM_MAX, -limit, dtype=np.int32)
+    scores = native.rescore(user, np.stack([user, -user]), np.array([0, 1], dtype=np.int64))
+    assert scores.tolist() == [EMBEDDING_DIM_MAX * limit**2, -EMBEDDING_DIM_MAX * limit**2]
 
 
-@pytest.mark.parametrize("dim", SIZES[1:])
-def test_a_bias_counts_by_the_last_component_of_the_user(dim: int) -> None:
-    user, items, _ = _case(dim, 31)
-    bias = np.random.default_rng(dim).integers(-(2**31), 2**31, 31, dtype=np.int32)
-    rows = np.array([30, 0, 7, 7], dtype=np.int64)
-    scores = native.rescore(user, items, rows, bias)
-    np.testing.assert_array_equal(scores, reference.score(user, items[rows], bias[rows]))
-    user[-1] = 0
-    np.testing.assert_array_equal(native.rescore(user, items, rows, bias), native.rescore(user, items, rows))
-
-
-def test_scores_with_a_bias_are_exact_at_the_extremes() -> None:
-    user = np.full(1024, -32768, dtype=np.int16)
-    items = np.stack([user, np.full(1024, 32767, dtype=np.int16)])
-    bias = np.array([-(2**31), 2**31 - 1], dtype=np.int32)
-    scores = native.rescore(user, items, np.array([0, 1], dtype=np.int64), bias)
-    assert scores.tolist() == [1024 * 2**30 + 2**46, -1024 * 32768 * 32767 - 2**15 * (2**31 - 1)]
-
-
-def test_a_bias_of_another_dtype_or_length_or_without_components_is_refused() -> None:
-    user, items, _ = _case(4, 7)
-    rows, bias = np.arange(7, dtype=np.int64), np.zeros(7, np.int32)
-    with pytest.raises(native.KernelInputError, match="item_bias: wrong dtype; expected int32"):
-        native.rescore(user, items, rows, bias.astype(np.int64))
-    with pytest.raises(native.KernelInputError, match="item_bias: length 6 on axis 0; expected 7"):
-        native.rescore(user, items, rows, bias[:6].copy())
-    with pytest.raises(native.KernelInputError, match="item_bias: not C-contiguous"):
-        native.rescore(user, items, rows, np.zeros(14, np.int32)[::2])
-    with pytest.raises(native.KernelInputError, match="expected plain NumPy arrays"):
-        native.rescore(user, items, rows, [0] * 7)  # type: ignore[arg-type]
-    with pytest.raises(native.KernelInputError, match="item_bias: given for vectors of dim 0"):
-        native.rescore(user[:0].copy(), items[:, :0].copy(), rows, bias)
+def test_sums_beyond_64_bits_wrap_as_the_definitions_do() -> None:
+    user = np.full(19, -(2**31), dtype=np.int32)
+    scores = native.rescore(user, user[np.newaxis], np.zeros(1, dtype=np.int64))
+    assert scores.tolist() == reference.score(user, user[np.newaxis]).tolist() == [-(2**62)]
 
 
 @pytest.mark.parametrize("k", [1, 2, 31, 64, 65])
@@ -144,7 +117,7 @@ def test_k_that_is_no_int64_is_refused(k: object) -> None:
         native.select(np.arange(7), np.arange(7), k=k)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("dtype", [np.int32, np.int64, np.uint16, np.float32])
+@pytest.mark.parametrize("dtype", [np.int16, np.int64, np.uint32, np.float32])
 def test_a_wrong_dtype_is_refused(dtype: type) -> None:
     user, items, _ = _case(4, 7)
     rows = np.arange(7, dtype=np.int64)
@@ -182,7 +155,7 @@ def test_arrays_that_are_not_contiguous_are_refused() -> None:
 def test_unaligned_arrays_are_refused() -> None:
     user, items, _ = _case(4, 7)
     storage = np.zeros(user.nbytes + 1, dtype=np.uint8)
-    unaligned = storage[1:].view(np.int16)
+    unaligned = storage[1:].view(np.int32)
     with pytest.raises(native.KernelInputError, match="user"):
         native.rescore(unaligned, items, np.arange(7, dtype=np.int64))
 

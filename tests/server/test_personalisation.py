@@ -53,7 +53,7 @@ def client(platform: Platform, store: str, tmp_path_factory: pytest.TempPathFact
 
 def most_popular(bundle: Bundle, ids: set[str], k: int) -> list[str]:
     """Ranks products by the popularity that the bundle keeps, then by id: the definition, in plain Python."""
-    popularity = dict(zip(bundle.product_ids, bundle.item_bias.tolist(), strict=True))
+    popularity = dict(zip(bundle.product_ids, bundle.item_vectors[:, -1].tolist(), strict=True))
     return sorted(ids, key=lambda product_id: (-popularity[product_id], product_id))[:k]
 
 

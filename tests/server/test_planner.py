@@ -209,7 +209,7 @@ class CountingWay(Way):
     ],
 )
 def test_measuring_ends_with_its_time(step_s: float, count: int, measured: bool) -> None:
-    stopwatch, way = Stopwatch(np.ones((2, 4), np.int16), 1_000, Clock(step_s)), CountingWay()
+    stopwatch, way = Stopwatch(np.ones((2, 4), np.int32), 1_000, Clock(step_s)), CountingWay()
     measured_s = stopwatch.time(way, Extent(0, 1_000, 1_000))
     assert way.call_count == count
     assert math.isfinite(measured_s) is measured
@@ -218,13 +218,13 @@ def test_measuring_ends_with_its_time(step_s: float, count: int, measured: bool)
 def test_a_cost_lies_between_that_of_one_alone_and_of_some_together() -> None:
     # Every call takes as long, whoever it is for: a quarter per request where four share it.
     step_s = 1e-6
-    stopwatch = Stopwatch(np.ones((2, 4), np.int16), 1_000, Clock(step_s))
+    stopwatch = Stopwatch(np.ones((2, 4), np.int32), 1_000, Clock(step_s))
     assert stopwatch.time(CountingWay(), Extent(0, 1_000, 1_000)) == pytest.approx(step_s / 2)
 
 
 def test_measuring_a_large_catalogue_stops_in_time_and_chooses_the_scan() -> None:
     clock = Clock(CALIBRATION_S_MAX / 20)
-    stopwatch, way = Stopwatch(np.ones((2, 4), np.int16), 1_005_000, clock), CountingWay()
+    stopwatch, way = Stopwatch(np.ones((2, 4), np.int32), 1_005_000, clock), CountingWay()
     scan, matrix = time_scan(stopwatch, way), time_matrix(stopwatch, way)
     assert way.call_count < 10
     assert planner_of(exact=scan, gpu=matrix).choose(Extent(0, 1_000_000, 1_000_000), 100) == "exact"
@@ -242,7 +242,7 @@ def test_rows_that_caches_hold_cost_less_than_those_beyond() -> None:
             return []
 
     way = Cached()
-    scan = time_scan(Stopwatch(np.ones((1, 4), np.int16), 1 << 20, lambda: way.spent_s), way)
+    scan = time_scan(Stopwatch(np.ones((1, 4), np.int32), 1 << 20, lambda: way.spent_s), way)
     for width in (1_000, 131_072, 1 << 20):
         expected_s = (width + 3 * max(0, width - 131_072)) * 1e-9
         assert scan.estimate(Extent(7, 7 + width, width), 100) == pytest.approx(expected_s)
@@ -252,7 +252,7 @@ def test_rows_that_caches_hold_cost_less_than_those_beyond() -> None:
 def test_every_way_is_measured_over_a_catalogue_of_any_size(row_count: int) -> None:
     vectors = np.random.default_rng(row_count).integers(-9, 9, (row_count, 8)).astype(np.int8)
     index = IndexSearch(load_index(build_index(vectors.astype(np.float32), "ivf_flat")), "faiss")
-    stopwatch = Stopwatch(np.ones((1, 8), np.int16), row_count)
+    stopwatch = Stopwatch(np.ones((1, 8), np.int32), row_count)
     costs: dict[Strategy, Costs] = {
         "exact": time_scan(stopwatch, ScanSearch(vectors)),
         "faiss": time_index(stopwatch, index, selects=True),

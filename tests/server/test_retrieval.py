@@ -91,7 +91,7 @@ def test_a_part_no_larger_than_the_candidates_is_taken_whole(stop: int) -> None:
 def test_a_range_that_ends_before_it_starts_is_empty() -> None:
     planned = faiss_retriever(FakeIndex()).plan_last(70, 20, row_set(rows_marked(range(ROW_COUNT))))
     assert planned.exhaustive
-    assert faiss_retriever(FakeIndex()).search(np.zeros((1, 4), np.int16), [planned])[0].tolist() == []
+    assert faiss_retriever(FakeIndex()).search(np.zeros((1, 4), np.int32), [planned])[0].tolist() == []
 
 
 @pytest.mark.parametrize(("count", "whole"), [(0, True), (1, True), (200, True), (201, False)])
@@ -102,7 +102,7 @@ def test_few_rows_left_are_taken_whole(count: int, whole: bool) -> None:
     planned = retriever.plan_next(0, 99_999, row_set(left), 5, 1)
     assert planned.exhaustive is whole
     if whole:
-        rows = retriever.search(np.zeros((2, 4), np.int16), [planned] * 2)
+        rows = retriever.search(np.zeros((2, 4), np.int32), [planned] * 2)
         assert [found.tolist() for found in rows] == [np.flatnonzero(left).tolist()] * 2
         assert index.calls == []
 
@@ -127,7 +127,7 @@ def test_an_index_searches_together_what_looks_at_the_same_rows() -> None:
         retriever.plan_next(0, ROW_COUNT, row_set(rows_marked(range(start, start + 500))), 5, 1)
         for start in (0, 0, 1)
     )
-    rows = retriever.search(np.zeros((3, 4), np.int16), [one, other, same])
+    rows = retriever.search(np.zeros((3, 4), np.int32), [one, other, same])
     assert [call[0] for call in index.calls] == [2, 1]
     assert [len(found) for found in rows] == [100, 100, 100]
 
@@ -135,25 +135,25 @@ def test_an_index_searches_together_what_looks_at_the_same_rows() -> None:
 def test_padding_never_becomes_a_row() -> None:
     index = FakeIndex()
     planned = Round("faiss", Extent(100, ROW_COUNT, ROW_COUNT - 100), 200)
-    rows = faiss_retriever(index).search(np.zeros((3, 4), np.int16), [planned] * 3)
+    rows = faiss_retriever(index).search(np.zeros((3, 4), np.int32), [planned] * 3)
     assert index.calls == [(3, 200, 100, ROW_COUNT, None)]
     assert [found.tolist() for found in rows] == [list(range(100, 200))] * 3
 
 
 @pytest.fixture(scope="module")
 def vectors() -> np.ndarray:
-    """Clustered vectors, int16 [3001, 24]."""
+    """Clustered vectors, int32 [3001, 24]."""
     random = np.random.default_rng(5)
     centres = random.normal(size=(40, 24))
     values = centres[random.integers(0, 40, 3001)] + 0.5 * random.normal(size=(3001, 24))
-    made: np.ndarray = np.rint(values * 32767 / np.abs(values).max()).astype(np.int16)
+    made: np.ndarray = np.rint(values * 32767 / np.abs(values).max()).astype(np.int32)
     return made
 
 
 def test_the_first_half_of_a_scan_holds_the_best_of_every_allowed_set(vectors: np.ndarray) -> None:
     random = np.random.default_rng(6)
     retriever = exact_retriever(np.rint(vectors / 258).astype(np.int8))
-    queries = random.integers(-3000, 3000, (60, 24)).astype(np.int16)
+    queries = random.integers(-3000, 3000, (60, 24)).astype(np.int32)
     rounds, allowed = [], []
     for number in range(len(queries)):
         left = random.random(3001) < (1.0, 0.5, 0.1, 0.04)[number % 4]
@@ -174,7 +174,7 @@ def test_the_first_half_of_a_scan_holds_the_best_of_every_allowed_set(vectors: n
 def test_rounds_of_any_kind_share_a_search_and_give_what_each_gives_alone(vectors: np.ndarray) -> None:
     random = np.random.default_rng(7)
     retriever = exact_retriever(np.rint(vectors / 258).astype(np.int8))
-    queries = random.integers(-3000, 3000, (40, 24)).astype(np.int16)
+    queries = random.integers(-3000, 3000, (40, 24)).astype(np.int32)
     rounds = [
         retriever.plan_next(
             0, 3001 - number, row_set(random.random(3001) < 0.7), number % 7 + 10, number % (len(GROWTH) + 1)
@@ -188,7 +188,7 @@ def test_rounds_of_any_kind_share_a_search_and_give_what_each_gives_alone(vector
 
 
 def test_no_request_is_an_empty_answer() -> None:
-    none = np.zeros((0, 4), np.int16)
+    none = np.zeros((0, 4), np.int32)
     assert exact_retriever(np.zeros((9, 4), np.int8)).search(none, []) == []
     assert ScanSearch(np.zeros((9, 4), np.int8)).search(none, []) == []
 
@@ -213,7 +213,7 @@ def test_an_inverted_file_compares_the_lists_it_probes() -> None:
     assert search.count_compared(Extent(100, 20_100, 20_000)) == 10_000
     half = Extent(100, 40_100, 20_000, b"")
     assert search.count_compared(half) == 2_000
-    assert search.search(np.zeros((1, 2), np.int16), [Wanted(half, 2)])[0].tolist() == [100]
+    assert search.search(np.zeros((1, 2), np.int32), [Wanted(half, 2)])[0].tolist() == [100]
 
 
 @pytest.mark.parametrize("count", [0, 1, 7, 997])
@@ -221,22 +221,20 @@ def test_an_inverted_file_compares_the_lists_it_probes() -> None:
 def test_order_and_score_are_those_of_the_definition(count: int, k: int) -> None:
     random = np.random.default_rng(count)
     # Few distinct values make ties, which the id decides.
-    vectors = random.integers(-2, 3, size=(997, 4)).astype(np.int16)
+    vectors = random.integers(-2, 3, size=(997, 4)).astype(np.int32)
     ranks = rank_ids([f"id {number}" for number in random.permutation(997)])
-    vectors[:, -1] = 0
-    bias = random.integers(-70_000, 70_000, 997).astype(np.int32)
-    scorer = Scorer(vectors, bias, ranks, user_scale=100.0, item_scale=10.0)
-    user = np.array([1, -2, 3, 1], np.int16)
+    scorer = Scorer(vectors, ranks, user_scale=100.0, item_scale=10.0)
+    user = np.array([1, -2, 3, 1], np.int32)
     rows = random.permutation(997)[:count].astype(np.int64)
     scores = scorer.score(user, rows)
-    assert scores.tolist() == score_definition(user, vectors[rows], bias[rows]).tolist()
+    assert scores.tolist() == score_definition(user, vectors[rows]).tolist()
     best = rows[scorer.order(rows, scores, k)]
     assert best.tolist() == rows[select_definition(scores, ranks[rows], k)].tolist()
 
 
 def test_a_product_as_query_is_its_taste_on_the_user_scale_without_popularity() -> None:
-    vectors, bias = np.array([[10, -20, 0], [1, 1, 0]], np.int16), np.array([30, 70_000], np.int32)
-    scorer = Scorer(vectors, bias, rank_ids(["a", "b"]), user_scale=100.0, item_scale=10.0)
+    vectors = np.array([[10, -20, 30], [1, 1, 70_000]], np.int32)
+    scorer = Scorer(vectors, rank_ids(["a", "b"]), user_scale=100.0, item_scale=10.0)
     query = scorer.query_for_row(0)
     assert query.tolist() == [100, -200, 0]
     assert scorer.score(query, np.arange(2)).tolist() == [5000, -100]

@@ -12,9 +12,7 @@ from server.scoring import Scorer
 def test_order_equals_the_definition_among_many_equal_scores(k: int, score_count: int) -> None:
     random = np.random.default_rng(20261122)
     id_rank = random.permutation(101).astype(np.int64)
-    scorer = Scorer(
-        np.zeros((101, 1), np.int16), np.zeros(101, np.int32), id_rank, user_scale=1.0, item_scale=1.0
-    )
+    scorer = Scorer(np.zeros((101, 1), np.int32), id_rank, user_scale=1.0, item_scale=1.0)
     for count in (0, 1, 4 * k, 4 * k + 1, 97):
         rows = random.permutation(101)[:count].astype(np.int64)
         scores = random.integers(-score_count, score_count, count)

@@ -135,7 +135,7 @@ def test_few_rows_within_a_risk_limit_are_looked_at_whole(snapshot: Snapshot, se
         eligible_product(f"x{row:04}", "FUND") | {"level_issuer": level, "level_distributor": level}
         for row, level in enumerate([1] * 300 + [5] * 1200)
     ]
-    vectors = np.full((1500, snapshot.bundle.manifest.embedding_dim), 9, np.int16)
+    vectors = np.full((1500, snapshot.bundle.manifest.embedding_dim), 9, np.int32)
     vectors[300:] = 99
     rising = catalogue_snapshot(snapshot, products, "exact", vectors)
     limit = rising.gate.columns.risk_scores[0]
@@ -158,7 +158,7 @@ def test_rounding_to_int8_hides_nothing_that_belongs_into_a_list(
     first = 100 - good_count
     products = [eligible_product(f"x{row:04}", "INS_PROTECTION") for row in range(400)]
     products[:first] = [product | {"annual_premium": 10**15} for product in products[:first]]
-    vectors = np.zeros((400, snapshot.bundle.manifest.embedding_dim), np.int16)
+    vectors = np.zeros((400, snapshot.bundle.manifest.embedding_dim), np.int32)
     order = np.arange(400 - first)
     vectors[:, 0] = np.r_[np.full(first, 30_000), 258 * (80 - order // 60) + order % 60]
     alike = catalogue_snapshot(snapshot, products, "exact", vectors)
