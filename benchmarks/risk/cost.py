@@ -194,14 +194,14 @@ def _call_all(call: Callable[[bytes], Any], requests: Sequence[bytes], caller_co
 
 
 def _tabulate(costs: Sequence[RiskCost]) -> Table:
-    table = Table(title="RiskService, one server", box=box.SIMPLE_HEAD, title_justify="left")
+    table = Table(title="RiskService, one server process", box=box.SIMPLE_HEAD, title_justify="left")
     names = (
         "callers",
         "borrowers of a call",
         "calls",
         "p50 ms",
         "p99 ms",
-        "server CPU us a borrower",
+        "CPU us a borrower",
         "borrowers/s",
     )
     for name in names:
