@@ -10,6 +10,7 @@ import pytest
 from redis import Redis
 
 from benchmarks.redis_server import RedisServer
+from index.features import Event
 from server.errors import (
     AssumedDataError,
     PseudonymKeyError,
@@ -220,6 +221,17 @@ def test_an_import_leaves_a_user_under_the_pseudonym_they_have(tmp_path: Path, u
     fill(tmp_path, address, PROFILES, force=True)
     found = find_all(address, "ana", "bo")
     assert [one.pseudonym[:2] for one in found if one is not None] == [b"\x00\x01", b"\x00\x02"]
+
+
+@pytest.mark.parametrize("product_id", ["p", "p\x1f1\x1f2.0", "\x1f", "ü\x1f"])
+def test_a_product_s_id_may_hold_what_separates_the_parts_of_an_event(
+    store: RedisStore, product_id: str
+) -> None:
+    store.change(put(1))
+    append(store, event(1, product=product_id), event(2, "enrol"))
+    found = store.find(ANA)
+    assert found is not None
+    assert set(found.history) == {Event(product_id, "click", 1001.0), Event("p2", "enrol", 1002.0)}
 
 
 def test_several_servers_see_each_others_changes_at_once(store: UserStore, url: str) -> None:
