@@ -89,7 +89,7 @@ def run_server(plan: ServerPlan, log: Path) -> Iterator[RunningServer]:
         start_s = time.monotonic()
         process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)  # noqa: S603
         try:
-            target = wait_until_ready(process, port_file, log)
+            target = _wait_until_ready(process, port_file, log)
             yield RunningServer(target, process.pid, time.monotonic() - start_s)
         finally:
             _stop(process)
@@ -110,17 +110,7 @@ def open_admin_stub(target: str) -> Iterator[AdminStub]:
         yield AdminStub(channel)
 
 
-def wait_until_ready(process: "subprocess.Popen[bytes]", port_file: Path, log: Path) -> str:
-    """Waits until a server's health says that it serves, and returns its address.
-
-    Args:
-        process: the server.
-        port_file: where it writes its port.
-        log: where its output goes.
-
-    Raises:
-        ServerStartError: the server ended, or was not ready in time.
-    """
+def _wait_until_ready(process: "subprocess.Popen[bytes]", port_file: Path, log: Path) -> str:
     deadline_s = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline_s:
         if process.poll() is not None:

@@ -6,9 +6,11 @@ import grpc
 from prudence.v1 import recommendation_pb2 as pb
 
 from benchmarks.faults.figures import Findings
-from benchmarks.faults.ground import Question
+from benchmarks.faults.ground import NEW, OLD, Ground, Question
+from benchmarks.faults.server_process import run_server
 from benchmarks.load.client import METHOD
 from benchmarks.verify.answers import check_list
+from index.bundle import write_current
 
 CALL_S_MAX = 30.0
 
@@ -30,7 +32,7 @@ class Checker:
             call = channel.unary_unary(METHOD, request_serializer=None, response_deserializer=None)
             for question in self._questions:
                 answer = pb.RecommendResponse.FromString(call(question.request, timeout=CALL_S_MAX))
-                self._alone[question.number, answer.decision.bundle_version] = _canonical(answer)
+                self._alone[question.number, _kind(answer)] = _canonical(answer)
 
     def judge(self, answers: Iterable[tuple[int, bytes]]) -> Findings:
         """Judges distinct answers, each with the number of its question."""
@@ -43,7 +45,7 @@ class Checker:
                 product.product_id not in question.own_ids for product in answer.products
             )
             crossed += foreign
-            alone = self._alone.get((number, answer.decision.bundle_version))
+            alone = self._alone.get((number, _kind(answer)))
             mixed += not foreign and alone is not None and alone != _canonical(answer)
         return Findings(
             {
@@ -55,7 +57,26 @@ class Checker:
         )
 
 
+def learn_both(ground: Ground) -> Checker:
+    """Returns a checker that knows what either bundle answers."""
+    checker, folder = Checker(ground.questions), ground.make_folder("calm")
+    bundles = ground.copy_bundles(folder)
+    for version in (OLD, NEW):
+        write_current(bundles, version)
+        with run_server(folder, ground.settings(bundles=bundles)) as server:
+            checker.learn(server.target)
+    return checker
+
+
+def _kind(answer: pb.RecommendResponse) -> str:
+    """Returns which of the two bundles made an answer, whatever number its copy has."""
+    return answer.decision.bundle_version.partition("-")[0]
+
+
 def _canonical(answer: pb.RecommendResponse) -> bytes:
-    """Returns an answer without the id that the log gives it."""
-    answer.ClearField("answer_id")
-    return answer.SerializeToString(deterministic=True)
+    """Returns an answer without the id that the log gives it and without the number of the bundle's copy."""
+    kept = pb.RecommendResponse()
+    kept.CopyFrom(answer)
+    kept.ClearField("answer_id")
+    kept.decision.bundle_version = _kind(answer)
+    return kept.SerializeToString(deterministic=True)

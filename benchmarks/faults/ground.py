@@ -95,19 +95,21 @@ class Ground:
 
 
 def make_ground(directory: Path, console: Console) -> Ground:
-    """Simulates, trains, exports and builds what is not there yet, and opens it.
+    """Simulates, trains, exports and builds unless all of it is there, and opens it.
 
     Args:
         directory: keeps it between runs.
         console: shows what is being made.
     """
     artifacts = Artifacts(directory.resolve() / "platform")
-    artifacts.directory.mkdir(parents=True, exist_ok=True)
-    data = simulate_platform(seed=SEED, users=USER_COUNT, courses=COURSE_COUNT, products=PRODUCT_COUNT)
-    run_stages(plan_stages(artifacts, data, model="mf", policy=DEFAULT_POLICY), artifacts.records, console)
     bundles = artifacts.directory / "pair"
+    # It is kept whatever code changes, so that a long test goes on; remove the folder to renew it.
     if not (bundles / "CURRENT").is_file():
-        shutil.rmtree(bundles, ignore_errors=True)
+        shutil.rmtree(artifacts.directory, ignore_errors=True)
+        artifacts.directory.mkdir(parents=True)
+        data = simulate_platform(seed=SEED, users=USER_COUNT, courses=COURSE_COUNT, products=PRODUCT_COUNT)
+        stages = plan_stages(artifacts, data, model="mf", policy=DEFAULT_POLICY)
+        run_stages(stages, artifacts.records, console)
         _build_pair(artifacts, bundles)
     dataset = read_dataset(artifacts.data)
     policy = json.loads(DEFAULT_POLICY.read_bytes())

@@ -21,7 +21,7 @@ CALL_S_MAX: Final = 20.0
 ASKED_COUNT: Final = 20
 DENORMAL: Final = 5e-324
 ODD: Final = (math.nan, math.inf, -math.inf, 1e38, -1e38, DENORMAL)
-PROGRAM: Final = "benchmarks.faults.nan_server"
+PROGRAM: Final = ("benchmarks.faults.nan_server",)
 
 
 if TYPE_CHECKING:  # The classes of grpc are generic only to the type checker.

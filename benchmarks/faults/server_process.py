@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from benchmarks.errors import ServerStartError
 from benchmarks.machine import ROOT
-from benchmarks.serving import read_tail, wait_until_ready
+from benchmarks.serving import read_tail
 
+START_S_MAX: Final = 120.0
 END_S_MAX: Final = 60.0
 
 
@@ -104,15 +106,15 @@ class ServerProcess:
 
 
 def start_server(
-    folder: Path, arguments: Sequence[str], *, program: str = "server", wrapper: Sequence[str] = ()
+    folder: Path, arguments: Sequence[str], *, program: Sequence[str] = ("server",), port: int = 0
 ) -> ServerProcess:
     """Starts a server and waits until it is ready.
 
     Args:
         folder: for its port file and its log, which is appended to.
         arguments: the command line after `python -m server`, without a port.
-        program: the server's module, or one that breaks something and then runs the server.
-        wrapper: a command that starts it, for example one that sets a limit.
+        program: the server's module, or one that breaks something and runs it, with its own arguments.
+        port: 0 takes a free one.
 
     Raises:
         ServerStartError: the server ended, or was not ready in time.
@@ -121,11 +123,11 @@ def start_server(
     log, port_file = folder / "server.log", folder / "port"
     port_file.unlink(missing_ok=True)
     start_s = time.monotonic()
-    command = [*wrapper, *_command(program, port_file), *arguments]
+    command = [*_command(program, port_file, port), *arguments]
     with log.open("ab") as output:
         process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)  # noqa: S603
     try:
-        target = wait_until_ready(process, port_file, log)
+        target = _wait_until_ready(process, port_file, log)
     except BaseException:
         process.kill()
         process.wait(timeout=END_S_MAX)
@@ -135,10 +137,10 @@ def start_server(
 
 @contextmanager
 def run_server(
-    folder: Path, arguments: Sequence[str], *, program: str = "server", wrapper: Sequence[str] = ()
+    folder: Path, arguments: Sequence[str], *, program: Sequence[str] = ("server",), port: int = 0
 ) -> Iterator[ServerProcess]:
     """Runs a server as `start_server` does for the length of the block; what is left of it then is killed."""
-    server = start_server(folder, arguments, program=program, wrapper=wrapper)
+    server = start_server(folder, arguments, program=program, port=port)
     try:
         yield server
     finally:
@@ -153,7 +155,7 @@ def try_start(folder: Path, arguments: Sequence[str]) -> tuple[int, str]:
     folder.mkdir(parents=True, exist_ok=True)
     log, port_file = folder / "refusal.log", folder / "port"
     port_file.unlink(missing_ok=True)
-    command = [*_command("server", port_file), *arguments]
+    command = [*_command(("server",), port_file), *arguments]
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)  # noqa: S603
     try:
@@ -165,5 +167,15 @@ def try_start(folder: Path, arguments: Sequence[str]) -> tuple[int, str]:
         process.wait(timeout=END_S_MAX)
 
 
-def _command(program: str, port_file: Path) -> list[str]:
-    return [sys.executable, "-m", program, "--port", "0", "--port-file", str(port_file)]
+def _wait_until_ready(process: "subprocess.Popen[bytes]", port_file: Path, log: Path) -> str:
+    """Waits for the port, which a server writes once it is ready; a port with TLS tells nothing else."""
+    deadline_s = time.monotonic() + START_S_MAX
+    while not (port_file.is_file() and (port := port_file.read_text(encoding="ascii").strip())):
+        if process.poll() is not None or time.monotonic() > deadline_s:
+            raise ServerStartError(f"the server is not ready, status {process.returncode}:\n{read_tail(log)}")
+        time.sleep(0.01)
+    return f"127.0.0.1:{port}"
+
+
+def _command(program: Sequence[str], port_file: Path, port: int = 0) -> list[str]:
+    return [sys.executable, "-m", *program, "--port", str(port), "--port-file", str(port_file)]

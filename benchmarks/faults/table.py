@@ -2,15 +2,37 @@
 
 from typing import Final
 
-from benchmarks.faults import arguments, corruption, idle, limits, malformed, numbers, strangers
+from benchmarks.faults import (
+    arguments,
+    attacks,
+    corruption,
+    disk,
+    drain,
+    idle,
+    limits,
+    malformed,
+    numbers,
+    publishing,
+    records,
+    strangers,
+    swaps,
+    tls_misuse,
+)
 from benchmarks.faults.figures import FaultTest
 
 TESTS: Final[tuple[FaultTest, ...]] = (
+    publishing.TEST,
+    records.TEST,
     corruption.TEST,
+    disk.TEST,
     idle.TEST,
     limits.TEST,
     malformed.TEST,
     arguments.TEST,
     numbers.TEST,
     strangers.TEST,
+    swaps.TEST,
+    drain.TEST,
+    tls_misuse.TEST,
+    attacks.TEST,
 )

@@ -59,6 +59,8 @@ _CONFIG: Final[Mapping[str, Any]] = {
     "retryThrottling": {"maxTokens": 10, "tokenRatio": 0.1},
     # A name with several addresses is a set of equal servers.
     "loadBalancingConfig": [{"round_robin": {}}],
+    # A server that drains says so a while before it closes its port: no further call is given to it.
+    "healthCheckConfig": {"serviceName": "prudence.v1.RecommendationService"},
 }
 _OPTIONS: Final = (
     ("grpc.service_config", json.dumps(_CONFIG)),

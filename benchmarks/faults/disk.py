@@ -1,0 +1,182 @@
+"""Test 4: a disk that takes no more: the log's own, full, or every file of the process."""
+
+import contextlib
+import resource
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import grpc
+from prudence.v1 import feedback_pb2, feedback_pb2_grpc, profile_pb2
+
+from benchmarks.faults.checker import Checker
+from benchmarks.faults.crowd import NOTHING_WRONG, crowd
+from benchmarks.faults.figures import FaultTest, Findings, Target, share
+from benchmarks.faults.ground import Ground
+from benchmarks.faults.server_process import ServerProcess, run_server
+from benchmarks.faults.shelf import wait_until
+
+FULL_COUNT: Final = 10
+LIMIT_COUNT: Final = 10
+DISK_MIB: Final = 4
+FAULT_S: Final = 3.0
+RECOVER_S_MAX: Final = 30.0
+CALL_S_MAX: Final = 10.0
+BATCH_COUNT: Final = 50
+
+
+class Recorder:
+    """Records events one batch after the other, and remembers what was acknowledged."""
+
+    def __init__(self, ground: Ground, target: str, name: str) -> None:
+        """Records nothing yet."""
+        self._ground, self._target, self._name = ground, target, name
+        self._number = 0
+        self.acknowledged: list[feedback_pb2.Event] = []
+        self.refused_count = 0
+
+    def record(self) -> bool:
+        """Records a batch; returns whether it was acknowledged."""
+        self._number += 1
+        events = [
+            feedback_pb2.Event(
+                event_id=f"{self._name}-{self._number}-{place}",
+                user_id=self._ground.user_ids[place % len(self._ground.user_ids)],
+                product_id=self._ground.product_ids[place % len(self._ground.product_ids)],
+                event_type=profile_pb2.EVENT_TYPE_CLICK,
+            )
+            for place in range(BATCH_COUNT)
+        ]
+        try:
+            verdicts = self.send(events)
+        except grpc.RpcError:
+            self.refused_count += 1
+            return False
+        kept = [
+            event
+            for event, verdict in zip(events, verdicts, strict=True)
+            if verdict == feedback_pb2.EVENT_VERDICT_ACCEPTED
+        ]
+        self.acknowledged += kept
+        return bool(kept)
+
+    def send(self, events: list[feedback_pb2.Event]) -> list[int]:
+        """Sends events and returns their verdicts; a new connection each time, as a new process has."""
+        with grpc.insecure_channel(self._target) as channel:
+            stub = feedback_pb2_grpc.FeedbackServiceStub(channel)
+            answer = stub.RecordEvents(feedback_pb2.RecordEventsRequest(events=events), timeout=CALL_S_MAX)
+        return [result.verdict for result in answer.results]
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path) -> Iterator[bool]:
+    """Mounts a disk of its own at a folder for the length of the block, where that is allowed."""
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}m,mode=700", "tmpfs", str(folder)]
+    mounted = subprocess.run(command, check=False, capture_output=True).returncode == 0  # noqa: S603
+    try:
+        yield mounted
+    finally:
+        if mounted:
+            subprocess.run(["umount", "--lazy", str(folder)], check=True, capture_output=True)  # noqa: S603, S607
+
+
+@contextlib.contextmanager
+def full(folder: Path) -> Iterator[None]:
+    """Fills the disk that a folder lies on to the last byte for the length of the block."""
+    ballast = folder / "ballast"
+    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    try:
+        yield
+    finally:
+        ballast.unlink()
+
+
+@contextlib.contextmanager
+def no_file_grows(server: ServerProcess) -> Iterator[None]:
+    """Lets no file that the server writes grow for the length of the block: every write to one fails."""
+    before = resource.prlimit(server.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(server.pid, resource.RLIMIT_FSIZE, before)
+
+
+def fail_once(
+    ground: Ground, server: ServerProcess, fault: contextlib.AbstractContextManager[None], seed: int
+) -> Findings:
+    """Records through a fault and after it, beside other callers; then looks for what was acknowledged."""
+    recorder, checker = Recorder(ground, server.target, f"{server.pid}-{seed}"), Checker(ground.questions)
+    checker.learn(server.target)
+    before = recorder.record()
+    with crowd(ground, server, seed, duration_s=FAULT_S + 1.0) as others:
+        with fault:
+            until_s = time.monotonic() + FAULT_S
+            taken = 0
+            while time.monotonic() < until_s:
+                taken += recorder.record()
+                time.sleep(0.05)
+        from_s = time.monotonic()
+        recovered = wait_until(recorder.record, RECOVER_S_MAX)
+        elapsed_s = time.monotonic() - from_s
+    verdicts = recorder.send(recorder.acknowledged[:1000]) if recorder.acknowledged else []
+    lost = sum(verdict != feedback_pb2.EVENT_VERDICT_DUPLICATE for verdict in verdicts)
+    counts = {
+        "faults": 1,
+        "batches acknowledged during a fault": taken,
+        "batches refused during a fault": recorder.refused_count,
+        "acknowledged events lost": lost,
+        "recordings that never came back": int(not (before and recovered)),
+        "crashes": 0 if server.alive else 1,
+    }
+    return others.judge(checker) + Findings(counts, {"recording again after, s": elapsed_s})
+
+
+def run(ground: Ground, scale: float, seed: int) -> Findings:
+    """Fills the disk of the log, where one may be mounted, and forbids every file to grow."""
+    folder, found = ground.make_folder("disk"), Findings()
+    store = ground.copy_store(folder)
+    with small_disk(folder / "small") as mounted:
+        log = folder / "small" / "log"
+        settings = [
+            "--bundles",
+            ground.bundles,
+            "--store",
+            store,
+            "--feedback-log",
+            log,
+            "--clock",
+            ground.clock,
+        ]
+        with run_server(folder, [str(part) for part in settings]) as server:
+            for number in range(share(FULL_COUNT, scale) if mounted else 0):
+                found += fail_once(ground, server, full(folder / "small"), seed * 1000 + number)
+                found += Findings({"full disks": 1})
+            for number in range(share(LIMIT_COUNT, scale)):
+                found += fail_once(ground, server, no_file_grows(server), seed * 1000 + 500 + number)
+                found += Findings({"processes without a writable file": 1})
+    shutil.rmtree(folder, ignore_errors=True)
+    return found
+
+
+TEST: Final = FaultTest(
+    4,
+    "a full disk under the log, and no file that can be written",
+    run,
+    {"full disks": FULL_COUNT, "processes without a writable file": LIMIT_COUNT},
+    (
+        Target("acknowledged events lost", "==", 0),
+        Target("recordings that never came back", "==", 0),
+        Target("batches refused during a fault", ">=", 1),
+        Target("recording again after, s", "<", 5.0, "s"),
+        Target("crashes", "==", 0),
+        *NOTHING_WRONG,
+    ),
+    missing="answers that wait for their record (the server has no strict audit mode), and EIO",
+)
