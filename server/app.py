@@ -197,6 +197,8 @@ def _announce(settings: Settings, active: ActivePolicy, door: Door, assumed_data
         assumed_data=assumed_data or snapshot.assumed_data,
         data_source=describe_source(snapshot.bundle.manifest.source),
     )
+    if settings.allow_unsigned:
+        _log.warning("bundles are not asked who made them", setting="allow_unsigned")
 
 
 def _close(door: Door, pipeline: Pipeline | None, grace_s: float) -> None:

@@ -60,8 +60,13 @@ class Settings(BaseSettings):
     bundles: Path = Field(description="Folder of bundles; the file CURRENT in it names the one to serve.")
     bundle_keys: Path | None = Field(
         default=None,
-        description="File of the publishers' public keys. With it only bundles that one of them signed are "
-        "served. Default: none; bundles are not asked who made them.",
+        description="File of the publishers' public keys: only bundles that one of them signed are served. "
+        "Needed unless allow_unsigned.",
+    )
+    allow_unsigned: bool = Field(
+        default=False,
+        description="Whether to serve bundles without asking who made them: whoever can write into the "
+        "folder of bundles then decides what is answered.",
     )
     bundle_state: Path | None = Field(
         default=None,

@@ -91,7 +91,8 @@ class Ground:
 
     def settings(self, *more: object, bundles: Path | None = None) -> list[str]:
         """Returns the server's command line under the evaluation clock."""
-        return ["--bundles", str(bundles or self.bundles), "--clock", self.clock, *map(str, more)]
+        trust = [] if "--bundle-keys" in more else ["--allow-unsigned"]
+        return ["--bundles", str(bundles or self.bundles), "--clock", self.clock, *trust, *map(str, more)]
 
 
 def make_ground(directory: Path, console: Console) -> Ground:

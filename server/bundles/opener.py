@@ -11,6 +11,7 @@ from server.errors import (
     BundleLogError,
     DeviceError,
     ExperimentsError,
+    SettingsError,
     SnapshotError,
     StartError,
 )
@@ -32,6 +33,13 @@ class Opener:
         """
         self._settings = settings
         self._keys = load_publishers(settings.bundle_keys)
+        if self._keys is None and not settings.allow_unsigned:
+            raise SettingsError(
+                "bundle_keys: not set: expected the publishers' public keys, or --allow-unsigned to serve "
+                "bundles without asking who made them"
+            )
+        if self._keys is not None and settings.allow_unsigned:
+            raise SettingsError("allow_unsigned: set with bundle_keys, which asks for signatures")
         self._plan = read_plan(settings)
 
     def follow(self, plan: Plan) -> None:

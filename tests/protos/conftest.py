@@ -206,6 +206,7 @@ def real_target(tiny_bundles: Path, now: datetime, tmp_path_factory: pytest.Temp
     folder = tmp_path_factory.mktemp("server")
     port_file = folder / "port"
     command = [sys.executable, "-m", "server", "--bundles", str(tiny_bundles), "--clock", now.isoformat()]
+    command.append("--allow-unsigned")
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             [*command, "--port", "0", "--port-file", str(port_file)], cwd=ROOT, stdout=log, stderr=log

@@ -2,12 +2,14 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 from index.signing import sign_bundle
 from server.doctor import examine
 from suitability.signatures import KEYS_SCHEMA_NAME, generate_private_key, private_key_pem, public_key_of
-from tests.server.conftest import CLOCK, Platform, run_command, start_server
+from tests.server.conftest import CLOCK, ROOT, Platform, run_command, start_server
 
 
 def test_an_unsigned_bundle_stops_the_start_and_a_signed_one_is_announced(
@@ -32,6 +34,18 @@ def test_an_unsigned_bundle_stops_the_start_and_a_signed_one_is_announced(
     with start_server(tmp_path / "run", *arguments) as server:
         assert '"bundle_signers": ["Mei Lin"]' in server.log.read_text()
         assert server.stop() == 0
+
+
+def test_unsigned_bundles_are_served_only_where_that_is_allowed_and_the_start_says_so(
+    platform: Platform, tmp_path: Path
+) -> None:
+    command = (sys.executable, "-m", "server", "--bundles", str(platform.bundles), "--port", "0")
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    assert ended.returncode == 1
+    assert "bundle_keys: not set" in ended.stderr
+    assert "--allow-unsigned" in ended.stderr
+    with start_server(tmp_path / "run", "--bundles", str(platform.bundles)) as server:
+        assert "bundles are not asked who made them" in server.log.read_text()
 
 
 def test_a_file_of_keys_that_is_none_stops_the_start(platform: Platform, tmp_path: Path) -> None:

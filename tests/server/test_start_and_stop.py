@@ -194,6 +194,7 @@ def test_a_signal_is_heard_at_any_moment_of_the_wait(platform: Platform, tmp_pat
     """A handler that needs a lock which the wait holds would wait for ever, and the server with it."""
     port_file = tmp_path / "port"
     settings = ("--bundles", str(platform.bundles), "--port", "0", "--port-file", str(port_file))
+    settings = (*settings, "--allow-unsigned")
     with subprocess.Popen([sys.executable, "-c", SIGNALLED_EVERYWHERE, *settings], cwd=ROOT) as process:
         read_port(process, port_file)
         process.terminate()
@@ -242,6 +243,7 @@ def test_a_log_that_cannot_be_written_stops_nothing(
         "0",
         "--port-file",
         str(port_file),
+        "--allow-unsigned",
     )
     command = f'exec "$@" {redirection}'
     process = subprocess.Popen(["sh", "-c", command, "sh", sys.executable, "-m", "server", *plan], cwd=ROOT)
