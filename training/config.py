@@ -92,7 +92,8 @@ class TwoTowerConfig(RunConfig):
     # Of what reads a product's content: words of few products would be learned by heart, as a second id.
     content_decay: float = Field(1.0, ge=0, le=100)
     # Log of how much more popular a product without events counts than is expected of it: room to be found.
-    new_product_lift: float = Field(0.0, ge=-10, le=10)
+    # "auto": as much as validation can bear; see training/new_products.py.
+    new_product_lift: Literal["auto"] | Annotated[float, Field(ge=-10, le=10)] = "auto"
     # What trains the tables of products and terms; rowwise_adagrad for those too large for AdamW's moments.
     optimizer: Optimizer = "adamw"
 

@@ -71,7 +71,7 @@ class TwoTowerLearner(nn.Module):
         self.towers = TwoTower(examples.spec, share, config)
         # Id dropout teaches what a product like this has once it has events; this is the chance of any.
         chance = len(self._seen_row) / len(examples.row_tokens)
-        self.towers.item_tower.expect_unknown(math.log(chance) + config.new_product_lift)
+        self.towers.item_tower.lift_unknown(math.log(chance))
         for table in self._list_tables():
             table.sparse = config.optimizer == "rowwise_adagrad"
         if config.spectral_start:

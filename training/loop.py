@@ -22,10 +22,12 @@ from training.learner import TwoTowerLearner
 from training.metrics import RankingQuality, measure_ranking
 from training.mf import MfLearner
 from training.mixed_precision import make_scaler
+from training.new_products import choose_lift
 from training.ranks import ALONE, Ranks
 from training.rowwise import clip_gradients, merge_rows
 from training.split import Validation
 from training.svd import SvdLearner
+from training.two_tower import TwoTower
 
 StageName = Literal["search", "final"]
 Learner = TwoTowerLearner | MfLearner | SvdLearner | IalsLearner
@@ -41,6 +43,7 @@ class Epoch:
     seconds: float
     examples_per_second: float
     quality: RankingQuality | None
+    new_product_lift: float | None = None  # That validation can bear; None where it was not asked.
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,11 @@ class Stage:
         """Counts the epochs up to the one with the best validation recall; all of them without validation."""
         recalls = [epoch.quality.recall_at_20 for epoch in self.epochs if epoch.quality is not None]
         return int(np.argmax(recalls)) + 1 if recalls else len(self.epochs)
+
+    @property
+    def new_product_lift(self) -> float:
+        """Gives the lift of new products that the best epoch can bear; 0 where that was not asked."""
+        return self.epochs[self.best_epoch_count - 1].new_product_lift or 0.0
 
 
 @dataclass(frozen=True)
@@ -121,19 +129,28 @@ def run_epoch(trainer: Trainer, stage: Stage, *, epoch_count: int) -> Stage:
     loss = _learn(trainer, stage, epoch_count)
     count = examples.target_count
     seconds = time.perf_counter() - started
-    quality = None if trainer.validation is None else _validate(trainer, trainer.validation)
-    stage = replace(stage, epochs=(*stage.epochs, Epoch(loss, seconds, count / seconds, quality)))
+    quality, lift = (None, None) if trainer.validation is None else _validate(trainer, trainer.validation)
+    stage = replace(stage, epochs=(*stage.epochs, Epoch(loss, seconds, count / seconds, quality, lift)))
     waited = len(stage.epochs) - stage.best_epoch_count
     return replace(stage, finished=len(stage.epochs) >= epoch_count or waited >= config.patience)
 
 
-def _validate(trainer: Trainer, validation: Validation) -> RankingQuality:
-    """Measures on the first rank and tells the others, so that all stop after the same epoch."""
-    quality = RankingQuality(0.0, 0.0)
+def _validate(trainer: Trainer, validation: Validation) -> tuple[RankingQuality, float | None]:
+    """Measures on the first rank and tells the others, so that all stop after the same epoch.
+
+    Returns:
+        The quality, and the lift of new products that it can bear where the settings leave it open.
+    """
+    config, towers = trainer.config, trainer.learner.towers
+    asked = isinstance(config, TwoTowerConfig) and config.new_product_lift == "auto"
+    quality, lift = RankingQuality(0.0, 0.0), 0.0
     if trainer.ranks.first:
-        users, items = encode_vectors(trainer.learner.towers, trainer.examples, validation.users)
+        users, items = encode_vectors(towers, trainer.examples, validation.users)
         quality = measure_ranking(users, items, validation)
-    return RankingQuality(*trainer.ranks.tell([quality.recall_at_20, quality.ndcg_at_10]))
+        if asked and isinstance(towers, TwoTower):
+            lift = choose_lift(towers.item_tower, trainer.examples, users, validation, seed=config.seed)
+    recall, ndcg, lift = trainer.ranks.tell([quality.recall_at_20, quality.ndcg_at_10, lift])
+    return RankingQuality(recall, ndcg), lift if asked else None
 
 
 def encode_vectors(

@@ -12,7 +12,7 @@ RECALL_K: Final = 20
 NDCG_K: Final = 10
 Scores = NDArray[np.floating]
 
-_CHUNK_COUNT: Final = 256  # Users scored at once: a chunk against 100,000 products takes 100 MB.
+SCORED_COUNT: Final = 256  # Users scored at once: a chunk against 100,000 products takes 100 MB.
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def measure_ranking(
         validation: the users' pasts and held-out products.
     """
     count = len(user_vectors)
-    chunks = (slice(start, min(start + _CHUNK_COUNT, count)) for start in range(0, count, _CHUNK_COUNT))
+    chunks = (slice(start, min(start + SCORED_COUNT, count)) for start in range(0, count, SCORED_COUNT))
     best = [
         list_best(hide_seen(user_vectors[chunk] @ item_vectors.T, validation, chunk.start))
         for chunk in chunks

@@ -43,11 +43,13 @@ from training.errors import (
 from training.examples import Examples, LearningData, encode_examples, read_learning_data
 from training.loop import Stage, Trainer, make_trainer, run_epoch
 from training.metrics import RankingQuality, measure_popularity
+from training.new_products import settle_new_products
 from training.product_records import without_embedding
 from training.ranks import Ranks, join_ranks
 from training.split import Split, Validation, split_by_time
+from training.two_tower import TwoTower
 
-FORMAT_VERSION: Final = 5
+FORMAT_VERSION: Final = 6
 _CHECKPOINT_NAME: Final = "checkpoint.safetensors"
 
 
@@ -226,9 +228,23 @@ def _train_into(
     if origin is None and len(split.validation.pair_user):
         popularity, epoch_count = _search(session, data, split)
     trainer = session.run(Stage("final"), encode_examples(data, data.interactions), None, epoch_count)
+    placed = _place_new_products(session, trainer)
     metrics = _collect_metrics(session, popularity, data, split, time.perf_counter() - started)
+    metrics["new_products"] = placed
     if ranks.first:
         _write_run(work, trainer, metrics)
+
+
+def _place_new_products(session: _Session, trainer: Trainer) -> dict[str, float] | None:
+    """Places products without events by what the search found; a run that is carried on keeps its lift."""
+    config, towers = trainer.config, trainer.learner.towers
+    if not (isinstance(config, TwoTowerConfig) and isinstance(towers, TwoTower)):
+        return None
+    stated = config.new_product_lift
+    lift = session.done[0].new_product_lift if stated == "auto" else stated
+    tower = towers.item_tower
+    settle_new_products(tower, trainer.examples, lift if session.origin is None else 0.0)
+    return {"lift": lift, "length": float(tower.unknown_length)}
 
 
 def _search(session: _Session, data: LearningData, split: Split) -> tuple[RankingQuality, int]:

@@ -104,6 +104,8 @@ def _upgrade(weights: dict[str, Tensor], config: TwoTowerConfig, version: int) -
             weights[name] = torch.cat([weights[name], none])
         term = weights["item_tower.term.weight"]
         weights["item_tower.term.weight"] = torch.cat([term, term.new_zeros(len(term), head_count)], dim=1)
+    if version < 6:
+        weights["item_tower.unknown_length"] = torch.ones(())
 
 
 def _make_towers(spec: FeatureSpec, token_count: int, config: Config) -> Towers:

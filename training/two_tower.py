@@ -106,14 +106,17 @@ class ItemTower(nn.Module):
         self.term = _make_table(torch.zeros(TERM_CODE_COUNT + 1, inner_dim + head_count))
         self.embedding = _make_reader(spec, inner_dim + head_count)
         self.heads = TaskHeads(config.heads, inner_dim) if config.heads else None
+        # Of the taste of a product without events, as it is served; see training/new_products.py.
+        self.unknown_length: Tensor
+        self.register_buffer("unknown_length", torch.ones(()))
         self.id_dropout = config.id_dropout
         self.term_dropout = config.term_dropout
         self.cosine = config.similarity == "cosine"
 
-    def expect_unknown(self, log_factor: float) -> None:
+    def lift_unknown(self, log_factor: float) -> None:
         """Scales the popularity that is expected of a product without a token."""
         with torch.no_grad():
-            self.bias.weight[UNKNOWN_TOKEN] = log_factor
+            self.bias.weight[UNKNOWN_TOKEN] += log_factor
 
     @property
     def logit_scale(self) -> Tensor:
@@ -148,6 +151,8 @@ class ItemTower(nn.Module):
         popularity = identity[:, inner_dim:] + content[:, inner_dim:] * unknown
         if self.cosine:
             taste = functional.normalize(taste, dim=1, eps=1e-6)
+        if not self.training:
+            taste = torch.where(unknown, taste * self.unknown_length, taste)
         wide = torch.cat([taste, popularity * self.log_temperature.exp()], dim=1)
         return wide if self.training or self.heads is None else self.heads(wide)
 

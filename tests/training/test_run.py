@@ -221,7 +221,9 @@ def test_runs_of_earlier_versions_open(data: Path, tmp_path: Path) -> None:
     # Before version 5 popularity was the bias alone.
     weights["item_tower.project.weight"][-1] = weights["item_tower.project.bias"][-1] = 0.0
     weights["item_tower.term.weight"][:, -1] = 0.0
-    now_named = dict(weights)
+    # Before version 6 it was served with the length of any product.
+    now_named = weights | {"item_tower.unknown_length": torch.ones(())}
+    del weights["item_tower.unknown_length"]
     for name in ("item_tower.project.weight", "item_tower.project.bias"):
         weights[name] = weights[name][:-1]
     weights["item_tower.term.weight"] = weights["item_tower.term.weight"][:, :-1].contiguous()
@@ -240,7 +242,7 @@ def test_runs_of_earlier_versions_open(data: Path, tmp_path: Path) -> None:
     # float32 of a logarithm and its exponential.
     assert towers.state_dict()["item_tower.log_temperature"].exp().item() == pytest.approx(0.25, rel=1e-6)
     write_tensors(path, weights, {"format_version": "9"})
-    with pytest.raises(CheckpointError, match="expected format_version 1 to 5, got 9"):
+    with pytest.raises(CheckpointError, match="expected format_version 1 to 6, got 9"):
         open_run(tmp_path / "run")
 
 
