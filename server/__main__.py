@@ -23,6 +23,7 @@ def main(arguments: list[str]) -> int:
     try:
         commands = {
             **store_commands.COMMANDS,
+            "worker": _work,
             "compact": _compact,
             "verify-catalogue": _verify_catalogue,
             "doctor": _examine,

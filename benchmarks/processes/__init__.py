@@ -1,0 +1,1 @@
+"""Measures what several processes behind one port add: answers per second, CPU time and memory."""
