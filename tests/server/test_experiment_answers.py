@@ -324,6 +324,12 @@ def test_a_server_says_on_the_wire_who_drew_what(two_bundles: Path, tmp_path: Pa
             for other in (stub.ScoreProducts(named), stub.SimilarProducts(similar)):
                 assert other.experiments == answer.experiments
         assert bundle_of == {"control": "old", "new": "new", None: "old"}
+        # The file is followed: the variant is stopped without a restart.
+        path.write_text(json.dumps(PLAN).replace('"share_bps": 4000', '"share_bps": 0'))
+        users = [to_user(user_id, eligible_user()) for user_id in USER_IDS]
+        deadline_s = time.monotonic() + 20.0
+        while any("tower" in drawn(stub.Recommend(recommend(user, 5)).experiments) for user in users):
+            assert time.monotonic() < deadline_s
         assert server.stop() == 0
     path.write_text('{"experiments": 1}')
     refused = run_command(*arguments)
