@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="where the table is written; by default the artifacts")
     options = parser.parse_args(arguments)
     console = Console()
-    record = Record(options.artifacts / "findings" / read_commit())
+    record = Record(options.artifacts / "findings", read_commit())
     try:
         if not options.report:
             _run(options, record, console)

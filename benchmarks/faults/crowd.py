@@ -44,10 +44,10 @@ class Crowd:
     def judge(self, checker: Checker) -> Findings:
         """Counts what the others noticed."""
         calls = self.ended()
-        counts = {
-            "others answered": calls.ended(OK).count,
-            "others failed": calls.count - calls.ended(OK).count,
+        ended = {
+            f"others: {reason}": count for reason, count in calls.count_reasons().items() if reason != OK
         }
+        counts = {"others answered": calls.ended(OK).count, "others failed": sum(ended.values())} | ended
         return Findings(counts) + checker.judge(calls.answers)
 
 

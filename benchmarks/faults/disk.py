@@ -144,17 +144,8 @@ def run(ground: Ground, scale: float, seed: int) -> Findings:
     store = ground.copy_store(folder)
     with small_disk(folder / "small") as mounted:
         log = folder / "small" / "log"
-        settings = [
-            "--bundles",
-            ground.bundles,
-            "--store",
-            store,
-            "--feedback-log",
-            log,
-            "--clock",
-            ground.clock,
-        ]
-        with run_server(folder, [str(part) for part in settings]) as server:
+        settings = ground.settings("--store", store, "--feedback-log", log)
+        with run_server(folder, settings) as server:
             for number in range(share(FULL_COUNT, scale) if mounted else 0):
                 found += fail_once(ground, server, full(folder / "small"), seed * 1000 + number)
                 found += Findings({"full disks": 1})

@@ -15,6 +15,7 @@ from benchmarks.faults.crowd import crowd
 from benchmarks.faults.figures import FaultTest, Findings, Target, share
 from benchmarks.faults.ground import Ground
 from benchmarks.faults.server_process import ServerProcess, run_server, start_server
+from benchmarks.faults.wire import CONNECTION_LOST, NOT_SEEN
 from benchmarks.load.client import METHOD, read_reason
 
 STOP_COUNT: Final = 20
@@ -25,7 +26,7 @@ DELAY_S: Final = 0.5
 GRACE_S: Final = 5.0
 WARM_S: Final = 1.0
 CALL_S_MAX: Final = 10.0
-REFUSED: Final = ("NOT_READY", "UNAVAILABLE")
+REFUSED: Final = ("NOT_READY", "UNAVAILABLE", NOT_SEEN, CONNECTION_LOST)
 """What a call may meet once the server has said that it takes no more: a refusal, or a closed port."""
 CANCELLED: Final = "CANCELLED"
 """What gRPC's own code answers where a call reaches it while it closes: the server has not seen the call."""
@@ -42,18 +43,20 @@ def stop_once(ground: Ground, seed: int) -> Findings:
         checker.learn(server.target)
         with crowd(ground, server, seed, duration_s=WARM_S + DELAY_S + 0.5, rate=RATE) as others:
             others.running.sleep_until(WARM_S)
+            stopped_s = time.monotonic() - others.running.start_s
             ending = server.stop()
     calls = others.ended()
     # Until the delay is over the port takes calls; each of these must be answered.
-    before = calls.between(0.0, WARM_S + DELAY_S * 0.9)
-    cut = before.count - before.ended(OK).count + calls.count - calls.ended(OK, *REFUSED, CANCELLED).count
+    sent_before = calls.intended_s + calls.late_s < stopped_s + DELAY_S * 0.8
+    cut = np.count_nonzero(sent_before & (calls.reason != OK))
+    cut += calls.count - calls.ended(OK, *REFUSED, CANCELLED).count
     counts = {
         "stops": 1,
         "calls": calls.count,
-        "calls cut": cut,
+        "calls cut": int(cut),
         "calls cancelled as the port closed": calls.ended(CANCELLED).count,
         "exits other than 0": int(ending.status != 0),
-    }
+    } | {f"ended {reason}": count for reason, count in calls.count_reasons().items() if reason != OK}
     return checker.judge(calls.answers) + Findings(counts, {"exit after, s": ending.elapsed_s})
 
 

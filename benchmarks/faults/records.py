@@ -134,7 +134,7 @@ def run(ground: Ground, scale: float, seed: int) -> Findings:
     """Kills a server that is written to, again and again, and looks for what it had acknowledged."""
     folder, chance = ground.make_folder("records"), random.Random(seed)  # noqa: S311 - no secret.
     store, log, found = ground.copy_store(folder), folder / "log", Findings()
-    arguments = ["--bundles", str(ground.bundles), "--store", str(store), "--feedback-log", str(log)]
+    arguments = ground.settings("--store", store, "--feedback-log", log, fixed=False)
     server = start_server(folder, arguments)
     try:
         for kill in range(share(KILL_COUNT, scale)):

@@ -26,13 +26,14 @@ _COLOURS: Final = {
 def tabulate(tests: Sequence[FaultTest], kept: Mapping[int, Kept]) -> Table:
     """Makes the table: one row for each figure that a test must reach."""
     table = Table(title="Faults injected into a running server", box=box.SIMPLE, title_justify="left")
-    for name in ("#", "test", "figure", "found", "must reach", "verdict"):
+    for name in ("#", "test", "figure", "found", "must reach", "verdict", "commit"):
         table.add_column(name, justify="right" if name in {"#", "found"} else "left", overflow="fold")
     for test in tests:
         findings = kept[test.number].findings if test.number in kept else None
         for row, cells in enumerate(_list_rows(test, findings)):
-            head = (str(test.number), test.title, *cells, test.judge(findings).value)
-            table.add_row(*(head if not row else ("", "", *cells, "")))
+            commit = kept[test.number].commit if test.number in kept else ""
+            head = (str(test.number), test.title, *cells, test.judge(findings).value, commit)
+            table.add_row(*(head if not row else ("", "", *cells, "", "")))
         table.add_section()
     return table
 
@@ -47,6 +48,7 @@ def describe(tests: Sequence[FaultTest], kept: Mapping[int, Kept]) -> list[dict[
             "asked": dict(test.asked),
             "must_reach": [f"{target.figure} {_write_limit(target)}" for target in test.targets],
             "missing": test.missing,
+            "commit": kept[test.number].commit if test.number in kept else "",
             "seeds": list(kept[test.number].seeds) if test.number in kept else [],
             "found": kept[test.number].findings.to_json() if test.number in kept else None,
         }
