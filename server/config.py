@@ -73,6 +73,19 @@ class Settings(BaseSettings):
         description="Folder that keeps changes of bundles over a restart: which one serves, rolled back or "
         "pinned. Default: none; a start serves what CURRENT names.",
     )
+    bundle_recall_min: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.95,
+        description="Share of the best products of its golden requests that searches must find in a bundle "
+        "that is to take the place of the one that serves.",
+    )
+    bundle_quality_drop_max: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.05,
+        description="Share by which its figures of quality may be below those of the bundle that serves.",
+    )
+    bundle_products_lost_max: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.2,
+        description="Share of the products of the bundle that serves that it may lack.",
+    )
     bundle_poll_s: Annotated[float, Field(ge=0, le=3600)] = Field(
         default=1.0,
         description="Seconds between two looks at CURRENT: what it names is opened beside the bundle that "

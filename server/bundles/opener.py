@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from index.bundle import examine_bundle, read_current
 from index.errors import BundleError, BundleNotFoundError, BundleSignatureError
-from server.bundles.messages import Facts, Reason, Refusal
+from server.bundles.gates import Limits, judge_bundle
+from server.bundles.messages import Facts, Finding, Reason, Refusal
 from server.config import Settings
 from server.errors import (
     AssumedDataError,
@@ -18,7 +19,7 @@ from server.errors import (
 from server.experiments.opening import open_experiments, read_plan
 from server.experiments.plan import Plan
 from server.family import Family
-from server.snapshot import Snapshot, all_under_policy, load_publishers, open_snapshot, warm_up
+from server.snapshot import CURRENT, Snapshot, all_under_policy, load_publishers, open_snapshot, warm_up
 from suitability.policy import Policy
 
 
@@ -41,6 +42,15 @@ class Opener:
         if self._keys is not None and settings.allow_unsigned:
             raise SettingsError("allow_unsigned: set with bundle_keys, which asks for signatures")
         self._plan = read_plan(settings)
+
+    def judge(self, made: Family, serving: Snapshot) -> tuple[Finding, ...]:
+        """Returns what the promotion gates say of an opened bundle beside the one that serves."""
+        settings = self._settings
+        limits = Limits(
+            settings.bundle_recall_min, settings.bundle_quality_drop_max, settings.bundle_products_lost_max
+        )
+        now = settings.decision_clock().now()
+        return judge_bundle(made.find_version(now)[CURRENT], serving, limits, now, settings.channel)
 
     def follow(self, plan: Plan) -> None:
         """Opens every further bundle with what this plan serves beside it."""

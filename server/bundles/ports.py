@@ -102,10 +102,11 @@ class LivePorts:
         made = self._opener.open(facts.version, policies, versions[0])
         if made.versions[0][0].bundle.manifest.sha256 != facts.manifest_sha256:
             return Refusal(Reason.CORRUPT, f"bundle {facts.version}: its manifest was changed meanwhile")
+        findings = self._opener.judge(made, self._active.pin())
         if self._metrics is not None:
             self._metrics.observe_load(time.monotonic() - start_s)
         self._opened[facts.version] = made
-        return ()
+        return findings
 
 
 def _refuse_errors(work: Callable[[], _Result]) -> _Result | Refusal:

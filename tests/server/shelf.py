@@ -4,6 +4,7 @@ import dataclasses
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from index.bundle import examine_bundle, write_current
 from index.manifest import MANIFEST
@@ -11,13 +12,13 @@ from index.manifest import MANIFEST
 FIRST_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def copy_bundle(source: Path, version: str, day: int, bundles: Path | None = None) -> Path:
-    """Copies a bundle under another version, as if it had been built on that day."""
+def copy_bundle(source: Path, version: str, day: int, bundles: Path | None = None, **changes: Any) -> Path:
+    """Copies a bundle under another version, as if it had been built on that day, with another manifest."""
     target = (bundles or source.parent) / version
     shutil.copytree(source, target)
     created = FIRST_DAY + timedelta(days=day)
     draft = dataclasses.replace(
-        examine_bundle(source)[0], bundle_version=version, create_time=created.isoformat()
+        examine_bundle(source)[0], bundle_version=version, create_time=created.isoformat(), **changes
     )
     (target / MANIFEST).write_bytes(draft.to_json())
     return target

@@ -13,6 +13,7 @@ from prudence.reasons import (
     BundleNoOtherError,
     BundleOlderError,
     BundleVersionMismatchError,
+    BundleWorseError,
     IdempotencyKeyReusedError,
 )
 from prudence.v1 import admin_pb2
@@ -109,6 +110,20 @@ def test_orders_are_refused_with_a_reason_each(shop: Shop) -> None:
         with pytest.raises(BundleVersionMismatchError):
             client.activate_bundle(activate("c", expected_bundle_version="a"))
         assert serving(client) == "b"
+
+
+def test_a_worse_bundle_is_refused_with_the_figures_unless_that_is_allowed(shop: Shop) -> None:
+    for version, day, figure in (("good", 10, 0.25), ("worse", 11, 0.125)):
+        quality = {"validation": {"ndcg_at_10": figure}}
+        copy_bundle(shop.bundles / "a", version, day, quality=quality)
+    with shop.start() as client:
+        client.activate_bundle(activate("good"))
+        with pytest.raises(BundleWorseError, match=r"ndcg_at_10 is 0\.125, expected 0\.2375"):
+            client.activate_bundle(activate("worse"))
+        assert serving(client) == "good"
+        answer = client.activate_bundle(activate("worse", allow_worse=True))
+        assert {each.gate for each in answer.findings if not each.passed} == {"ndcg_at_10"}
+        assert serving(client) == "worse"
 
 
 def test_a_repeated_order_is_answered_as_before_also_after_a_restart(shop: Shop) -> None:
