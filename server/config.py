@@ -23,6 +23,7 @@ from pydantic_settings import (
     SettingsError as SourceError,
 )
 
+from server.bundle_settings import BundleSettings
 from server.clock import Clock
 from server.errors import SettingsError
 
@@ -42,7 +43,7 @@ SINGLE_PROCESS_FIELDS = {
 RetrieverMode = Literal["auto", "exact", "faiss", "gpu"]
 
 
-class Settings(BaseSettings):
+class Settings(BundleSettings):
     """Everything that can be set."""
 
     model_config = SettingsConfigDict(
@@ -57,40 +58,6 @@ class Settings(BaseSettings):
 
     config: Path | None = Field(default=None, description="JSON file of settings.")
     print_config: bool = Field(default=False, description="Print the settings and stop.")
-    bundles: Path = Field(description="Folder of bundles; the file CURRENT in it names the one to serve.")
-    bundle_keys: Path | None = Field(
-        default=None,
-        description="File of the publishers' public keys: only bundles that one of them signed are served. "
-        "Needed unless allow_unsigned.",
-    )
-    allow_unsigned: bool = Field(
-        default=False,
-        description="Whether to serve bundles without asking who made them: whoever can write into the "
-        "folder of bundles then decides what is answered.",
-    )
-    bundle_state: Path | None = Field(
-        default=None,
-        description="Folder that keeps changes of bundles over a restart: which one serves, rolled back or "
-        "pinned. Default: none; a start serves what CURRENT names.",
-    )
-    bundle_recall_min: Annotated[float, Field(ge=0, le=1)] = Field(
-        default=0.95,
-        description="Share of the best products of its golden requests that searches must find in a bundle "
-        "that is to take the place of the one that serves.",
-    )
-    bundle_quality_drop_max: Annotated[float, Field(ge=0, le=1)] = Field(
-        default=0.05,
-        description="Share by which its figures of quality may be below those of the bundle that serves.",
-    )
-    bundle_products_lost_max: Annotated[float, Field(ge=0, le=1)] = Field(
-        default=0.2,
-        description="Share of the products of the bundle that serves that it may lack.",
-    )
-    bundle_poll_s: Annotated[float, Field(ge=0, le=3600)] = Field(
-        default=1.0,
-        description="Seconds between two looks at CURRENT: what it names is opened beside the bundle that "
-        "serves, and takes its place if it may; 0 for the bundle of the start only.",
-    )
     policy: Path | None = Field(
         default=None, description="Policy file. Default: the one shipped with suitability."
     )
