@@ -39,7 +39,7 @@ from suitability.signatures import (
 
 ROUND_COUNT: Final = 5
 SETTLE_S: Final = 1.0
-_VECTORS: Final = "item_vectors.int16.npy"
+_VECTORS: Final = "item_vectors.int32.npy"
 _TOWER: Final = "user_tower.onnx"
 
 Attack = Callable[[Path], None]
