@@ -88,7 +88,10 @@ def open_keeper(
     metrics = None if settings.metrics_port is None else BundleMetrics(registry, facts.version)
     ports = LivePorts(settings.bundles, opener, active, bundle_log, metrics)
     state = None if bundle_log is None else bundle_log.state
-    return Keeper(Machine(state or State(facts, facts.version)), ports, settings.bundle_poll_s)
+    machine = Machine(state or State(facts, facts.version))
+    if metrics is not None:
+        metrics.watch(lambda: machine.trouble is not None)
+    return Keeper(machine, ports, settings.bundle_poll_s)
 
 
 def open_plan_watch(

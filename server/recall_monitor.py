@@ -111,6 +111,8 @@ class RecallMonitor:
                 # The error's own text might hold values of the request.
                 _log.error("recall_not_measured", error=type(error).__name__)
                 self._metrics.skipped.labels("failed").inc()
+            # Until the next one comes it would keep its bundle in memory, which may have been replaced.
+            del sample
 
     def _take(self, sample: Sample) -> None:
         eligible = find_eligible(sample)
