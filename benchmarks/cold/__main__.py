@@ -53,6 +53,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", default="1,2,3", help="one draw and one training each")
     parser.add_argument("--model", choices=MODELS, default="two_tower")
     parser.add_argument("--settings", type=Path, help="JSON file of training settings, without a seed")
+    parser.add_argument(
+        "--truth", type=int, metavar="SEED", help="of a simulation: what its truth allows on cold users"
+    )
     parser.add_argument("--name", help="name of the files written; default: of the data")
     parser.add_argument("--out", type=Path, required=True, help="directory for table, JSON and picture")
     parser.add_argument(
@@ -78,6 +81,7 @@ def _plan(options: argparse.Namespace) -> Plan:
         seeds=[int(seed) for seed in seeds],
         hidden_share=options.hide,
         shortened_share=options.shorten,
+        truth_seed=options.truth,
         work=options.work.resolve() / str(read_json(data / "source.json")["name"]),
     )
 

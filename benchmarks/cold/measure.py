@@ -9,7 +9,8 @@ from typing import Any, Final
 import numpy as np
 from rich.console import Console
 
-from benchmarks.cold.questions import K, Questions, ask_cold
+from benchmarks.cold.questions import COLD_USERS, K, Questions, ask_cold
+from benchmarks.cold.truth import SCORER, TruthScorer, draw_truth
 from benchmarks.evaluate.baselines.scorer import BaselineScorer, observe_task
 from benchmarks.evaluate.baselines.table import BASELINES
 from benchmarks.evaluate.intervals import Estimate, estimate, estimate_gain
@@ -34,6 +35,7 @@ class Plan:
         hidden_share: of the products with events, how many lose all of them.
         shortened_share: of the users with events, how many keep their last one to three.
         work: directory for everything made on the way; a model that is there is not made again.
+        truth_seed: of the simulation that made the data, whose truth bounds cold users; None for no bound.
     """
 
     data: Path
@@ -43,6 +45,7 @@ class Plan:
     hidden_share: float
     shortened_share: float
     work: Path
+    truth_seed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,10 @@ def measure_cold(plan: Plan, console: Console) -> list[Row]:
         draws.append((asked, _ask_scorers(plan, asked, work, console)))
     tables = [table for table in K if all((table, plan.model) in found for _, found in draws)]
     return [
-        _compare(table, scorer, plan.model, draws) for table in tables for scorer in (plan.model, *RIVALS)
+        _compare(table, scorer, plan.model, draws)
+        for table in tables
+        for scorer in (plan.model, *RIVALS, SCORER)
+        if all((table, scorer) in found for _, found in draws)
     ]
 
 
@@ -107,11 +113,24 @@ def _ask_scorers(plan: Plan, asked: Questions, work: Path, console: Console) -> 
     observed = observe_task(asked.everybody)
     rivals = {name: BaselineScorer(BASELINES[name](), observed) for name in RIVALS}
     with built.open("bundle") as bundle:
-        return {
+        found = {
             (task.table, name): evaluate_task(task, scorer, k=K[task.table])
             for name, scorer in {plan.model: bundle, **rivals}.items()
             for task in asked.tasks
         }
+    return found | _ask_truth(plan, asked)
+
+
+def _ask_truth(plan: Plan, asked: Questions) -> dict[tuple[str, str], Outcome]:
+    """Asks the truth about cold users alone; elsewhere a user's events tell nearly all."""
+    if plan.truth_seed is None:
+        return {}
+    truth = draw_truth(plan.data, plan.truth_seed)
+    return {
+        (task.table, SCORER): evaluate_task(task, TruthScorer(truth, task), k=K[task.table])
+        for task in asked.cold
+        if task.table == COLD_USERS
+    }
 
 
 def _compare(table: str, scorer: str, model: str, draws: Sequence[tuple[Questions, Found]]) -> Row:

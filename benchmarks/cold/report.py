@@ -27,7 +27,7 @@ _MEANINGS = {
     EVERYBODY: "all that was held out, cold or not",
 }
 _METRICS = {"recall": "recall", "ndcg": "nDCG"}
-_COLOURS = ("#2f6f9f", "#9aa5ad", "#c8643c")
+_COLOURS = ("#2f6f9f", "#9aa5ad", "#c8643c", "#4d8b57")
 
 
 def write_report(
@@ -65,6 +65,10 @@ def _describe(plan: Plan) -> list[str]:
     )
     if plan.settings:
         lines.append(f"settings other than the defaults: {dict(plan.settings)}")
+    if plan.truth_seed is not None:
+        lines.append(
+            "truth: who knows products and people of the simulation, and of a cold user profile and events"
+        )
     lines.append(
         "gain: by how much the model is above this line; 95 % bootstrap intervals over users, the same in "
         "each draw; equal scores count by their expectation"
@@ -100,14 +104,16 @@ def _draw(path: Path, name: str, rows: Sequence[Row]) -> None:
     """Draws recall and nDCG of every question, a bar for each scorer with its interval."""
     questions = list(dict.fromkeys(row.question for row in rows))
     scorers = list(dict.fromkeys(row.scorer for row in rows))
+    width = 0.8 / len(scorers)
     figure, panels = plt.subplots(1, 2, figsize=(11, 4))
     for axes, metric in zip(panels, _METRICS, strict=True):
-        for place, (scorer, colour) in enumerate(zip(scorers, _COLOURS, strict=True)):
-            mine: list[Any] = [getattr(row, metric) for row in rows if row.scorer == scorer]
+        for place, (scorer, colour) in enumerate(zip(scorers, _COLOURS[: len(scorers)], strict=True)):
+            asked = [row for row in rows if row.scorer == scorer]
+            mine: list[Any] = [getattr(row, metric) for row in asked]
             means = [one.mean for one in mine]
             spread = [[one.mean - one.low for one in mine], [one.high - one.mean for one in mine]]
-            where = [number + 0.27 * (place - 1) for number in range(len(questions))]
-            axes.bar(where, means, 0.25, yerr=spread, label=scorer, color=colour, capsize=2)
+            where = [questions.index(row.question) + width * (place - 1) for row in asked]
+            axes.bar(where, means, 0.9 * width, yerr=spread, label=scorer, color=colour, capsize=2)
         labels = [f"{row.question}\n@{row.k}" for row in rows if row.scorer == scorers[0]]
         axes.set_xticks(range(len(questions)), labels)
         axes.set(title=_METRICS[metric])

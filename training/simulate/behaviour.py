@@ -119,7 +119,7 @@ def _draw_chunk(
             mine = np.flatnonzero((sessions.quarters == quarter) & (sessions.financial == financial))
             if not len(mine):
                 continue
-            logits = _logits(
+            logits = log_odds(
                 latents=latents,
                 people=people,
                 steps=steps,
@@ -157,7 +157,7 @@ def _draw_sessions(
     return _Sessions(users + first, ages, quarters, financial)
 
 
-def _logits(
+def log_odds(
     *,
     latents: Latents,
     people: People,
