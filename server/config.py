@@ -146,7 +146,7 @@ class Settings(BundleSettings):
     )
     processes: Annotated[int, Field(ge=1, le=64)] = Field(
         default=1,
-        description="Processes that share port, each with threads of its own; the bundle is in memory once.",
+        description="Processes that share port, each with threads of its own; they share mapped files alone.",
     )
     rpc_thread_count: Annotated[int, Field(ge=1, le=1024)] = Field(
         default=32, description="Threads that take calls; each holds one call until it is answered."

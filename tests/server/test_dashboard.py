@@ -16,6 +16,7 @@ from prudence.v1 import profile_pb2
 from prudence.v1 import recommendation_pb2 as pb
 from prudence.v1 import recommendation_pb2_grpc as pb_grpc
 
+from server.processes.pages import Pages
 from server.status import TABLE
 from tests.server.conftest import CLOCK, Platform, start_server
 
@@ -56,7 +57,11 @@ def told(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             stub.Recommend(pb.RecommendRequest(user=profile_pb2.User(user_id="bold"), k=500))
             with pytest.raises(grpc.RpcError):
                 stub.Recommend(pb.RecommendRequest(user=profile_pb2.User(user_id="bold"), k=0))
-        yield read_when(f"http://{found[1]}/metrics", "prudence_recall_at_k_count")
+        samples = read_when(f"http://{found[1]}/metrics", "prudence_recall_at_k_count")
+        # What a supervisor tells beside the pages of its processes.
+        for family in Pages(dict, int, 2).collect():
+            samples |= {sample.name: set(sample.labels) for sample in family.samples}
+        yield samples
         server.stop()
 
 
