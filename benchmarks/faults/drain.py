@@ -26,8 +26,10 @@ DELAY_S: Final = 0.5
 GRACE_S: Final = 5.0
 WARM_S: Final = 1.0
 CALL_S_MAX: Final = 10.0
-REFUSED: Final = ("NOT_READY", "UNAVAILABLE", NOT_SEEN, CONNECTION_LOST)
-"""What a call may meet once the server has said that it takes no more: a refusal, or a closed port."""
+REFUSED: Final = ("NOT_READY", "OVERLOADED", NOT_SEEN)
+"""What says that the call was not begun, so that it may be made elsewhere."""
+LOST: Final = ("UNAVAILABLE", CONNECTION_LOST)
+"""What a call meets at a port that is closed already; before, it would be a call that was cut."""
 CANCELLED: Final = "CANCELLED"
 """What gRPC's own code answers where a call reaches it while it closes: the server has not seen the call."""
 
@@ -46,10 +48,10 @@ def stop_once(ground: Ground, seed: int) -> Findings:
             stopped_s = time.monotonic() - others.running.start_s
             ending = server.stop()
     calls = others.ended()
-    # Until the delay is over the port takes calls; each of these must be answered.
-    sent_before = calls.intended_s + calls.late_s < stopped_s + DELAY_S * 0.8
-    cut = np.count_nonzero(sent_before & (calls.reason != OK))
-    cut += calls.count - calls.ended(OK, *REFUSED, CANCELLED).count
+    # Until the delay is over the port is open, and nothing of what it took may be lost.
+    early = calls.intended_s + calls.late_s < stopped_s + DELAY_S
+    cut = np.count_nonzero(early & np.isin(calls.reason, LOST))
+    cut += calls.count - calls.ended(OK, *REFUSED, *LOST, CANCELLED).count
     counts = {
         "stops": 1,
         "calls": calls.count,

@@ -16,7 +16,7 @@ from benchmarks.faults.shelf import Shelf, wait_until_told
 
 SWAP_COUNT: Final = 100
 REQUEST_COUNT: Final = 1_000_000
-RATE: Final = 400.0
+RATE: Final = 150.0
 ROUND_S: Final = 60.0
 PAUSE_S: Final = 2.0
 BAD_EVERY: Final = 4
