@@ -1,6 +1,7 @@
 """Bundles replaced under an active policy: what came meanwhile is in force, and the old one is let go."""
 
 import gc
+import json
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from server.active_policy import ActivePolicy
 from server.bundles.opener import Opener
 from server.catalogue.changes import PatchQuery
 from server.catalogue.state import CatalogueState
+from server.clock import Clock
 from server.config import Settings
 from server.errors import BundleLogError
 from server.family import Family
@@ -128,3 +130,37 @@ def test_what_was_replaced_is_freed_without_a_collection_of_garbage(desk: Desk, 
         assert count_maps() == before
     finally:
         gc.enable()
+
+
+def test_experiments_go_on_with_the_new_bundle_and_bundles_beside_it_are_not_opened_again(
+    two_bundles: Path, tmp_path: Path
+) -> None:
+    bundles = fill_shelf(two_bundles, tmp_path / "bundles")
+    variants = [{"name": "now", "share_bps": 5000}, {"name": "b", "share_bps": 5000, "bundle": "b"}]
+    plan = {"experiments": [{"name": "tower", "salt": "a salt of it", "variants": variants}]}
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    opener = Opener(
+        Settings(
+            bundles=bundles,
+            allow_unsigned=True,
+            experiments=tmp_path / "plan.json",
+            pseudonym_keys=tmp_path / "keys.json",
+        )
+    )
+    first = opener.open("a", [load_fit_policy(None)])
+    (current,) = first.versions
+    active = ActivePolicy(
+        current[:1], Clock(NOW), others=[[each] for each in current[1:]], experiments=first.experiments
+    )
+    beside = active.pin(1).bundle
+    active.replace_bundles(open_beside(opener, active, "c"), nothing)
+    assert [active.pin(place).version for place in (0, 1)] == ["c", "b"]
+    assert active.pin(1).bundle is beside
+    # The variant's own bundle takes over: all are served by it, once.
+    active.replace_bundles(open_beside(opener, active, "b"), nothing)
+    family = active.family
+    assert (family.place_count, family.experiments is not None) == (1, True)
+    assert family.experiments is not None
+    draws = [family.experiments.assign(bytes([number]), NOW) for number in range(20)]
+    assert {draw.place for draw in draws} == {0}
+    assert len({draw.variants for draw in draws}) == 2
