@@ -185,6 +185,8 @@ class BatchQueue(Generic[Job, Outcome]):
                 ticket.fail(_as_exception(outcome))
             else:
                 ticket.future.set_result(outcome)
+            if ticket.call.deadline_s <= now_s or not ticket.call.is_live():
+                self._observe("wasted", ticket.call.slot.priority)
 
     def _begins(self, ticket: Ticket[Job, Outcome], now_s: float, needed_s: float) -> bool:
         """Begins a job that was taken; one that cannot even be asked about fails alone."""

@@ -11,9 +11,10 @@ from server.errors import RoleMissingError
 from server.identity.callers import Caller, Callers
 from server.identity.quotas import Quotas
 from server.identity.roles import Role, find_roles
+from server.overload.priority import Priority
 
-ANYBODY: Final = Caller("", frozenset(Role))
-"""Who calls where the port asks for no certificate: whoever the network lets through."""
+ANYBODY: Final = Caller("", frozenset(Role), priority=Priority.HIGH)
+"""Who calls where the port asks for no certificate: whoever the network lets through, all alike."""
 
 _NAMES: Final = "x509_subject_alternative_name"
 _thread: Final = threading.local()

@@ -9,8 +9,8 @@ from server.overload.priority import Priority
 
 REASONS: Final = ("limit", "deadline", "wait", "queue")
 """Too many calls for the class; too little time for any answer; too little for what waits; a full queue."""
-DROPS: Final = ("expired", "cancelled", "displaced")
-"""Searches that left the queue uncomputed: out of time, nobody waits, or a higher class took the place."""
+DROPS: Final = ("expired", "cancelled", "displaced", "wasted")
+"""Not computed: out of time, nobody waits, a higher class took the place. Computed, and nobody waits."""
 
 
 class OverloadMetrics:
@@ -36,13 +36,13 @@ class OverloadMetrics:
         rejected = Counter(
             "prudence_overload_rejected",
             "Calls and searches refused before any work: limit, deadline, wait, queue.",
-            ["reason", "priority"],
+            ["cause", "priority"],
             registry=registry,
         )
         dropped = Counter(
             "prudence_overload_dropped",
-            "Searches that left the queue uncomputed: expired, cancelled, displaced by a higher class.",
-            ["reason", "priority"],
+            "Searches that nobody got: expired, cancelled or displaced uncomputed, or wasted.",
+            ["cause", "priority"],
             registry=registry,
         )
         # Every label is there from the start, so that rates are known before the first rejection.

@@ -135,6 +135,14 @@ def test_a_cancelled_search_is_not_computed(desk: Desk) -> None:
     assert [reason for reason, _ in desk.observed] == ["cancelled", "expired"]
 
 
+def test_what_was_computed_for_nobody_is_counted(desk: Desk) -> None:
+    desk.job_s = 0.01
+    late, kept = desk.add(1, deadline_s=desk.now_s + 0.015), desk.add(2)
+    desk.run()
+    assert (late.future.result(), kept.future.result()) == (1, 4)
+    assert desk.observed == [("wasted", Priority.NORMAL)]
+
+
 @pytest.mark.parametrize("raised", [MemoryError(), SystemExit(), KeyboardInterrupt(), GeneratorExit()])
 def test_whatever_is_raised_stays_with_the_job_that_caused_it(desk: Desk, raised: BaseException) -> None:
     desk.raised = raised

@@ -70,7 +70,7 @@ def test_a_caller_of_a_low_class_is_refused_first(desk: Desk) -> None:
         desk.enter()
     with pytest.raises(OverloadError):
         desk.enter(Priority.LOW)
-    assert desk.count("rejected_total", reason="limit", priority="low") == 1
+    assert desk.count("rejected_total", cause="limit", priority="low") == 1
 
 
 def test_a_call_with_less_time_than_an_answer_takes_is_not_begun(desk: Desk) -> None:
@@ -96,7 +96,7 @@ def test_a_call_that_would_wait_too_long_is_told_to_retry(desk: Desk) -> None:
     desk.wait_s = 0.5
     with pytest.raises(OverloadError):
         desk.enter(remaining_s=0.4)
-    assert desk.count("rejected_total", reason="wait", priority="high") == 1
+    assert desk.count("rejected_total", cause="wait", priority="high") == 1
 
 
 def test_methods_without_a_search_have_no_such_estimate(desk: Desk) -> None:
