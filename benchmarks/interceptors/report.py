@@ -19,7 +19,7 @@ MORE_MAX: Final = 0.08
 _MEANS: Final = {
     "none": "the service alone, over TLS",
     "door": "+ parsing, errors, request ids, waiting for messages",
-    "identity": "+ caller by certificate, role, quota",
+    "identity": "+ caller by certificate, role, quota, limit of calls",
     "metrics": "+ metrics of calls, searches and answers",
     "all": "+ access log",
 }

@@ -23,7 +23,7 @@ from server.identity.callers import Callers
 from server.identity.tls import Certificates, TlsFiles
 from server.interceptors import DoorInterceptor, Interceptor
 from server.message_watch import CallPool
-from server.opening import open_active_policy, open_recommendation, open_users
+from server.opening import open_active_policy, open_overload, open_recommendation, open_users
 from server.pipeline import Pipeline
 from server.ports import KEEPALIVE, LIMITS, bind
 from server.services import RecommendationService
@@ -90,11 +90,14 @@ def _serve(
     if variant != BARE:
         identity = VARIANTS.index(variant) >= _IDENTITY
         access_log = AccessLog(directory / "access.jsonl") if variant == "all" else None
+        if access_log is not None:
+            held.callback(access_log.close)
         assert settings.callers is not None
         interceptors.append(
             DoorInterceptor(
                 pool,
                 settings.queue_limit,
+                overload=open_overload(settings, metrics) if identity else None,
                 admission=Admission(Callers(settings.callers) if identity else None),
                 access_log=access_log,
                 metrics=None if metrics is None else metrics.calls,
