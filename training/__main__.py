@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from training import data_commands
+from training.eligibility import add_policy
 
 
 def main(argv: Sequence[str]) -> int:
@@ -65,9 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", type=Path, help="a JSON object of settings; see training/config.py")
     parser.add_argument("--seed", type=int, help="overrides the setting")
     parser.add_argument("--epochs", type=int, help="overrides the setting: the most epochs")
-    parser.add_argument(
-        "--eligible-negatives", type=Path, metavar="POLICY", help="no negatives that a policy forbids to show"
-    )
+    add_policy(parser)
     parser.add_argument("--resume", action="store_true", help="go on with an interrupted run")
     parser.add_argument("--force", action="store_true", help="replace OUT, drop an interrupted run")
     return parser

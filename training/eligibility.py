@@ -4,6 +4,7 @@ The gate comes to this package as an entry point, because training must not impo
 one policy at one time, the data's clock: eligibility has no past, as profiles and catalogue have none.
 """
 
+from argparse import ArgumentParser
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -39,14 +40,15 @@ class Eligibility:
     negative, because a user without negatives teaches nothing.
 
     Attributes:
-        bits: uint8 [users, products / 8 rounded up]; the first product is the highest bit of the first byte.
+        bits: for each shard of the data, of which there is one where it has none, uint8 [users, products / 8
+            rounded up]; the first product is the highest bit of the first byte.
         policy: the policy's SHA-256.
         clock: the time of every verdict, RFC 3339.
         share: the eligible part of the pairs of those users to whom anything may be shown.
         unrestricted_count: how many users nothing may be shown to.
     """
 
-    bits: NDArray[np.uint8]
+    bits: tuple[NDArray[np.uint8], ...]
     policy: str
     clock: str
     share: float
@@ -58,18 +60,18 @@ class Eligibility:
         return f"{SETTING} {self.policy} {self.clock}"
 
 
+Users = tuple[Sequence[str], Sequence[Record | None]]
+"""Ids of users, and their profiles; None where there is none."""
+
+
 def judge_eligibility(
-    user_ids: Sequence[str],
-    profiles: Sequence[Record | None],
-    products: Sequence[Record],
-    policy: Path,
-    clock: datetime,
+    shards: Iterable[Users], user_count: int, products: Sequence[Record], policy: Path, clock: datetime
 ) -> Eligibility:
     """Judges every user against every product.
 
     Args:
-        user_ids: the users.
-        profiles: theirs; None where there is none.
+        shards: the users, shard by shard.
+        user_count: how many they are in all.
         products: the catalogue.
         policy: a policy file; its rules count, not its period, which may lie ahead of the data.
         clock: the time of every verdict, aware.
@@ -77,7 +79,7 @@ def judge_eligibility(
     Raises:
         SettingError: the policy cannot be used, no gate is installed, or there are too many pairs.
     """
-    pair_count = len(user_ids) * len(products)
+    pair_count = user_count * len(products)
     if pair_count > PAIR_COUNT_MAX:
         raise SettingError(
             f"{SETTING}: expected at most {PAIR_COUNT_MAX} pairs of user and product, got {pair_count}"
@@ -86,16 +88,26 @@ def judge_eligibility(
     start = clock.astimezone(UTC).isoformat().replace("+00:00", "Z")
     in_effect = load_policy({**given.values, "effective_from": start, "effective_to": None})
     catalogue = [_to_record(product, PRODUCTS) for product in products]
-    bits = np.zeros((len(user_ids), -(-len(products) // 8)), np.uint8)
-    masks_of_chunks = judge(_cut(user_ids, profiles), catalogue, in_effect, clock, CHANNEL)
-    for chunk, masks in enumerate(masks_of_chunks):
-        first = chunk * _CHUNK_COUNT
-        bits[first : first + len(masks)] = np.packbits(~masks.any(axis=2), axis=1)
-    nothing = ~bits.any(axis=1)
-    eligible_count = int(np.bitwise_count(bits).sum())
-    bits[nothing] = 255
-    judged_count = (len(bits) - int(nothing.sum())) * len(products)
-    return Eligibility(bits, given.sha256, start, eligible_count / max(judged_count, 1), int(nothing.sum()))
+    bits = []
+    eligible_count = nothing_count = 0
+    for user_ids, profiles in shards:
+        masks_of_chunks = judge(_cut(user_ids, profiles), catalogue, in_effect, clock, CHANNEL)
+        packed = [np.packbits(~masks.any(axis=2), axis=1) for masks in masks_of_chunks]
+        bits.append(np.concatenate(packed) if packed else np.zeros((0, -(-len(products) // 8)), np.uint8))
+        nothing = ~bits[-1].any(axis=1)
+        eligible_count += int(np.bitwise_count(bits[-1]).sum())
+        nothing_count += int(nothing.sum())
+        bits[-1][nothing] = 255
+    judged_count = (user_count - nothing_count) * len(products)
+    share = eligible_count / max(judged_count, 1)
+    return Eligibility(tuple(bits), given.sha256, start, share, nothing_count)
+
+
+def add_policy(parser: ArgumentParser) -> None:
+    """Adds the option that names the policy of the verdicts."""
+    parser.add_argument(
+        "--eligible-negatives", type=Path, metavar="POLICY", help="no negatives that a policy forbids to show"
+    )
 
 
 def _find_judge() -> Judge:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow.compute
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from index.errors import FeatureError
@@ -67,12 +68,14 @@ class Stream:
         until: later events are left out, seconds since 1970-01-01 UTC.
         now: the time that profiles are encoded at.
         target_count: how many targets all shards have.
+        eligible_bits: of each shard, as in Eligibility; None where every product may be a negative.
     """
 
     shards: Shards
     until: float
     now: datetime
     target_count: int
+    eligible_bits: tuple[NDArray[np.uint8], ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ class Examples:
     token_share: Tensor  # float32 [token_count], each token's share of the targets
     latest: float  # the latest event, seconds since 1970-01-01 UTC
     stream: Stream | None = None
-    eligible_bits: Tensor | None = None  # as in Eligibility, uint8 [users, products / 8 rounded up]
+    eligible_bits: Tensor | None = None  # of these users, as in Eligibility, uint8 [users, bytes]
 
     @property
     def target_count(self) -> int:
@@ -118,6 +121,9 @@ class Examples:
             targets=find_targets(interactions),
             user_categorical=torch.from_numpy(categorical),
             user_numeric=torch.from_numpy(numeric),
+            eligible_bits=None
+            if stream.eligible_bits is None
+            else torch.from_numpy(stream.eligible_bits[index]),
         )
 
     def encode_targets(
@@ -200,6 +206,7 @@ def encode_examples(data: LearningData, interactions: Interactions, until: float
     vocabulary = Vocabulary(tuple(data.products[row]["id"] for row in seen_rows))
     items = encode_items(spec, vocabulary, data.products)
     categorical, numeric = encode_profiles(spec, data.profiles, now)
+    bits = None if data.eligibility is None else data.eligibility.bits
     token_count = np.concatenate([np.zeros(FIRST_TOKEN, np.int64), count[seen_rows]])
     return Examples(
         spec=spec,
@@ -212,8 +219,8 @@ def encode_examples(data: LearningData, interactions: Interactions, until: float
         user_numeric=torch.from_numpy(numeric),
         token_share=torch.from_numpy((token_count / token_count.sum()).astype(np.float32)),
         latest=latest,
-        stream=None if data.shards is None else Stream(data.shards, until, now, int(count.sum())),
-        eligible_bits=None if data.eligibility is None else torch.from_numpy(data.eligibility.bits),
+        stream=None if data.shards is None else Stream(data.shards, until, now, int(count.sum()), bits),
+        eligible_bits=None if bits is None else torch.from_numpy(bits[0]),
     )
 
 

@@ -22,7 +22,6 @@ from torch.nn import functional
 from index.features import FIRST_TOKEN, PADDING_TOKEN
 from training.blocks import Blocks, draw_blocks
 from training.config import TwoTowerConfig
-from training.errors import SettingError
 from training.examples import Examples
 from training.histories import list_target_kinds, weigh_targets
 from training.mixed_precision import compute_in, find_device
@@ -55,8 +54,6 @@ class TwoTowerLearner(nn.Module):
 
     def __init__(self, examples: Examples, config: TwoTowerConfig, ranks: Ranks = ALONE) -> None:
         super().__init__()
-        if config.hard_negative_count and ranks.count > 1:
-            raise SettingError(f"hard_negative_count: expected 0 with {ranks.count} processes")
         self._ranks = ranks
         self._examples = examples
         self._config = config
@@ -161,12 +158,13 @@ class TwoTowerLearner(nn.Module):
         pool = self._draw_pool(target_item)
         bar = partial(self._bar, known, block, self._token[target_item[place]], user_row)
         hard = self._mine(users, bar, pool)
-        pool = _widen(pool, hard)
+        extra = None if hard is None else self._gather(hard)
+        pool = _widen(pool, extra)
         inputs = (values[pool.item_row] for values in examples.item_inputs)
         items = self._embed(self.towers.item_tower, *inputs)
         barred = bar(pool)
-        if hard is not None:
-            barred |= _bar_hard(pool, hard)
+        if hard is not None and extra is not None:
+            barred |= _bar_hard(pool, hard, len(extra))
         weight = self._weight[own.target_row] * float(len(mine) > 0)  # [targets, heads]
         loss = self._compare(users, items, pool.log_count, barred, block, pool.column[place], weight)
         if ranks.count == 1:
@@ -206,7 +204,7 @@ class TwoTowerLearner(nn.Module):
         barred[block, column[target]] = True
         # All of the catalogue's products stand in order; a product drawn twice has one column.
         barred = barred[:, 1:] if pool.log_count is None else barred[:, column[token]]
-        bits = self._examples.eligible_bits
+        bits = self.part.eligible_bits
         if bits is None:
             return barred
         mask = (128 >> (pool.item_row & 7)).to(torch.uint8)  # [pool]
@@ -242,6 +240,15 @@ class TwoTowerLearner(nn.Module):
             score = (users @ self._item_vectors.T).cpu()
             score = score.masked_fill(bar(seen), -math.inf)
         return self._seen_row[score.topk(count, dim=1).indices]
+
+    def _gather(self, hard: Tensor) -> Tensor:
+        """Returns the products that are a hard negative of any block of any rank, int64 [products].
+
+        Every rank embeds all of them, so that the ranks' draws stay the same.
+        """
+        marked = torch.zeros(len(self._token), dtype=torch.uint8)
+        marked[hard.flatten()] = 1
+        return self._ranks.unite(marked).nonzero()[:, 0]
 
     def _remember_items(self) -> None:
         """Keeps the vectors of all products with events, as they are served, for `_mine`."""
@@ -293,22 +300,22 @@ def _name_kind(name: str) -> str:
     return "content" if any(part in name for part in _CONTENT) else "other"
 
 
-def _widen(pool: _Pool, hard: Tensor | None) -> _Pool:
-    """Adds the hard negatives of all blocks to a pool; each is there for certain."""
-    if hard is None:
+def _widen(pool: _Pool, extra: Tensor | None) -> _Pool:
+    """Adds the hard negatives of all blocks, int64 [extra], to a pool; each is there for certain."""
+    if extra is None:
         return pool
     assert pool.log_count is not None, "a pool of all products is never widened"
-    extra = torch.unique(hard)
     log_count = torch.cat([pool.log_count, torch.zeros(len(extra))])
     return _Pool(torch.cat([pool.item_row, extra]), log_count, pool.column)
 
 
-def _bar_hard(pool: _Pool, hard: Tensor) -> Tensor:
+def _bar_hard(pool: _Pool, hard: Tensor, added_count: int) -> Tensor:
     """Bars what a block has as a hard negative where it was drawn, and others' hard negatives where added.
 
     Args:
         pool: what `_widen` gave.
         hard: each block's hard negatives, int64 [blocks, hard].
+        added_count: how many products `_widen` added.
 
     Returns:
         bool [blocks, pool].
@@ -316,7 +323,6 @@ def _bar_hard(pool: _Pool, hard: Tensor) -> Tensor:
     row = int(pool.item_row.max()) + 1
     mine = torch.zeros(len(hard), row, dtype=torch.bool).scatter_(1, hard, value=True)
     barred = mine[:, pool.item_row]
-    added_count = len(torch.unique(hard))
     barred[:, -added_count:] = ~barred[:, -added_count:]
     return barred
 

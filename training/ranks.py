@@ -59,6 +59,13 @@ class Ranks:
                 for value in module.state_dict().values():
                     dist.broadcast(value, src=0)
 
+    def unite(self, marked: Tensor) -> Tensor:
+        """Returns what any rank has marked, uint8 [n], on the CPU."""
+        if self.count > 1:
+            with _named(self.rank):
+                dist.all_reduce(marked, op=dist.ReduceOp.MAX)
+        return marked
+
     def sum_gradients(self, parameters: Iterable[nn.Parameter], loss: Tensor) -> Tensor:
         """Sums the gradients over the ranks, in place; returns the sum of the losses.
 

@@ -9,7 +9,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -31,7 +31,7 @@ from training.checkpoint import (
 from training.config import Config, TwoTowerConfig, read_settings
 from training.data_progress import show_progress
 from training.dataset import check_target, parse_clock, put_in_place
-from training.eligibility import SETTING, judge_eligibility
+from training.eligibility import SETTING, Users, judge_eligibility
 from training.errors import (
     CheckpointError,
     MissingFileError,
@@ -156,7 +156,7 @@ def _train(
     ranks.wait()
     torch.set_num_threads(config.thread_count)
     source_text = _read_text(data / "source.json")
-    learning_data = _read_data(data, config, policy)
+    learning_data = read_data(data, config, policy)
     shown = console if ranks.first else Console(quiet=True)
     try:
         work.mkdir(parents=True, exist_ok=True)
@@ -176,22 +176,36 @@ def _train(
         raise
 
 
-def _read_data(data: Path, config: Config, policy: Path | None) -> LearningData:
-    """Reads learning data, with the verdicts of a policy where one is given."""
+def read_data(data: Path, config: Config, policy: Path | None) -> LearningData:
+    """Reads learning data, with the verdicts of a policy where one is given.
+
+    Raises:
+        TrainingError: see its tree.
+    """
     found = read_learning_data(data)
     if policy is None:
         return found
     if not isinstance(config, TwoTowerConfig):
         raise SettingError(f"{SETTING}: expected model two_tower, got {config.model}")
-    if found.shards is not None:
-        raise SettingError(
-            f"{SETTING}: expected data without shards, got {found.shards.manifest.shard_count}"
-        )
     stated = read_settings(data / "source.json").get("clock")
-    latest = datetime.fromtimestamp(float(found.interactions.event_time.max()), UTC)
+    latest = datetime.fromtimestamp(_find_latest(found), UTC)
     clock = latest if stated is None else parse_clock(str(stated))
-    eligibility = judge_eligibility(found.user_ids, found.profiles, found.products, policy, clock)
+    users = _count(found)["users"]
+    eligibility = judge_eligibility(_read_users(found), users, found.products, policy, clock)
     return replace(found, eligibility=eligibility)
+
+
+def _find_latest(data: LearningData) -> float:
+    return float(data.interactions.event_time.max()) if data.shards is None else data.shards.manifest.latest
+
+
+def _read_users(data: LearningData) -> Iterator[Users]:
+    """Yields the users of each shard; of data without shards, all."""
+    yield data.user_ids, data.profiles
+    if data.shards is not None:
+        for index in range(1, data.shards.manifest.shard_count):
+            shard = data.shards.read(index)
+            yield shard.user_ids, shard.profiles
 
 
 def _check_work(work: Path, *, resume: bool, force: bool) -> None:
@@ -318,13 +332,12 @@ def _write_run(work: Path, trainer: Trainer, metrics: dict[str, Any]) -> None:
 def _make_run_id(data: LearningData, config: Config, origin: Origin | None) -> str:
     """Identifies settings, data and origin: a checkpoint of another run must not be resumed."""
     first = "" if origin is None else origin.name
-    judged = "" if data.eligibility is None else data.eligibility.name
-    text = config.model_dump_json() + identify_data(data) + first + judged
+    text = config.model_dump_json() + identify_data(data) + first
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def identify_data(data: LearningData) -> str:
-    """Identifies learning data by everything that a model learns from."""
+    """Identifies learning data by everything that a model learns from, verdicts included."""
     digest = hashlib.sha256()
     events = data.interactions
     for array in (events.user_row, events.item_row, events.event_code, events.event_time, events.liking):
@@ -336,6 +349,8 @@ def identify_data(data: LearningData) -> str:
             digest.update(product["id"].encode() + product[EMBEDDING].tobytes())
     if data.shards is not None:
         digest.update(data.shards.manifest.digest.encode())
+    if data.eligibility is not None:
+        digest.update(data.eligibility.name.encode())
     return digest.hexdigest()
 
 

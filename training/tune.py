@@ -17,17 +17,25 @@ from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
 
 from training.config import Config, make_config, read_settings
+from training.eligibility import add_policy
 from training.errors import EmptyDataError, OutputError, SettingError
-from training.examples import Examples, LearningData, encode_examples, read_learning_data
+from training.examples import Examples, LearningData, encode_examples
 from training.loop import Stage, make_trainer, run_epoch
-from training.run import identify_data
+from training.run import identify_data, read_data
 from training.split import Validation, split_by_time
 
 Suggest = Callable[[optuna.Trial], dict[str, Any]]
 
 
 def tune(
-    data: Path, study_path: Path, *, model: str, values: dict[str, Any], trial_count: int, console: Console
+    data: Path,
+    study_path: Path,
+    *,
+    model: str,
+    values: dict[str, Any],
+    trial_count: int,
+    console: Console,
+    policy: Path | None = None,
 ) -> dict[str, Any]:
     """Runs trials until the study has `trial_count` that were finished or given up.
 
@@ -38,6 +46,7 @@ def tune(
         values: settings of all trials; those that a trial draws take their place.
         trial_count: how many trials the study shall have.
         console: where each trial is told.
+        policy: as `training.run.train` has it.
 
     Returns:
         The best trial's settings.
@@ -49,7 +58,7 @@ def tune(
         raise SettingError(f"model: expected one of {sorted(_SPACES)}, got {model!r}")
     config = make_config(model, values)
     torch.set_num_threads(config.thread_count)
-    learning_data = read_learning_data(data)
+    learning_data = read_data(data, config, policy)
     examples, validation = _hold_out(learning_data, config)
     study = _open_study(study_path, _name_study(learning_data, config), seed=config.seed)
 
@@ -152,6 +161,7 @@ def main(argv: Sequence[str]) -> None:
         values=values,
         trial_count=options.trials,
         console=Console(),
+        policy=options.eligible_negatives,
     )
     try:
         options.out.write_text(json.dumps(best, indent=2) + "\n", encoding="utf-8")
@@ -169,4 +179,5 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", required=True, type=Path, help="the JSON file of the best settings to write")
     parser.add_argument("--trials", type=int, default=20, help="how many trials the study shall have")
     parser.add_argument("--config", type=Path, help="a JSON object of settings that all trials have")
+    add_policy(parser)
     return parser

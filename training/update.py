@@ -15,6 +15,7 @@ from rich.console import Console
 
 from training.config import make_config, read_settings
 from training.dataset import parse_clock
+from training.eligibility import add_policy
 from training.errors import DataError
 from training.run import Origin, train
 from training.trained import TrainedRun, open_run
@@ -40,6 +41,7 @@ def main(argv: Sequence[str]) -> None:
         resume=arguments.resume,
         force=arguments.force,
         console=Console(),
+        policy=arguments.eligible_negatives,
     )
 
 
@@ -53,6 +55,7 @@ def update(
     resume: bool,
     force: bool,
     console: Console,
+    policy: Path | None = None,
 ) -> None:
     """Trains from an earlier run's weights, with its settings but for epochs and rate.
 
@@ -65,6 +68,7 @@ def update(
         resume: whether to go on with an interrupted update.
         force: whether to replace `out`.
         console: where progress goes.
+        policy: as `training.run.train` has it; the earlier run may have had another, or none.
 
     Raises:
         SettingError: the earlier run is of another model, or a setting is out of range.
@@ -77,7 +81,7 @@ def update(
     config = make_config(settings.pop("model"), settings)
     _require_newer(previous, data)
     origin = Origin(identify_weights(previous), partial(carry_weights, previous))
-    train(data, out, config, resume=resume, force=force, console=console, origin=origin)
+    train(data, out, config, resume=resume, force=force, console=console, origin=origin, policy=policy)
 
 
 def _require_newer(previous: TrainedRun, data: Path) -> None:
@@ -99,6 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", required=True, type=Path, help="the run directory to write")
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="default %(default)s")
     parser.add_argument("--learning-rate", type=float, default=LEARNING_RATE, help="default %(default)s")
+    add_policy(parser)
     parser.add_argument("--resume", action="store_true", help="go on with an interrupted update")
     parser.add_argument("--force", action="store_true", help="replace OUT, drop an interrupted update")
     return parser

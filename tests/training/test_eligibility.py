@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 import pytest
 import torch
 from rich.console import Console
@@ -58,7 +59,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def judge(data: LearningData) -> Eligibility:
-    return judge_eligibility(data.user_ids, data.profiles, data.products, POLICY, NOW)
+    users = [(data.user_ids, data.profiles)]
+    return judge_eligibility(users, len(data.user_ids), data.products, POLICY, NOW)
 
 
 def read_judged(path: Path, negative_count: int = 4096, **changes: Any) -> tuple[TwoTowerLearner, Any]:
@@ -68,7 +70,7 @@ def read_judged(path: Path, negative_count: int = 4096, **changes: Any) -> tuple
     config = SMALL.model_copy(update={"negative_count": negative_count, **changes})
     judged = replace(found, eligibility=eligibility)
     learner = TwoTowerLearner(encode_examples(judged, judged.interactions), config)
-    shown = np.unpackbits(eligibility.bits, axis=1)[:, : len(found.products)].astype(bool)
+    shown = np.unpackbits(eligibility.bits[0], axis=1)[:, : len(found.products)].astype(bool)
     return learner, shown
 
 
@@ -135,7 +137,7 @@ def test_an_ineligible_product_gets_no_gradient_as_a_negative(
 def test_where_everything_is_eligible_the_bits_are_those_without(data: Path) -> None:
     found = read_learning_data(data)
     everything = judge(found)
-    everything.bits[:] = 255
+    everything.bits[0][:] = 255
     losses = []
     for each in (found, replace(found, eligibility=everything)):
         torch.manual_seed(1)
@@ -192,7 +194,7 @@ def test_what_cannot_be_judged_is_refused_by_name(
     assert not list(tmp_path.iterdir())
 
 
-def test_shards_too_many_pairs_and_no_gate_are_refused(
+def test_too_many_pairs_and_no_gate_are_refused(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
@@ -203,7 +205,61 @@ def test_shards_too_many_pairs_and_no_gate_are_refused(
         patch.setattr(eligibility_module, "JUDGES", "prudence.nobody")
         with pytest.raises(SettingError, match="eligible_negatives: expected an installed gate"):
             train(data, tmp_path / "run")
+
+
+def test_every_shard_has_the_verdicts_of_its_users(data: Path, tmp_path: Path) -> None:
+    found = read_learning_data(data)
+    whole = judge(found)
+    expected = dict(zip(found.user_ids, whole.bits[0].tolist(), strict=True))
     shutil.copytree(data, tmp_path / "sharded")
     write_shards(tmp_path / "sharded", event_count=100, force=False)
-    with pytest.raises(SettingError, match="eligible_negatives: expected data without shards"):
-        train(tmp_path / "sharded", tmp_path / "run")
+    config = make_config("two_tower", TINY_SETTINGS)
+    sharded = run_module.read_data(tmp_path / "sharded", config, POLICY)
+    assert sharded.shards is not None
+    assert sharded.shards.manifest.shard_count > 1
+    examples = encode_examples(sharded, sharded.interactions)
+    seen = {}
+    for index in range(sharded.shards.manifest.shard_count):
+        part = examples if index == 0 else examples._read_part(examples.stream, index)
+        shard = sharded.shards.read(index)
+        assert part.eligible_bits is not None
+        seen |= dict(zip(shard.user_ids, part.eligible_bits.tolist(), strict=True))
+    assert seen == expected
+    assert sharded.eligibility is not None
+    assert sharded.eligibility.share == pytest.approx(whole.share)
+    assert sharded.eligibility.unrestricted_count == whole.unrestricted_count
+
+
+def test_a_part_bars_by_its_own_users_verdicts(data: Path, tmp_path: Path) -> None:
+    shutil.copytree(data, tmp_path / "sharded")
+    write_shards(tmp_path / "sharded", event_count=100, force=False)
+    sharded = run_module.read_data(tmp_path / "sharded", make_config("two_tower", TINY_SETTINGS), POLICY)
+    learner = TwoTowerLearner(encode_examples(sharded, sharded.interactions), SMALL)
+    seen = torch.from_numpy(np.flatnonzero(learner.part.row_tokens))
+    pool = learner_module._Pool(seen, None, torch.zeros(0, dtype=torch.int64))
+    nothing = torch.zeros(0, dtype=torch.int64)
+    parts = {id(learner.part): learner.part for _ in learner.draw_batches(np.random.default_rng(1))}
+    assert len(parts) > 1
+    for part in parts.values():
+        learner._turn_to(part)
+        assert part.eligible_bits is not None
+        users = torch.arange(len(part.eligible_bits))
+        barred = learner._bar(torch.zeros(len(users), 0, dtype=torch.int64), nothing, nothing, users, pool)
+        shown = np.unpackbits(part.eligible_bits.numpy(), axis=1)[:, seen.numpy()].astype(bool)
+        assert barred.tolist() == (~shown).tolist()
+
+
+def test_update_and_tune_take_a_policy_and_say_which(data: Path, tmp_path: Path) -> None:
+    train(data, tmp_path / "first", policy=None)
+    arguments = ["--data", str(data), "--eligible-negatives", str(POLICY)]
+    update = ["update", "--from", str(tmp_path / "first"), "--out", str(tmp_path / "second"), "--epochs", "1"]
+    assert main([*update, *arguments]) == 0
+    said = json.loads((tmp_path / "second" / "metrics.json").read_text())["eligible_negatives"]
+    assert said["policy"] == load_policy(POLICY).sha256
+    (tmp_path / "tiny.json").write_text(json.dumps(TINY_SETTINGS | {"epochs": 1}))
+    study = ["--study", str(tmp_path / "study.db"), "--out", str(tmp_path / "best.json"), "--trials", "1"]
+    tune = ["tune", "--model", "two_tower", "--config", str(tmp_path / "tiny.json"), *study]
+    assert main([*tune, *arguments]) == 0
+    assert main([*tune, "--data", str(data)]) == 0
+    names = optuna.get_all_study_names(f"sqlite:///{tmp_path / 'study.db'}")
+    assert len(names) == 2, "trials with and without a policy cannot be compared"

@@ -103,10 +103,12 @@ def test_a_users_best_products_are_negatives_once_and_for_certain(
     blocks = next(iter(learner.draw_batches(np.random.default_rng(1))))
     widened, pools = learner_module._widen, []
     monkeypatch.setattr(
-        learner_module, "_widen", lambda pool, hard: pools.append((widened(pool, hard), hard)) or pools[-1][0]
+        learner_module, "_widen", lambda pool, extra: pools.append(widened(pool, extra)) or pools[-1]
     )
+    mine, found = learner._mine, []
+    monkeypatch.setattr(learner, "_mine", lambda *given: found.append(mine(*given)) or found[-1])
     learner(blocks)
-    (pool, hard), (_, barred, *_) = pools[0], given[0]
+    pool, hard, (_, barred, *_) = pools[0], found[0], given[0]
     added = pool.item_row[-len(hard.unique()) :]
     assert added.tolist() == hard.unique().tolist()
     assert not pool.log_count[-len(added) :].any()

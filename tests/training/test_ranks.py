@@ -100,6 +100,7 @@ def assert_same(left: Path, right: Path) -> None:
 def test_two_processes_learn_what_one_learns(data: Path, tmp_path: Path) -> None:
     # The products of a batch are told apart from each other: those of both processes, in both.
     settings = {"negative_count": 0, "epochs": 2, "optimizer": "rowwise_adagrad"}
+    settings |= {"hard_negative_count": 3}
     assert main([str(part) for part in describe(data, tmp_path / "one", **settings)]) == 0
     finished = run_two("-m", "training", *describe(data, tmp_path / "two", **settings))
     assert finished.returncode == 0, finished.stderr
