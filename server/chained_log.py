@@ -127,6 +127,7 @@ class ChainedLog:
         """
         self._require_whole()
         line = write_snapshot(self.count, snapshot, self._link)
+        archive, linked = archive_path(self._path, self.count), False
         try:
             with contextlib.ExitStack() as held:
                 beside = self._path.with_name(f"{self._path.name}.new")
@@ -138,11 +139,16 @@ class ChainedLog:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 _write_all(descriptor, line)
                 # A second name for the old file, so that at no instant there is none under the log's.
-                os.link(self._path, archive_path(self._path, self.count))
+                os.link(self._path, archive)
+                linked = True
                 _sync_folder(self._path.parent)
                 beside.replace(self._path)
                 held.pop_all()
         except OSError as error:
+            if linked:
+                # It would grow on with the log, and prove nothing. A start removes it, too.
+                with contextlib.suppress(OSError):
+                    archive.unlink()
             raise self._kind.write_error(
                 f"{self._kind.name} cannot be compacted: {error.strerror}"
             ) from error

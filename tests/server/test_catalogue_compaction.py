@@ -186,3 +186,20 @@ def test_nothing_is_compacted_into_a_file_that_no_restart_would_read(
     (tmp_path / FILE_NAME).unlink()
     with pytest.raises(CatalogueLogError, match="is gone"):
         opened.compact()
+
+
+def test_a_compaction_that_fails_leaves_no_proof_of_what_was_not_done(
+    opened: CatalogueState, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    patch(opened, 0, 3)
+    with monkeypatch.context() as broken:
+        broken.setattr(Path, "replace", refuse)
+        with pytest.raises(CatalogueLogError, match="cannot be compacted"):
+            opened.compact()
+    assert list_archives(tmp_path / FILE_NAME) == []
+    patch(opened, 3)
+    opened.compact()
+    assert audit(tmp_path).sequence == 4
