@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 import structlog
 
-from server.bundles.machine import Machine
+from server.bundles.machine import FAILED, Machine
 from server.bundles.messages import (
     Change,
     Drop,
@@ -19,6 +19,7 @@ from server.bundles.messages import (
     Examine,
     Examined,
     Facts,
+    Failed,
     Finding,
     Keep,
     Kept,
@@ -132,26 +133,28 @@ class Keeper:
     def _loop(self) -> None:
         look_s = time.monotonic()
         while True:
-            event: Event | None
+            order: Ordered | None = None
+            looks = False
             try:
                 wait_s = max(0.0, look_s - time.monotonic()) if self._poll_s > 0 else None
-                event = self._events.get(timeout=wait_s)
+                order = self._events.get(timeout=wait_s)
             except queue.Empty:
-                look_s = time.monotonic() + self._poll_s
-                event = PointerRead(time.monotonic(), self._ports.read_pointer())
-            if event is None:
+                look_s, looks = time.monotonic() + self._poll_s, True
+            if order is None and not looks:
                 for number in [*self._replies]:
                     self._reply(Reply(number, Refusal(Reason.BUSY, "the server is draining")))
                 return
             try:
+                event = order or PointerRead(time.monotonic(), self._ports.read_pointer())
                 play(self.machine, self._ports, event, self._reply)
             except Exception as error:  # noqa: BLE001 - the thread must outlive whatever a bundle does.
                 _log.error("the bundle manager failed", exc_info=error)
-                self._reply_failed(event)
+                play(self.machine, self._ports, Failed(), self._reply)
+                if order is not None:
+                    self._reply(Reply(order.number, FAILED))
 
     def _reply(self, reply: Reply) -> None:
-        self._replies.pop(reply.number).set_result(reply.result)
-
-    def _reply_failed(self, event: Event) -> None:
-        if isinstance(event, Ordered) and event.number in self._replies:
-            self._reply(Reply(event.number, Refusal(Reason.FAILED, "the bundle manager failed; see the log")))
+        future = self._replies.pop(reply.number, None)
+        # What failed may have failed after its order was answered.
+        if future is not None:
+            future.set_result(reply.result)

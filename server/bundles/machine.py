@@ -18,6 +18,7 @@ from server.bundles.messages import (
     Examine,
     Examined,
     Facts,
+    Failed,
     Finding,
     Goal,
     Keep,
@@ -41,6 +42,7 @@ RETRY_S_MIN: Final = 2.0
 RETRY_S_MAX: Final = 300.0
 """A bundle that may become whole while CURRENT stays is tried again after twice as long each time."""
 WATCHER: Final = "watcher"
+FAILED: Final = Refusal(Reason.FAILED, "the bundle manager failed; see the log")
 
 
 @dataclass(slots=True)
@@ -113,6 +115,8 @@ class Machine:
                 return self._on_opened(self._current(), result)
             case Kept(refusal):
                 return self._on_kept(self._current(), refusal)
+            case Failed():
+                return self._give_up()
 
     def _current(self) -> _Task:
         assert self._task is not None, "only what was asked for is answered"
@@ -262,6 +266,18 @@ class Machine:
         before, self.state = self.state.serving.version, follow(self.state, change)
         self._trouble = None if change.moves else self._trouble
         return [*actions, *self._succeed(task, change.findings, before), *self._next()]
+
+    def _give_up(self) -> list[Action]:
+        """Ends the task and every order that waits: whether the next one would fare better nobody knows."""
+        task, self._task = self._task, None
+        numbers = [event.number for event in self._waiting]
+        self._waiting.clear()
+        dropped: list[Action] = []
+        if task is not None:
+            numbers += [] if task.number is None else [task.number]
+            kept = self.loaded is not None and self.loaded[0].version == task.version
+            dropped = [] if kept else [Drop(task.version)]
+        return [*dropped, *(Reply(number, FAILED) for number in numbers)]
 
     def _succeed(self, task: _Task, findings: tuple[Finding, ...], before: str = "") -> list[Action]:
         state = self.state

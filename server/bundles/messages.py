@@ -197,7 +197,12 @@ class Kept:
     refusal: Refusal | None = None
 
 
-Event = PointerRead | Ordered | Examined | Opened | Kept
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """What was to be done failed for a reason that nobody foresaw; no other event answers it."""
+
+
+Event = PointerRead | Ordered | Examined | Opened | Kept | Failed
 
 
 @dataclass(frozen=True, slots=True)
