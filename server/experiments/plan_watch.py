@@ -83,7 +83,8 @@ class PlanWatch:
             if found != self._refused:
                 _log.error("experiments unchanged", problem=str(error))
                 self._count(taken=False)
-            self._refused = found
+            # What was in order is not remembered: it would keep a bundle that is served no longer.
+            self._seen, self._refused = None, found
             return
         if plan != before.plan:
             if self._metrics is not None:

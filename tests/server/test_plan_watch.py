@@ -1,6 +1,8 @@
 """The experiments file is followed while the server runs, and its variants are counted."""
 
+import gc
 import json
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,6 +117,25 @@ def test_a_file_that_cannot_be_used_changes_nothing_and_is_said_once(
     scene.write(experiment())
     scene.watch.look()
     assert scene.refused() == (1, 0)
+
+
+def test_a_file_that_comes_back_as_it_was_is_refused_no_longer(scene: Scene) -> None:
+    aside = scene.path.rename(scene.path.with_suffix(".aside"))
+    scene.watch.look()
+    assert scene.refused() == (1, 1)
+    aside.rename(scene.path)
+    scene.watch.look()
+    assert scene.refused() == (1, 0)
+
+
+def test_a_refused_file_keeps_nothing_that_is_served_no_longer(scene: Scene) -> None:
+    before = weakref.ref(scene.served)
+    scene.path.write_text("{")
+    scene.watch.look()
+    scene.served = Served(scene.served.experiments)
+    scene.watch.look()
+    gc.collect()
+    assert before() is None
 
 
 def test_a_file_that_is_gone_changes_nothing(scene: Scene, logs: list[Any]) -> None:
