@@ -1,6 +1,6 @@
 """Metrics of admission: the limit, who was let in, who was refused and why, and what was dropped."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
@@ -68,7 +68,3 @@ class OverloadMetrics:
     def observe(self, reason: str, priority: Priority) -> None:
         """Counts a search that was refused or dropped, for one of REASONS or DROPS."""
         (self._dropped if reason in DROPS else self._rejected)[reason, priority].inc()
-
-
-def _children(counter: Counter, reasons: Sequence[str]) -> dict[tuple[str, Priority], Counter]:
-    return {(why, each): counter.labels(why, each.label) for why in reasons for each in Priority}

@@ -2,6 +2,7 @@
 
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
+from http.client import HTTPException
 from typing import Final
 
 import structlog
@@ -60,7 +61,7 @@ def read_page(address: str) -> list[Metric]:
         with urllib.request.urlopen(f"http://{address}/metrics", timeout=READ_S_MAX) as page:
             text = page.read(PAGE_BYTES_MAX).decode()
         return list(text_string_to_metric_families(text))
-    except (OSError, ValueError) as error:
+    except (OSError, HTTPException, ValueError) as error:
         _log.warning("metrics of a process not read", address=address, error=type(error).__name__)
         return []
 
