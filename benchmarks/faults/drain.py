@@ -48,8 +48,9 @@ def stop_once(ground: Ground, seed: int) -> Findings:
             stopped_s = time.monotonic() - others.running.start_s
             ending = server.stop()
     calls = others.ended()
-    # Until the delay is over the port is open, and nothing of what it took may be lost.
-    early = calls.intended_s + calls.late_s < stopped_s + DELAY_S
+    # Until the delay is over the port is open, and nothing of what it took may be lost. A busy machine may
+    # send a call of the delay's end after it.
+    early = calls.intended_s + calls.late_s < stopped_s + DELAY_S / 2
     cut = np.count_nonzero(early & np.isin(calls.reason, LOST))
     cut += calls.count - calls.ended(OK, *REFUSED, *LOST, CANCELLED).count
     counts = {

@@ -16,6 +16,7 @@ from benchmarks.faults.load import Load, LoadOutcome, run_load
 from benchmarks.faults.load_client import Stream
 
 STALL_S = 0.4
+WAIT_S = 20.0
 
 
 class Echo:
@@ -23,20 +24,24 @@ class Echo:
 
     def __init__(self) -> None:
         self.call_count = 0
-        self.cancelled_count = 0
-        self._stalled = threading.Lock()
+        self.gone_count = 0
+        self._counting, self._stalled = threading.Lock(), threading.Lock()
 
     def answer(self, request: bytes, context: grpc.ServicerContext) -> bytes:
-        self.call_count += 1
+        with self._counting:
+            self.call_count += 1
+            number = self.call_count
         if request == b"bad":
             context.abort(grpc.StatusCode.UNAVAILABLE, "refused")
         if request == b"slow":
             gone = threading.Event()
             context.add_callback(gone.set)
-            self.cancelled_count += gone.wait(5.0)
+            gone.wait(WAIT_S)
+            with self._counting:
+                self.gone_count += 1
         if request == b"stall":
             with self._stalled:
-                if self.call_count == 10:
+                if number == 10:
                     time.sleep(STALL_S)
         return request
 
@@ -96,7 +101,11 @@ def test_answers_are_kept_with_their_requests(outcome: LoadOutcome) -> None:
 def test_a_cancelled_call_ends_when_it_is_cancelled(outcome: LoadOutcome, echo: Echo) -> None:
     calls = outcome.calls["cancelled"]
     assert (calls.elapsed_s >= 0.05).all()
-    assert echo.cancelled_count >= calls.count
+    # The server hears of it a moment later.
+    deadline_s = time.monotonic() + WAIT_S
+    while echo.gone_count < calls.count:
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
 
 
 def test_the_seed_draws_the_same_calls_again(outcome: LoadOutcome) -> None:

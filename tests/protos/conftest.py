@@ -19,7 +19,7 @@ from prudence.v1 import recommendation_pb2 as pb
 from prudence.v1 import recommendation_pb2_grpc as pb_grpc
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 180.0
 SERVICE = "prudence.v1.RecommendationService"
 DECISION = pb.Decision(bundle_version="b1", policy_hash="0123456789abcdef", request_id="r1")
 

@@ -18,7 +18,7 @@ from tests.server.conftest import CLOCK, Server, start_server
 from tests.server.shelf import copy_bundle, fill_shelf, spoil
 from tests.server.wire import recommend, to_user
 
-WAIT_S = 30.0
+WAIT_S = 120.0
 USER = to_user("somebody", eligible_user(5))
 
 
