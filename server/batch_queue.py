@@ -185,6 +185,8 @@ class BatchQueue(Generic[Job, Outcome]):
                 ticket.fail(_as_exception(outcome))
             else:
                 ticket.future.set_result(outcome)
+        # Only now: whoever cannot be asked keeps no outcome from a neighbour.
+        for ticket in tickets:
             if ticket.call.deadline_s <= now_s or not ticket.call.is_live():
                 self._observe("wasted", ticket.call.slot.priority)
 

@@ -1,5 +1,6 @@
 """Metrics of calls and answers: how many came, how they ended and how long they took; what rules withheld."""
 
+import threading
 from collections.abc import Callable
 from functools import cache
 from typing import Final
@@ -12,6 +13,8 @@ _SECONDS: Final = (
     *(0.001, 0.0015, 0.002, 0.003, 0.004, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075),
     *(0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
 )
+BUNDLE_COUNT_MAX: Final = 32
+"""So many bundles have their lists counted, more than are ever served at once: others come every day."""
 _LISTED: Final = (0.0, 1.0, 5.0, 10.0, 20.0, 50.0, 100.0, 1000.0)
 
 
@@ -110,15 +113,26 @@ class AnswerMetrics:
             ["code"],
             registry=registry,
         )
-        self._answers_of = cache(self._answers.labels)
+        self._lock = threading.Lock()
+        self._answers_of: dict[str, Counter] = {}
         self._reasons_of = cache(self._reasons.labels)
         self._withheld_of = cache(self._withheld.labels)
 
     def observe(self, answer: ListAnswer) -> None:
         """Counts one list."""
-        self._answers_of(answer.decision.bundle_version).inc()
+        version = answer.decision.bundle_version
+        (self._answers_of.get(version) or self._add_bundle(version)).inc()
         self._listed.observe(len(answer.products))
         for reason in answer.reasons:
             self._reasons_of(reason.name).inc()
         for withheld in answer.withheld:
             self._withheld_of(withheld.code).inc(withheld.product_count)
+
+    def _add_bundle(self, version: str) -> Counter:
+        """Begins to count a bundle's lists; beyond BUNDLE_COUNT_MAX the one that began first goes."""
+        with self._lock:
+            if version not in self._answers_of and len(self._answers_of) >= BUNDLE_COUNT_MAX:
+                oldest = next(iter(self._answers_of))
+                del self._answers_of[oldest]
+                self._answers.remove(oldest)
+            return self._answers_of.setdefault(version, self._answers.labels(version))

@@ -143,6 +143,16 @@ def test_what_was_computed_for_nobody_is_counted(desk: Desk) -> None:
     assert desk.observed == [("wasted", Priority.NORMAL)]
 
 
+def test_a_caller_that_cannot_be_asked_keeps_no_outcome_from_a_neighbour(desk: Desk) -> None:
+    answers = iter([True])
+    odd = desk.queue.add(1, Call(AEON_S, lambda: next(answers), Slot()))
+    kept = desk.add(2)
+    with pytest.raises(StopIteration):
+        desk.run()
+    assert isinstance(odd, Ticket)
+    assert (odd.future.result(), kept.future.result()) == (1, 4)
+
+
 @pytest.mark.parametrize("raised", [MemoryError(), SystemExit(), KeyboardInterrupt(), GeneratorExit()])
 def test_whatever_is_raised_stays_with_the_job_that_caused_it(desk: Desk, raised: BaseException) -> None:
     desk.raised = raised

@@ -2,9 +2,13 @@
 
 from pathlib import Path
 
+import pytest
 from prometheus_client import CollectorRegistry
 
+from server import call_metrics
+from server.call_metrics import AnswerMetrics
 from server.clock import Clock
+from server.messages import DecisionStamp, ListAnswer
 from server.search import Searcher
 from server.snapshot import load_fit_policy, open_snapshot
 from server.telemetry import SearchMetrics
@@ -39,3 +43,14 @@ def test_a_search_counts_its_way_rounds_rows_candidates_and_stages(tiny_bundles:
     assert read("candidates_sum") == sum(each.candidate_count for each in found)
     for stage in ("features", "embed", "retrieve", "score", "gate"):
         assert read("stage_seconds_count", stage=stage) == 2.0
+
+
+def test_bundles_of_the_past_are_counted_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(call_metrics, "BUNDLE_COUNT_MAX", 2)
+    registry = CollectorRegistry()
+    metrics = AnswerMetrics(registry)
+    for version in ("a", "b", "b", "c"):
+        stamp = DecisionStamp(NOW, True, version, "", None, "", 0, "")
+        metrics.observe(ListAnswer((), (), (), stamp, None, ""))
+    counts = [registry.get_sample_value("prudence_answers_total", {"bundle_version": each}) for each in "abc"]
+    assert counts == [None, 2, 1]
