@@ -69,6 +69,7 @@ class Ticket(Generic[Job, Outcome]):
             CancelledError: the outcome is there, and nobody waits for what would be made of it.
             ServerError: whatever the computation raised for this job.
         """
+        self.call.slot.give_turn()
         start_s = time.monotonic()
         try:
             outcome = self.future.result(timeout=max(0.0, self.call.remaining_s()))
@@ -78,6 +79,7 @@ class Ticket(Generic[Job, Outcome]):
             raise DeadlineError("the deadline passed before the answer was ready") from error
         finally:
             self.call.slot.searching_s += time.monotonic() - start_s
+            self.call.slot.take_turn()
         self.call.check()
         return outcome
 

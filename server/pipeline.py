@@ -118,7 +118,7 @@ class Pipeline:
             ProductUnknownError: the bundle does not know the product.
         """
         since_s = time.monotonic()
-        subject = self._users.resolve(query.user)
+        subject = call.slot.aside(self._users.resolve, query.user)
         family, snapshot, assignment = self._pin(subject)
         row = snapshot.row_of.get(query.product_id)
         if row is None:
@@ -152,7 +152,7 @@ class Pipeline:
     def score(self, query: messages.NamedQuery, call: Call) -> messages.ScoreAnswer:
         """Answers ScoreProducts."""
         since_s = time.monotonic()
-        subject = self._users.resolve(query.user)
+        subject = call.slot.aside(self._users.resolve, query.user)
         family, snapshot, assignment = self._pin(subject)
         rows = _rows_of(snapshot, query.product_ids)
         job = Job(
@@ -222,7 +222,7 @@ class Pipeline:
     def _submit(self, query: messages.RecommendQuery, call: Call) -> _Submitted | Exception:
         start_s = time.perf_counter()
         try:
-            subject = self._users.resolve(query.user)
+            subject = call.slot.aside(self._users.resolve, query.user)
             pinned = self._pin(subject)
             user_s = time.perf_counter() - start_s
             ticket = self.batcher.submit([_plan(pinned, query, subject)], call)[0]

@@ -43,6 +43,7 @@ class OverloadController:
         self._metrics = metrics
         self._clock = clock
         self._lock = threading.Lock()
+        self._turn = threading.Lock()
         self._rest = RecentQuantile()
         self._expect: Expect = lambda priority: 0.0
         if metrics is not None:
@@ -89,6 +90,9 @@ class OverloadController:
             raise OverloadError(TOO_MANY)
         if self._metrics is not None:
             self._metrics.admit(slot.priority)
+        if slot.timed:
+            slot.turn = self._turn
+            slot.take_turn()
         return slot
 
     def _check_time(self, slot: Slot, remaining_s: float) -> None:
@@ -107,6 +111,7 @@ class OverloadController:
             slot: the call's.
             answered: whether it was answered; refusals say nothing about load.
         """
+        slot.give_turn()
         now_s = self._clock()
         latency_s = now_s - slot.entered_s
         measured = slot.timed and answered

@@ -1,12 +1,15 @@
 """A call's place among those under way, and what is known of its time; the thread it runs on finds it."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from server.overload.priority import Priority
+
+_Asked = TypeVar("_Asked")
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(slots=True, eq=False)
@@ -18,12 +21,33 @@ class Slot:
         timed: whether it searches once, so that its latency tells how loaded the server is.
         entered_s: when it was let in, on the monotonic clock.
         searching_s: how long its thread waited for searches.
+        turn: held by its thread while it works; None for calls that need not. A batch wakes all its callers
+            at once; with Python's lock alone they kept the thread that takes calls from the network waiting.
     """
 
     priority: Priority = Priority.NORMAL
     timed: bool = False
     entered_s: float = 0.0
     searching_s: float = 0.0
+    turn: "threading.Lock | None" = None
+
+    def take_turn(self) -> None:
+        """Waits until no other thread works."""
+        if self.turn is not None:
+            self.turn.acquire()
+
+    def give_turn(self) -> None:
+        """Lets another thread work: this one waits for something, or is done."""
+        if self.turn is not None:
+            self.turn.release()
+
+    def aside(self, ask: Callable[[_Asked], _Answer], asked: _Asked) -> _Answer:
+        """Returns what something outside answers, such as a store; another thread works meanwhile."""
+        self.give_turn()
+        try:
+            return ask(asked)
+        finally:
+            self.take_turn()
 
 
 _thread: Final = threading.local()

@@ -32,7 +32,11 @@ class Desk:
     def enter(
         self, priority: Priority = Priority.HIGH, remaining_s: float = AEON_S, method: str = RECOMMEND
     ) -> Slot:
-        return self.controller.enter(method, priority, remaining_s)
+        slot = self.controller.enter(method, priority, remaining_s)
+        # As a thread does that waits for its search.
+        slot.give_turn()
+        slot.turn = None
+        return slot
 
     def count(self, name: str, **labels: str) -> float | None:
         return self.registry.get_sample_value(f"prudence_overload_{name}", labels)
@@ -119,3 +123,14 @@ def test_a_thread_finds_the_slot_of_its_call_and_no_other(desk: Desk) -> None:
     with holding(slot):
         assert current_slot() is slot
     assert current_slot() is not slot
+
+
+def test_one_thread_works_at_a_time_and_none_while_it_waits(desk: Desk) -> None:
+    slot = desk.controller.enter(RECOMMEND, Priority.HIGH, AEON_S)
+    turn = slot.turn
+    assert turn is not None
+    assert turn.locked()
+    assert slot.aside(lambda asked: (asked, turn.locked()), "a user") == ("a user", False)
+    assert turn.locked()
+    desk.controller.leave(slot, answered=True)
+    assert not turn.locked()
