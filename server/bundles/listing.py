@@ -36,14 +36,17 @@ class Entry:
 
 
 def list_bundles(folder: Path, opener: Opener, machine: Machine) -> list[Entry]:
-    """Returns the bundles of a folder, the youngest first, at most COUNT_MAX; those refused come last.
+    """Returns the bundles of a folder, the youngest first; those refused come last.
+
+    Of more than COUNT_MAX only those are looked at that were put there last.
 
     Raises:
         OSError: the folder cannot be read.
     """
-    names = [path.name for path in folder.iterdir()]
-    entries = [_look(name, opener, machine) for name in names if _may_be_bundle(name)]
-    return sorted(entries, key=_age)[:COUNT_MAX]
+    found = [path for path in folder.iterdir() if _may_be_bundle(path.name)]
+    # Each manifest is read and its signature proven, on one of the few threads that a halt needs, too.
+    found.sort(key=lambda path: path.lstat().st_mtime_ns, reverse=True)
+    return sorted((_look(path.name, opener, machine) for path in found[:COUNT_MAX]), key=_age)
 
 
 def _may_be_bundle(name: str) -> bool:
