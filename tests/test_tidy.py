@@ -58,7 +58,7 @@ BINARY_SUFFIXES = {".png", ".binpb", ".parquet", ".npy", ".npz", ".onnx", ".fais
 def list_files(*folders: str) -> list[Path]:
     """Lists what git tracks or would track, so that a new file is checked before it is committed."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *folders]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=180)
     return sorted({ROOT / name for name in done.stdout.split("\0") if name and (ROOT / name).is_file()})
 
 

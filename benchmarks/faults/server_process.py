@@ -15,7 +15,7 @@ from benchmarks.errors import ServerStartError
 from benchmarks.machine import ROOT
 from benchmarks.serving import read_tail
 
-START_S_MAX: Final = 120.0
+START_S_MAX: Final = 240.0
 END_S_MAX: Final = 60.0
 
 

@@ -141,7 +141,7 @@ def test_a_fault_in_the_packing_is_noticed_and_a_sound_packing_is_not(tmp_path: 
 
 def run_script(script: str, folder: Path) -> None:
     command = [sys.executable, "-c", script, str(folder / "known.jsonl")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=180)
     assert done.returncode == 0, done.stderr
 
 

@@ -220,4 +220,4 @@ def real_target(tiny_bundles: Path, now: datetime, tmp_path_factory: pytest.Temp
             yield f"127.0.0.1:{port_file.read_text(encoding='utf-8').strip()}"
         finally:
             process.terminate()
-            process.wait(timeout=30)
+            process.wait(timeout=120)

@@ -135,7 +135,7 @@ def test_the_installed_command_asks_a_running_server(clean: Path, real_target: s
 
 def test_the_installed_command_shows_what_the_server_refused(clean: Path, real_target: str) -> None:
     command = [clean / "env" / "bin" / "prudence", "recommend", "--target", real_target, "--user", "u1"]
-    done = subprocess.run([*command, "--k", "0"], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run([*command, "--k", "0"], capture_output=True, text=True, check=False, timeout=180)
     assert (done.returncode, done.stdout) == (1, "")
     assert "INVALID_ARGUMENT" in done.stderr
     assert done.stderr.count("k: expected") == 1

@@ -41,7 +41,7 @@ class MemoryStore:
     def append_events(
         self, batch: Sequence[UserEvent], *, log_id: str, log_position: int
     ) -> list[EventOutcome]:
-        self.gate.wait(10)
+        self.gate.wait(120)
         if self.write_fails:
             raise StoreWriteError("down")
         outcomes = []

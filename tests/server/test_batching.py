@@ -12,7 +12,7 @@ from server.batch_queue import Call, Ticket
 from server.batching import Batcher
 from server.errors import CancelledError, DeadlineError, NotReadyError, OverloadError
 
-WAIT_S = 10.0
+WAIT_S = 120.0
 
 
 def patient(**changes: Any) -> Call:

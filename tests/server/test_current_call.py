@@ -16,7 +16,7 @@ from tests.server.conftest import CLOCK, Platform, Server, start_server
 from tests.server.wire import recommend, to_user
 
 ID = "0af7651916cd43dd-8448eb211c80319c"
-WAIT_S = 20.0
+WAIT_S = 120.0
 
 
 @pytest.fixture(scope="module")

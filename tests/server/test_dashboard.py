@@ -67,7 +67,7 @@ def told(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 def read_when(address: str, name: str) -> Samples:
     """Reads the page once it holds the sample."""
-    deadline_s = time.monotonic() + 20.0
+    deadline_s = time.monotonic() + 120.0
     while True:
         with urllib.request.urlopen(address, timeout=10.0) as page:
             families = list(text_string_to_metric_families(page.read().decode()))

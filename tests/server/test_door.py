@@ -16,7 +16,7 @@ from server.interceptors import DoorInterceptor
 from server.message_watch import CallPool
 from server.status import TABLE, describe, to_status
 
-WAIT_S = 10.0
+WAIT_S = 120.0
 CALL = CurrentCall("a" * 64, "20261122T150303Z-7d6191ae")
 METHOD, URGENT_METHOD = "/test.Service/Echo", "/test.Urgent/Echo"
 

@@ -291,7 +291,7 @@ def test_erasures_beyond_what_may_wait_are_refused_and_work_when_asked_again(
                 time.sleep(0.001)
             with pytest.raises(OverloadError):
                 log.purge(users)
-        first.result(timeout=10)
+        first.result(timeout=120)
     log.purge(users)
     log.close()
 
@@ -305,19 +305,19 @@ def test_a_log_whose_thread_outlives_its_close_keeps_its_file_and_its_folder(
     def wait(descriptor: int) -> None:
         if threading.current_thread().name == "feedback":
             reached.set()
-            goes_on.wait(10.0)
+            goes_on.wait(120.0)
         Disk().sync(descriptor)
 
     log = open_log(tmp_path, MemoryStore(), disk=Disk(sync=wait))
     with ThreadPoolExecutor(1) as pool:
         sent = pool.submit(log.record, [report("a")], PATIENT)
-        assert reached.wait(10.0)
+        assert reached.wait(120.0)
         with structlog.testing.capture_logs() as logs:
             log.close()
         assert [line["event"] for line in logs] == ["feedback_not_closed"]
         with pytest.raises(FeedbackStateError, match="held by another process"):
             open_log(tmp_path, MemoryStore())
         goes_on.set()
-        assert sent.result(10.0) == [ACCEPTED]
+        assert sent.result(120.0) == [ACCEPTED]
     log.close()
     assert logged_ids(tmp_path) == ["a"]

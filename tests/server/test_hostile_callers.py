@@ -25,7 +25,7 @@ from tests.server.test_calls import FEW
 from tests.server.wire import recommend, to_user
 
 Stub = recommendation_pb2_grpc.RecommendationServiceStub
-PATIENCE_S = 20.0
+PATIENCE_S = 120.0
 PREFIX = "/prudence.v1.RecommendationService/"
 
 NUMBERS = (0, 1, -1, 13, 40, 77, 10**9, 2**31 - 1, -(2**31))

@@ -335,13 +335,13 @@ def test_a_version_compiled_while_a_patch_came_has_the_patch(
         def compile_slowly(*arguments: Any) -> Any:
             found = compile_all(*arguments)
             compiling.set()
-            assert patched.wait(20)
+            assert patched.wait(120)
             return found
 
         monkeypatch.setattr(active_policy, "all_under_policy", compile_slowly)
         thread = threading.Thread(target=desk.activate, kwargs={"version": "2027.1"})
         thread.start()
-        assert compiling.wait(20)
+        assert compiling.wait(120)
         desk.overlay(1, halted_products=["f002"])
         active.patch_products(PatchQuery({"f001": {"capacity_left": 0}}, None, "", "test"))
         patched.set()

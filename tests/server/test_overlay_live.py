@@ -160,7 +160,7 @@ def test_no_request_begun_after_the_acknowledgement_shows_what_was_halted(
             acknowledged.append(names[-1])
             # Each halt meets requests before, during and after it.
             answered.clear()
-            assert answered.wait(timeout=30)
+            assert answered.wait(timeout=120)
         done.set()
         for caller in callers:
             caller.result()
@@ -177,7 +177,7 @@ def test_a_halt_outlives_a_server_that_is_killed_once_it_answered(
     before = office.shown()
     office.admin.SetOverlay(overlay_request(make_overlay(1, halted_products=before[:3])))
     office.server.process.send_signal(signal.SIGKILL)
-    office.server.process.wait(timeout=30)
+    office.server.process.wait(timeout=120)
     again = start_office()
     assert again.shown()[: K - 3] == before[3:]
     assert json.loads(again.server.log.read_text().splitlines()[-1])["overlay_sequence"] == 1

@@ -19,8 +19,8 @@ from tests.server.certificates import Authority, write_server_files
 from tests.server.conftest import CLOCK, Platform, Server, run_command, start_server
 
 CALLER, OFFICER = "spiffe://t/caller", "spiffe://t/officer"
-TIMEOUT_S = 20.0
-PATIENCE_S = 60.0
+TIMEOUT_S = 120.0
+PATIENCE_S = 120.0
 AGE_S = 1
 INFO = pb.GetServingInfoRequest()
 

@@ -99,12 +99,12 @@ def test_a_halt_does_not_wait_for_a_bundle_that_is_being_replaced(desk: Desk, op
 
     def write_slowly() -> None:
         writing.set()
-        assert halted.wait(20)
+        assert halted.wait(120)
 
     made = open_beside(opener, desk.active, "b")
     thread = threading.Thread(target=desk.active.replace_bundles, args=(made, write_slowly))
     thread.start()
-    assert writing.wait(20)
+    assert writing.wait(120)
     desk.overlay(1, halted_products=["f000"])
     halted.set()
     thread.join()

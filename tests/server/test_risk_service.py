@@ -28,7 +28,7 @@ from tests.server.conftest import Server, start_server
 Stub = risk_pb2_grpc.RiskServiceStub
 Value = risk_pb2.FeatureValue
 LATE = {"delay": Value(number=2), "limit": Value(number=0.05), "school": Value(category="2")}
-TIMEOUT_S = 20
+TIMEOUT_S = 120
 
 
 @pytest.fixture(scope="module")

@@ -40,7 +40,7 @@ def test_unsigned_bundles_are_served_only_where_that_is_allowed_and_the_start_sa
     platform: Platform, tmp_path: Path
 ) -> None:
     command = (sys.executable, "-m", "server", "--bundles", str(platform.bundles), "--port", "0")
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=180)
     assert ended.returncode == 1
     assert "bundle_keys: not set" in ended.stderr
     assert "--allow-unsigned" in ended.stderr

@@ -35,7 +35,7 @@ CALLERS = [
     {"name": WEB, "roles": ["caller"], "channel": "no such channel"},
     {"name": SLOW, "roles": ["caller"], "calls_per_s": 0.001, "burst": 1},
 ]
-TIMEOUT_S = 20.0
+TIMEOUT_S = 120.0
 
 
 @dataclass

@@ -26,7 +26,7 @@ TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 METHOD = "/prudence.v1.RecommendationService/Recommend"
 CAME = datetime(2026, 1, 2, tzinfo=UTC)
 CALL = CurrentCall("request-1", "bundle-1", (StageTime("user", 0.001), StageTime("search", 0.002)))
-WAIT_S = 20.0
+WAIT_S = 120.0
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ def test_a_server_sends_what_it_measured_to_a_collector(
 
 def test_nothing_of_it_is_loaded_where_it_is_not_asked_for() -> None:
     script = "import sys, server.app; sys.exit(any(name.startswith('opentelemetry') for name in sys.modules))"
-    assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False, timeout=60).returncode == 0
+    assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False, timeout=180).returncode == 0
 
 
 def test_an_address_that_is_none_is_refused(platform: Platform) -> None:
