@@ -102,4 +102,7 @@ class PlanWatch:
 
     def _loop(self) -> None:
         while not self._closed.wait(LOOK_INTERVAL_S):
-            self.look()
+            try:
+                self.look()
+            except Exception as error:  # noqa: BLE001 - without this thread no later file would be read.
+                _log.error("experiments not read", exc_info=error)

@@ -5,6 +5,7 @@ parts that it holds go, so a crash may leave these beside it; whoever reads pass
 merge removes them.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -76,7 +77,7 @@ def merge_parts(folder: Path) -> None:
     for path in current:
         small = [*small, path] if path.stat().st_size < PART_BYTES_SMALL else []
         if len(small) == MERGE_COUNT:
-            table = pa.concat_tables([_read(each) for each in small])
+            table = _join(small)
             first = str(_find_first(small[0])).encode("ascii")
             write_part(path, table.replace_schema_metadata({_FIRST: first}))
             _remove(folder, set(small[:-1]))
@@ -112,6 +113,14 @@ def _read(path: Path) -> pa.Table:
         return pq.read_table(path, use_threads=False)
     except (pa.ArrowException, OSError) as error:
         raise FeedbackStateError(f"feedback_log: {path} cannot be read: {error}") from error
+
+
+def _join(paths: Sequence[Path]) -> pa.Table:
+    """Reads parts as one; a column that an earlier version did not write is null there, as for readers."""
+    try:
+        return pa.concat_tables([_read(each) for each in paths], promote_options="default")
+    except pa.ArrowException as error:
+        raise FeedbackStateError(f"feedback_log: {paths[-1]} and others before it differ: {error}") from error
 
 
 def _remove(folder: Path, paths: set[Path]) -> None:

@@ -76,6 +76,22 @@ def test_a_crash_between_merging_and_removing_leaves_nothing_to_be_read_twice(
     assert rows(tmp_path) == both(*numbers)
 
 
+def test_parts_of_an_earlier_version_are_merged_with_those_of_this_one(tmp_path: Path) -> None:
+    write(tmp_path, *range(1, MERGE_COUNT))
+    write_part(part_path(tmp_path, MERGE_COUNT), pa.table({"row": [8], "more": ["new"]}))
+    merge_parts(tmp_path)
+    (merged,) = list_current(tmp_path)
+    assert pq.read_table(merged)["more"].to_pylist() == [None] * (2 * MERGE_COUNT - 2) + ["new"]
+
+
+def test_parts_that_contradict_one_another_are_named_and_stay(tmp_path: Path) -> None:
+    write(tmp_path, *range(1, MERGE_COUNT))
+    write_part(part_path(tmp_path, MERGE_COUNT), pa.table({"row": ["text"]}))
+    with pytest.raises(FeedbackStateError, match=r"part-00000008\.parquet and others before it differ"):
+        merge_parts(tmp_path)
+    assert len(names(tmp_path)) == MERGE_COUNT
+
+
 def test_a_part_that_is_none_is_named(tmp_path: Path) -> None:
     part_path(tmp_path, 1).write_bytes(b"PAR1")
     with pytest.raises(FeedbackStateError, match=r"part-00000001\.parquet cannot be read"):

@@ -163,6 +163,22 @@ def test_the_thread_looks_by_itself(scene: Scene, monkeypatch: pytest.MonkeyPatc
     scene.watch.close()
 
 
+def test_the_thread_outlives_a_look_that_fails_unforeseen(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(settings: Settings) -> Plan:
+        monkeypatch.setattr(plan_watch, "read_plan", read_plan)
+        raise MemoryError
+
+    monkeypatch.setattr(plan_watch, "LOOK_INTERVAL_S", 0.01)
+    monkeypatch.setattr(plan_watch, "read_plan", fail)
+    scene.write(experiment(share_bps=400))
+    scene.watch.start()
+    while scene.shares() != [400]:
+        pass
+    scene.watch.close()
+
+
 def test_answers_are_counted_by_variant_and_variants_of_the_past_are_dropped(scene: Scene) -> None:
     labels = {"experiment": "tower", "variant": "second"}
     scene.metrics.observe([ExperimentVariant("tower", "second"), ExperimentVariant("no", "such")], 0.004, 12)
