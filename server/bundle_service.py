@@ -122,9 +122,9 @@ class BundleDesk:
         Raises:
             ServerError: it was refused, as its reason says; what serves stays.
         """
-        remaining_s = context.time_remaining()
         try:
-            result = self._keeper.carry_out(order, WAIT_S_MAX if remaining_s is None else remaining_s)
+            # A call without a deadline has all the time there is, which no thread can wait for.
+            result = self._keeper.carry_out(order, min(context.time_remaining(), WAIT_S_MAX))
         except TimeoutError as error:
             raise errors.DeadlineError("the deadline passed; the order goes on") from error
         if isinstance(result, Refusal):

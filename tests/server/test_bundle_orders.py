@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import pytest
 from prudence.__main__ import main
 from prudence.client import Client
@@ -16,7 +17,7 @@ from prudence.reasons import (
     BundleWorseError,
     IdempotencyKeyReusedError,
 )
-from prudence.v1 import admin_pb2
+from prudence.v1 import admin_pb2, admin_pb2_grpc
 
 from index.bundle import write_current
 from tests.server.conftest import CLOCK, Server, start_server
@@ -156,3 +157,7 @@ def test_a_loaded_bundle_is_listed_and_activated(shop: Shop, capsys: pytest.Capt
         assert main(["bundle", "pin", "--target", target]) == 0
         assert main(["bundle", "unpin", "--target", target]) == 0
         assert "a serves, not pinned" in capsys.readouterr().out
+        with grpc.insecure_channel(target) as channel:
+            # Without a deadline: as long as it takes, and no thread can wait for ever.
+            stub = admin_pb2_grpc.AdminServiceStub(channel)
+            assert stub.PinBundle(admin_pb2.PinBundleRequest(pinned=True)).pinned
