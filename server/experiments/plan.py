@@ -155,6 +155,9 @@ def load_plan(path: Path) -> Plan:
     Raises:
         ExperimentsError: it cannot be read or a field is wrong; the message names the field.
     """
+    if path.exists() and not path.is_file():
+        # Whoever opened a pipe would wait for its writer, and keep the server from ending.
+        raise ExperimentsError(f"experiments: {path}: expected a plain file")
     try:
         content = read_bytes(path)
         read_document(content)  # Refuses what JSON parsers let pass, such as a key given twice.

@@ -2,6 +2,8 @@
 
 import gc
 import json
+import os
+import threading
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -143,6 +145,19 @@ def test_a_file_that_is_gone_changes_nothing(scene: Scene, logs: list[Any]) -> N
     scene.watch.look()
     assert scene.shares() == [100]
     assert [line["event"] for line in logs] == ["experiments unchanged"]
+
+
+def test_a_pipe_in_place_of_the_file_is_refused_and_keeps_nobody_waiting(
+    scene: Scene, logs: list[Any]
+) -> None:
+    scene.path.unlink()
+    os.mkfifo(scene.path)
+    looking = threading.Thread(target=scene.watch.look, daemon=True)
+    looking.start()
+    looking.join(timeout=20)
+    assert not looking.is_alive()
+    assert "expected a plain file" in logs[0]["problem"]
+    assert scene.shares() == [100]
 
 
 def test_what_is_served_anew_follows_the_file_too(scene: Scene) -> None:
