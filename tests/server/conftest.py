@@ -112,7 +112,14 @@ def start_server(directory: Path, *arguments: str) -> Server:
     command += _unsigned(arguments)
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
-    return Server(process, read_port(process, port_file, log), log)
+    server = Server(process, read_port(process, port_file, log), log)
+    # The port is there a moment before the line that tests read.
+    announced = b'"supervising"' if "--processes" in arguments else b'"serving"'
+    deadline_s = time.monotonic() + START_TIMEOUT_S
+    while announced not in log.read_bytes():
+        assert time.monotonic() < deadline_s, log.read_text()
+        time.sleep(0.01)
+    return server
 
 
 def count_codes(access_log: Path) -> Counter[str]:
