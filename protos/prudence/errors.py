@@ -54,6 +54,8 @@ def _describe(fault: CallFault) -> str:
     ]
     if fault.retry_delay_s is not None:
         lines.append(f"  retry after {fault.retry_delay_s:g} s")
+    if fault.code == "UNIMPLEMENTED":
+        lines.append("  this port does not answer that call; administration may have its own (--admin-port)")
     if fault.request_id:
         lines.append(f"  request id {fault.request_id}")
     return "\n".join(lines)
