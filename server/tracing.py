@@ -5,6 +5,7 @@ trace is the caller's where its metadata holds a W3C traceparent. Stages follow 
 first instant: their lengths were measured, the gaps between them were not.
 """
 
+import threading
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
@@ -19,6 +20,8 @@ from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_contex
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from server.current_call import CurrentCall
+
+CLOSE_S_MAX: Final = 2.0
 
 _FAULTS: Final = {
     grpc.StatusCode.UNKNOWN,
@@ -97,8 +100,10 @@ class Tracing:
         span.end(start_ns + round(elapsed_s * 1e9))
 
     def close(self) -> None:
-        """Sends what waits."""
-        self._provider.shutdown()
+        """Sends what waits, for CLOSE_S_MAX at most: OpenTelemetry tries a silent collector for 30 s."""
+        sending = threading.Thread(target=self._provider.shutdown, name="last traces", daemon=True)
+        sending.start()
+        sending.join(timeout=CLOSE_S_MAX)
 
 
 def open_tracing(endpoint: str, sample_fraction: float) -> Tracing:

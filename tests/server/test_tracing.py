@@ -3,7 +3,7 @@
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,10 +12,13 @@ import grpc
 import pytest
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as collector_pb
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as collector_grpc
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 from prudence.v1 import recommendation_pb2_grpc as pb_grpc
 
+from server import tracing as tracing_module
 from server.current_call import CurrentCall
 from server.messages import StageTime
 from server.tracing import Tracing
@@ -27,6 +30,7 @@ METHOD = "/prudence.v1.RecommendationService/Recommend"
 CAME = datetime(2026, 1, 2, tzinfo=UTC)
 CALL = CurrentCall("request-1", "bundle-1", (StageTime("user", 0.001), StageTime("search", 0.002)))
 WAIT_S = 120.0
+SILENT_S = 10.0
 
 
 @pytest.fixture
@@ -88,6 +92,29 @@ def test_a_caller_that_does_not_sample_is_not_traced_and_others_by_their_share(
     never.record(METHOD, (("traceparent", "not one"),), CAME, 0.1, grpc.StatusCode.OK, CALL)
     never.close()
     assert exporter.get_finished_spans() == ()
+
+
+class SilentExporter(SpanExporter):
+    """Waits for a collector that never answers."""
+
+    def __init__(self) -> None:
+        self.gave_up = threading.Event()
+        self.released = threading.Event()
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        if not self.released.wait(SILENT_S):
+            self.gave_up.set()
+        return SpanExportResult.FAILURE
+
+
+def test_a_collector_that_is_down_does_not_hold_the_end_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracing_module, "CLOSE_S_MAX", 0.1)
+    exporter = SilentExporter()
+    tracing = Tracing(exporter, 1.0)
+    tracing.record(METHOD, (), CAME, 0.1, grpc.StatusCode.OK, CALL)
+    tracing.close()
+    assert not exporter.gave_up.is_set()
+    exporter.released.set()
 
 
 class Collector(collector_grpc.TraceServiceServicer):
