@@ -37,7 +37,7 @@ class BundleLog:
         for number, texts in enumerate(self._log.take_records(), start=1):
             try:
                 self.state = follow(self.state, _read(json.loads(texts["document"])))
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
                 self.close()
                 raise BundleStateError(
                     f"bundle_state: {folder / FILE_NAME}: line {number} is no change of bundles: {error!r}"

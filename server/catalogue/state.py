@@ -38,7 +38,7 @@ LOG_KIND: Final = LogKind(
     state_error=CatalogueStateError,
     compacts=True,
 )
-NO_PATCH: Final = (ValueError, KeyError, TypeError, AttributeError)
+NO_PATCH: Final = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 """What reading raises where a record is no patch."""
 
 _log = structlog.get_logger("server")

@@ -16,6 +16,7 @@ from server.bundles.messages import Change, Facts, Goal, Pointer, Reason, Refusa
 from server.bundles.opener import Opener
 from server.bundles.ports import LivePorts
 from server.bundles.start import open_first
+from server.chain_lines import write_line
 from server.clock import Clock
 from server.config import Settings
 from server.errors import BundleStateError, SnapshotError
@@ -140,3 +141,10 @@ def test_current_is_read_as_it_is(ports: LivePorts, bundles: Path) -> None:
     gone = ports.read_pointer()
     assert isinstance(gone, Refusal)
     assert gone.reason is Reason.POINTER
+
+
+def test_a_record_that_is_nested_without_end_stops_a_start_in_one_line(tmp_path: Path) -> None:
+    record = write_line(1, {"time": NOW.isoformat(), "document": "[" * 100_000}, "0" * 64)
+    (tmp_path / FILE_NAME).write_bytes(record)
+    with pytest.raises(BundleStateError, match="line 1 is no change of bundles"):
+        BundleLog(tmp_path)

@@ -203,3 +203,9 @@ def test_a_compaction_that_fails_leaves_no_proof_of_what_was_not_done(
     patch(opened, 3)
     opened.compact()
     assert audit(tmp_path).sequence == 4
+
+
+def test_a_snapshot_that_is_nested_without_end_is_named(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).write_bytes(write_line(1, {"snapshot": "[" * 100_000}, "0" * 64))
+    with pytest.raises(CatalogueStateError, match=FILE_NAME):
+        audit(tmp_path)
