@@ -149,7 +149,8 @@ class Settings(BundleSettings):
         description="Processes that share port, each with threads of its own; they share mapped files alone.",
     )
     rpc_thread_count: Annotated[int, Field(ge=1, le=1024)] = Field(
-        default=32, description="Threads that take calls; each holds one call until it is answered."
+        default=32,
+        description="Threads that take calls; each holds one call, and no more are let in.",
     )
     latency_target_s: Annotated[float, Field(gt=0, le=60)] = Field(
         default=0.05,

@@ -107,8 +107,10 @@ def start_server(directory: Path, *arguments: str) -> Server:
     log, port_file = directory / "log", directory / "port"
     command = [sys.executable, "-m", "server", "--port", "0", "--port-file", str(port_file)]
     if "--latency-target-s" not in arguments:
-        # A busy machine is slow; fewer calls at once would be let in by the server's own target.
+        # A busy machine is slow; fewer calls at once would be let in by the server's own target and threads.
         command += ["--latency-target-s", "60"]
+        if "--rpc-thread-count" not in arguments:
+            command += ["--rpc-thread-count", "128"]
     command += _unsigned(arguments)
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
