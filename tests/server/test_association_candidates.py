@@ -98,9 +98,9 @@ def ruled(plain: Snapshot) -> Snapshot:
     """The tiny bundle with rules from c001 and c002 to courses, and to a fund of the highest risk."""
     row = plain.row_of
     rules = {
-        row["c001"]: {row["c005"]: 10**12, row["c006"]: 5, row["f017"]: 10**13},
-        row["c002"]: {row["c005"]: 10**12, row["c006"]: 6},
-        row["c009"]: {row["c007"]: 10**12},
+        row["c001"]: {row["c005"]: 10**16, row["c006"]: 5, row["f017"]: 10**17},
+        row["c002"]: {row["c005"]: 10**16, row["c006"]: 6},
+        row["c009"]: {row["c007"]: 10**16},
     }
     return _with_rules(plain, rules, plain.bundle.products.count)
 
