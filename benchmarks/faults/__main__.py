@@ -7,15 +7,16 @@ table says what was tried of what is asked. Each run has a seed of its own, whic
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Final
 
 from rich.console import Console
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.faults.figures import FaultTest, Verdict
+from benchmarks.faults.figures import FaultTest, Findings, Verdict
 from benchmarks.faults.ground import make_ground
+from benchmarks.faults.rates import calibrate
 from benchmarks.faults.record import Kept, Record
 from benchmarks.faults.report import describe, draw, tabulate
 from benchmarks.faults.table import TESTS
@@ -55,8 +56,11 @@ def _run(options: argparse.Namespace, record: Record, console: Console) -> None:
             continue
         kept = record.read(test.number)
         seed = 1 if kept is None else max(kept.seeds) + 1
-        console.print(f"{test.number}: {test.title}; seed {seed}, scale {options.scale:g}", highlight=False)
-        found = test.run(ground, options.scale, seed)
+        rate = calibrate(ground)
+        head = f"{test.number}: {test.title}; seed {seed}, scale {options.scale:g}"
+        console.print(f"{head}, others at most {rate:.0f} calls/s", highlight=False)
+        found = test.run(replace(ground, rate_max=rate), options.scale, seed)
+        found += Findings(samples={"others at most, calls/s": (rate,)})
         console.print(f"   {test.judge(record.add(test.number, found, seed).findings)}", highlight=False)
 
 

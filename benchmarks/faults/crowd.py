@@ -15,8 +15,11 @@ from benchmarks.faults.server_process import ServerProcess
 
 RATE: Final = 50.0
 ROUND_S: Final = 20.0
+OVERLOADED: Final = "OVERLOADED"
+"""How a call ends that the server refuses before it begins; it may be made again."""
 NOTHING_WRONG: Final = (
     Target("others failed", "==", 0),
+    Target("others refused, OVERLOADED", "==", 0),
     Target("suitability violations", "==", 0),
     Target("crossed answers", "==", 0),
     Target("answers of no single bundle", "==", 0),
@@ -47,7 +50,12 @@ class Crowd:
         ended = {
             f"others: {reason}": count for reason, count in calls.count_reasons().items() if reason != OK
         }
-        counts = {"others answered": calls.ended(OK).count, "others failed": sum(ended.values())} | ended
+        refused = calls.ended(OVERLOADED).count
+        counts = {
+            "others answered": calls.ended(OK).count,
+            "others refused, OVERLOADED": refused,
+            "others failed": sum(ended.values()) - refused,
+        } | ended
         return Findings(counts) + checker.judge(calls.answers)
 
 
@@ -56,7 +64,9 @@ def crowd(
     ground: Ground, server: ServerProcess, seed: int, *, duration_s: float = ROUND_S, rate: float = RATE
 ) -> Iterator[Crowd]:
     """Lets the others call while the block runs, and until the end of the round."""
-    stream = Stream("others", ground.requests, rate, stop_s=duration_s, keep_answers=True)
+    stream = Stream(
+        "others", ground.requests, min(rate, ground.rate_max), stop_s=duration_s, keep_answers=True
+    )
     load = Load(server.target, (stream,), client_count=1, seed=seed)
     with running_load(load) as running:
         others = Crowd(running)

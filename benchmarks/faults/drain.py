@@ -11,7 +11,7 @@ from prudence.channels import open_channels
 
 from benchmarks.faults.calls import OK
 from benchmarks.faults.checker import Checker
-from benchmarks.faults.crowd import crowd
+from benchmarks.faults.crowd import OVERLOADED, crowd
 from benchmarks.faults.figures import FaultTest, Findings, Target, share
 from benchmarks.faults.ground import Ground
 from benchmarks.faults.server_process import ServerProcess, run_server, start_server
@@ -95,7 +95,8 @@ class Rolling:
         counts = {
             "rolling restarts": 1,
             "calls of rolling restarts": sum(reasons.values()),
-            "calls failed in rolling restarts": sum(reasons.values()) - reasons[OK],
+            "calls failed in rolling restarts": sum(reasons.values()) - reasons[OK] - reasons[OVERLOADED],
+            "calls of rolling restarts refused, OVERLOADED": reasons[OVERLOADED],
             "exits other than 0": sum(status != 0 for status in statuses),
         }
         noticed = {f"ended {reason}": count for reason, count in reasons.items() if reason != OK}
@@ -121,7 +122,7 @@ class Rolling:
         futures: list[tuple[int, Future]] = []
         at_s = time.monotonic()
         while not ended.is_set():
-            at_s += float(self._random.exponential(1 / RATE))
+            at_s += float(self._random.exponential(1 / min(RATE, self._ground.rate_max)))
             time.sleep(max(0.0, at_s - time.monotonic()))
             number = int(self._random.integers(len(self._ground.questions)))
             futures.append((number, call.future(self._ground.questions[number].request, timeout=CALL_S_MAX)))
@@ -158,6 +159,7 @@ TEST: Final = FaultTest(
         Target("calls cut", "==", 0),
         Target("calls cancelled as the port closed", "==", 0),
         Target("calls failed in rolling restarts", "==", 0),
+        Target("calls of rolling restarts refused, OVERLOADED", "==", 0),
         Target("exits other than 0", "==", 0),
         Target("exit after, s", "<", DELAY_S + GRACE_S, "s"),
         Target("suitability violations", "==", 0),

@@ -27,7 +27,7 @@ COURSE_COUNT: Final = 60
 PRODUCT_COUNT: Final = 180
 QUESTION_COUNT: Final = 200
 SEED: Final = 11
-LATENCY_TARGET_S: Final = "5"
+LATENCY_TARGET_S: Final = 5.0
 OLD, NEW = "old", "new"
 
 
@@ -60,6 +60,7 @@ class Ground:
         user_ids: stored users.
         product_ids: the catalogue.
         work: folder for everything that a test writes.
+        rate_max: calls a second that others may ask beside a fault, as measured.
     """
 
     bundles: Path
@@ -69,6 +70,7 @@ class Ground:
     user_ids: tuple[str, ...]
     product_ids: tuple[str, ...]
     work: Path
+    rate_max: float = float("inf")
 
     @property
     def requests(self) -> tuple[bytes, ...]:
@@ -90,16 +92,23 @@ class Ground:
             shutil.copy2(f"{self.store}{beside}", folder / f"users.sqlite{beside}")
         return folder / "users.sqlite"
 
-    def settings(self, *more: object, bundles: Path | None = None, fixed: bool = True) -> list[str]:
+    def settings(
+        self,
+        *more: object,
+        bundles: Path | None = None,
+        fixed: bool = True,
+        latency_target_s: float = LATENCY_TARGET_S,
+    ) -> list[str]:
         """Returns the server's command line.
 
         Args:
             more: further settings.
             bundles: a copy of the bundles.
             fixed: whether the evaluation clock is the server's.
+            latency_target_s: above it the server lets in fewer calls.
         """
         # The cores are shared with the callers and with other work: slow answers are no fault here.
-        plain = ["--bundles", str(bundles or self.bundles), "--latency-target-s", LATENCY_TARGET_S]
+        plain = ["--bundles", str(bundles or self.bundles), "--latency-target-s", str(latency_target_s)]
         clock = ["--clock", self.clock] if fixed else []
         trust = [] if "--bundle-keys" in more else ["--allow-unsigned"]
         return [*plain, *clock, *trust, *map(str, more)]

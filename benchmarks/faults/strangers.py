@@ -7,7 +7,7 @@ from prudence.v1 import recommendation_pb2 as pb
 
 from benchmarks.faults.calls import OK, Calls
 from benchmarks.faults.checker import Checker
-from benchmarks.faults.crowd import NOTHING_WRONG, ROUND_S, Crowd
+from benchmarks.faults.crowd import NOTHING_WRONG, OVERLOADED, ROUND_S, Crowd
 from benchmarks.faults.figures import FaultTest, Findings, Target, share
 from benchmarks.faults.ground import Ground
 from benchmarks.faults.load import Load, running_load
@@ -72,9 +72,10 @@ def _call_in_turns(
     first, second = (0.0, round_s), (round_s, 2 * round_s)
     known, odd = (first, second) if known_first else (second, first)
     requests = tuple(request for request, _ in strangers)
+    rate = min(RATE, ground.rate_max)
     streams = (
-        Stream("others", ground.requests, RATE, *known, keep_answers=True),
-        Stream("strangers", requests, RATE, *odd, keep_answers=True),
+        Stream("others", ground.requests, rate, *known, keep_answers=True),
+        Stream("strangers", requests, rate, *odd, keep_answers=True),
     )
     with running_load(Load(server.target, streams, client_count=1, seed=seed)) as running:
         crowd = Crowd(running)
@@ -88,9 +89,14 @@ def _judge(odd: Calls, strangers: tuple[tuple[bytes, int], ...]) -> Findings:
         strangers[number][1] not in pb.RecommendResponse.FromString(answer).reasons
         for number, answer in odd.answers
     )
-    failed = odd.count - odd.ended(OK).count
+    refused = odd.ended(OVERLOADED).count
     return Findings(
-        {"strangers answered": odd.ended(OK).count, "strangers failed": failed, "reasons missing": without}
+        {
+            "strangers answered": odd.ended(OK).count,
+            "strangers refused, OVERLOADED": refused,
+            "strangers failed": odd.count - odd.ended(OK).count - refused,
+            "reasons missing": without,
+        }
     )
 
 
@@ -101,6 +107,7 @@ TEST: Final = FaultTest(
     {"pairs": PAIR_COUNT},
     (
         Target("strangers failed", "==", 0),
+        Target("strangers refused, OVERLOADED", "==", 0),
         Target("reasons missing", "==", 0),
         Target("p99, times that of known users", "<", 1.2),
         *NOTHING_WRONG,
