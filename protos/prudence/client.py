@@ -7,8 +7,8 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 import grpc
-from google.protobuf.message import Message
-from google.rpc import error_details_pb2
+from google.protobuf.message import DecodeError, Message
+from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 
@@ -234,6 +234,9 @@ class Client:
             return method(sent, timeout=timeout_s)
         except grpc.RpcError as error:
             raise to_error(read_fault(error)) from error
+        except ValueError as error:
+            # What gRPC says of a channel that another thread has closed meanwhile.
+            raise to_error(CallFault(code="CANCELLED", message=str(error))) from error
 
 
 class _Stubs:
@@ -264,11 +267,13 @@ def read_fault(error: grpc.RpcError) -> CallFault:
     code, message = error.code().name, error.details() or "no details"
     try:
         status = rpc_status.from_call(error)
-    except ValueError as fault:
-        # The trailer contradicts the call: something between us and the server rewrote one of them.
+        return _read_details(code, message, status or status_pb2.Status())
+    except (ValueError, OverflowError, DecodeError) as fault:
+        # The trailer contradicts the call or is spoilt: something between us and the server rewrote it.
         return CallFault(code=code, message=f"{message} (details unreadable: {fault})")
-    if status is None:
-        return CallFault(code=code, message=message)
+
+
+def _read_details(code: str, message: str, status: status_pb2.Status) -> CallFault:
     info, bad, retry, request = (
         error_details_pb2.ErrorInfo(),
         error_details_pb2.BadRequest(),
@@ -278,11 +283,12 @@ def read_fault(error: grpc.RpcError) -> CallFault:
     found = {
         type(part) for part in (info, bad, retry, request) for detail in status.details if detail.Unpack(part)
     }
+    delay_s = retry.retry_delay.ToTimedelta().total_seconds()
     return CallFault(
         code=code,
         message=message,
         reason=info.reason,
         request_id=request.request_id,
-        retry_delay_s=retry.retry_delay.ToTimedelta().total_seconds() if type(retry) in found else None,
+        retry_delay_s=max(0.0, delay_s) if type(retry) in found else None,
         violations=tuple(FieldViolation(each.field, each.description) for each in bad.field_violations),
     )

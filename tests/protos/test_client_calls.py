@@ -5,10 +5,15 @@ from concurrent import futures
 
 import grpc
 import pytest
+from google.protobuf import any_pb2
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.rpc import status_pb2
+from google.rpc.error_details_pb2 import RetryInfo
 from prudence.channels import ATTEMPT_COUNT_MAX, DEFAULT_TIMEOUT_S, RETRIED_SERVICES, find_timeout_s
 from prudence.client import Client
 from prudence.errors import CallError, CallFault
-from prudence.reasons import ERROR_BY_REASON, OverloadedError, PassingError, to_error
+from prudence.reasons import ERROR_BY_REASON, CallCancelledError, OverloadedError, PassingError, to_error
 from prudence.v1 import admin_pb2, admin_pb2_grpc
 from prudence.v1 import recommendation_pb2 as pb
 from prudence.v1 import recommendation_pb2_grpc as pb_grpc
@@ -25,6 +30,7 @@ class Flaky(pb_grpc.RecommendationServiceServicer, admin_pb2_grpc.AdminServiceSe
         self.call_count = 0
         self.peers: set[str] = set()
         self.seconds_left = 0.0
+        self.trailer = b""
 
     def Recommend(self, request: pb.RecommendRequest, context: grpc.ServicerContext) -> pb.RecommendResponse:
         self._meet(context)
@@ -41,6 +47,8 @@ class Flaky(pb_grpc.RecommendationServiceServicer, admin_pb2_grpc.AdminServiceSe
         self.peers.add(context.peer())
         self.seconds_left = context.time_remaining() or 0.0
         if self.call_count <= self.failure_count:
+            if self.trailer:
+                context.set_trailing_metadata((("grpc-status-details-bin", self.trailer),))
             context.abort(self.code, "not now")
 
 
@@ -148,3 +156,35 @@ def test_an_error_says_what_the_fault_says() -> None:
     assert isinstance(error, OverloadedError)
     assert error.fault.retry_delay_s == 0.1
     assert "retry after 0.1 s" in str(error)
+
+
+def _status(detail: Message | None) -> bytes:
+    box = any_pb2.Any(type_url="type.googleapis.com/google.rpc.ErrorInfo", value=b"\xff\xff")
+    if detail is not None:
+        box.Pack(detail)
+    return status_pb2.Status(code=14, message="not now", details=[box]).SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("trailer", "told"),
+    [
+        (b"\xff\xff", "not now (details unreadable: "),
+        (_status(None), "not now (details unreadable: "),
+        (_status(RetryInfo(retry_delay=Duration(seconds=2**62))), "not now (details unreadable: "),
+        (_status(RetryInfo(retry_delay=Duration(seconds=-1))), "not now\n  retry after 0 s"),
+    ],
+)
+def test_details_that_are_garbage_leave_a_typed_error(
+    flaky: Flaky, address: str, trailer: bytes, told: str
+) -> None:
+    flaky.failure_count, flaky.trailer = 9, trailer
+    with Client(address) as client, pytest.raises(PassingError) as caught:
+        client.set_overlay(admin_pb2.SetOverlayRequest())
+    assert told in str(caught.value)
+
+
+def test_a_call_on_a_closed_client_raises_an_error_of_ours(address: str) -> None:
+    client = Client(address)
+    client.close()
+    with pytest.raises(CallCancelledError, match="closed"):
+        client.serving_info()
