@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health
 from grpc_reflection.v1alpha import reflection
 
 from server import admin, feedback_service
 from server.call_metrics import CallMetrics
 from server.config import Settings
+from server.health import NOT_SERVING, SERVING, Health, register_health
 from server.identity.access_log import AccessLog
 from server.identity.admission import Admission
 from server.interceptors import DoorInterceptor, Traces
@@ -28,9 +29,6 @@ REFUSE_S: Final = 0.2
 from the network but not handed over yet; a refusal is worth retrying, a cancelled call is not."""
 CONNECTION_GRACE_S: Final = 65
 """How long an old connection's calls may go on: longer than any of them is waited for."""
-
-_SERVING = health_pb2.HealthCheckResponse.SERVING
-_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +82,7 @@ class Door:
             traces=entrance.traces,
         )
         self._admin_interceptor = self._interceptor.beside()
-        self._health = health.HealthServicer(experimental_non_blocking=True)
+        self._health = Health()
         for_callers = [
             each for each in services if each.name != admin.SERVICE_NAME or settings.serves_admin_to_callers
         ]
@@ -100,8 +98,7 @@ class Door:
         self._probes = None if settings.probe_port is None else Probes(self._health)
         self.addresses: dict[str, str] = {}
         self.port = 0
-        # The library starts "" as SERVING; nothing is ready yet.
-        self._set_health(_NOT_SERVING)
+        self._set_health(NOT_SERVING)
 
     def start(self) -> None:
         """Binds the ports and takes calls.
@@ -130,7 +127,7 @@ class Door:
 
     def set_ready(self) -> None:
         """Tells health checks that everything is served."""
-        self._set_health(_SERVING)
+        self._set_health(SERVING)
 
     def drain(self, delay_s: float) -> None:
         """Says NOT_SERVING, goes on answering for `delay_s`, then refuses new calls."""
@@ -173,7 +170,7 @@ class Door:
         )
         for service in services:
             service.register(service.servicer, server)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        register_health(self._health, server)
         if reflect:
             names = (*self._names, health.SERVICE_NAME, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, server)

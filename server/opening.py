@@ -29,13 +29,14 @@ from server.identity.admission import Admission
 from server.identity.callers import Callers
 from server.identity.tls import Certificates, TlsFiles
 from server.interceptors import Traces
+from server.metrics_port import serve_metrics
 from server.overload.controller import OverloadController
 from server.overload.limit import AdaptiveLimit
 from server.policy_start import open_control
 from server.recall_monitor import RecallMonitor
 from server.services import RecommendationService
 from server.snapshot import load_fit_policy
-from server.telemetry import Metrics, serve_metrics
+from server.telemetry import Metrics
 from server.users.directory import Directory
 from server.users.opening import StoreAddress, open_directory, open_without_store
 from server.users.watched_store import WatchedStore

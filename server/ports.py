@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 import grpc
-from grpc_health.v1 import health, health_pb2_grpc
 
 from server.errors import PortError
+from server.health import Health, register_health
 from server.interceptors import DoorInterceptor
 from server.message_watch import CallPool
 
@@ -40,9 +40,9 @@ MakeCredentials = Callable[[], grpc.ServerCredentials]
 
 
 class Probes:
-    """A port that answers health and nothing else, to whoever asks."""
+    """A port that answers Health/Check and nothing else, to whoever asks."""
 
-    def __init__(self, health_servicer: health.HealthServicer) -> None:
+    def __init__(self, health: Health) -> None:
         """Makes the server; no port is bound before `open`."""
         self._pool = CallPool(_PROBE_THREAD_COUNT, "probe")
         self._interceptor = DoorInterceptor(self._pool, _PROBE_COUNT_MAX)
@@ -52,7 +52,7 @@ class Probes:
             maximum_concurrent_rpcs=2 * _PROBE_COUNT_MAX,
             options=[("grpc.so_reuseport", 0), *KEEPALIVE, *LIMITS],
         )
-        health_pb2_grpc.add_HealthServicer_to_server(health_servicer, self._server)
+        register_health(health, self._server, watch=False)
 
     def open(self, host: str, port: int) -> int:
         """Binds the port, takes calls, and returns the port's number.

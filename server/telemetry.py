@@ -1,19 +1,15 @@
-"""Every metric of the server, and the loopback port that serves them in Prometheus' text format."""
+"""Every metric of the server, and what of a search is counted."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 
 from server.call_metrics import AnswerMetrics, CallMetrics
-from server.errors import PortError
 from server.experiments.metrics import ExperimentMetrics
 from server.overload.metrics import OverloadMetrics
 from server.search import Found
 
-_HOST = "127.0.0.1"
 _SECONDS: Final = (25e-6, 50e-6, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 1.0)
 _BATCHES: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 _COUNTS: Final = (100.0, 200.0, 500.0, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6, 1e7)
@@ -104,27 +100,3 @@ class Metrics:
         self.experiments = ExperimentMetrics(registry)
         self.overload = OverloadMetrics(registry)
         ProcessCollector(registry=registry)
-
-
-@contextmanager
-def serve_metrics(registry: CollectorRegistry, port: int, host: str = _HOST) -> Iterator[str]:
-    """Serves a registry's metrics until the block ends; yields the address.
-
-    Args:
-        registry: what is served.
-        port: the port to bind; 0 takes a free one.
-        host: the address to bind.
-
-    Raises:
-        PortError: the port cannot be bound.
-    """
-    try:
-        server, thread = start_http_server(port, addr=host, registry=registry)
-    except OSError as error:
-        raise PortError(f"metrics_port: {host}:{port}: cannot be bound: {error.strerror}") from error
-    try:
-        yield f"{host}:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

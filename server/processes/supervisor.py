@@ -11,18 +11,18 @@ import time
 from typing import Final
 
 import structlog
-from grpc_health.v1 import health, health_pb2
 
 from server.config import Settings
 from server.errors import ProcessError
+from server.health import NOT_SERVING, SERVING, Health
 from server.identity.roles import SERVICE_ROLES
+from server.metrics_port import serve_metrics
 from server.port_file import write_port
 from server.ports import LOOPBACK, Probes, reserve_port
 from server.processes.child import Child
 from server.processes.pages import Pages, register_pages
 from server.processes.wire import Orders
 from server.signals import StopSignals
-from server.telemetry import serve_metrics
 
 START_S_MAX: Final = 600.0
 STOP_MARGIN_S: Final = 15.0
@@ -76,7 +76,7 @@ class _Supervisor:
         self._selector = selectors.DefaultSelector()
         self._selector.register(stop, selectors.EVENT_READ)
         self.registry = register_pages(Pages(self._list_pages, self._count_restarts, settings.processes))
-        self.health = health.HealthServicer(experimental_non_blocking=True)
+        self.health = Health()
         self._tell_health()
 
     @property
@@ -169,9 +169,7 @@ class _Supervisor:
     def _tell_health(self) -> None:
         """Alive is alive; a service is served while any process serves it."""
         ready = any(child.ready for child in self._children)
-        served = (
-            health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
-        )
+        served = SERVING if ready else NOT_SERVING
         for name in ("", *SERVICE_ROLES):
             self.health.set(name, served)
 

@@ -22,12 +22,12 @@ from server.clock import Clock
 from server.config import load_settings
 from server.errors import PortError
 from server.messages import Domain, ListAnswer, RecommendQuery, UserInput
+from server.metrics_port import serve_metrics
 from server.opening import open_monitor
 from server.pipeline import Pipeline
 from server.recall_monitor import ALARM_COUNT_MIN, QUEUE_COUNT_MAX, WINDOW_COUNT, Measured, RecallMonitor
 from server.retrieval import Retriever, Round, Rows
 from server.snapshot import Snapshot, under_policy
-from server.telemetry import serve_metrics
 from server.users.directory import Directory
 from suitability.overlay import load_overlay
 from suitability.policy import load_policy

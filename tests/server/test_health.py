@@ -1,0 +1,83 @@
+"""Health: what is told, to whom, and that nobody can have the server hold more than it wants to."""
+
+from collections.abc import Callable, Iterator
+from concurrent import futures
+from contextlib import contextmanager
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from server.health import NOT_SERVING, SERVING, Health, register_health
+
+WAIT_S = 60.0
+UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+Watch = Callable[[str], Iterator[health_pb2.HealthCheckResponse]]
+
+
+@contextmanager
+def serve(health: Health, *, watch: bool = True) -> Iterator[health_pb2_grpc.HealthStub]:
+    server = grpc.server(futures.ThreadPoolExecutor(1))
+    register_health(health, server, watch=watch)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        yield health_pb2_grpc.HealthStub(channel)
+    server.stop(None).wait()
+
+
+def watch(stub: health_pb2_grpc.HealthStub, service: str) -> Iterator[health_pb2.HealthCheckResponse]:
+    return iter(stub.Watch(health_pb2.HealthCheckRequest(service=service), timeout=WAIT_S))
+
+
+def test_who_watches_is_told_of_each_change_until_the_server_drains() -> None:
+    health = Health()
+    health.set("shop", NOT_SERVING)
+    with serve(health) as stub:
+        told = watch(stub, "shop")
+        assert next(told).status == NOT_SERVING
+        health.set("shop", SERVING)
+        assert next(told).status == SERVING
+        health.enter_graceful_shutdown()
+        assert next(told).status == NOT_SERVING
+        health.set("shop", SERVING)
+        assert stub.Check(health_pb2.HealthCheckRequest(service="shop")).status == NOT_SERVING
+
+
+def test_a_watch_of_an_unknown_name_ends_and_the_name_is_forgotten() -> None:
+    health = Health()
+    with serve(health) as stub:
+        assert [answer.status for answer in watch(stub, "x" * 1000)] == [UNKNOWN]
+    assert not health._watches
+
+
+def test_a_watch_too_many_is_told_so_and_one_that_ends_makes_room() -> None:
+    health = Health(watch_count_max=2)
+    health.set("", SERVING)
+    with serve(health) as stub:
+        held = [watch(stub, "") for _ in range(2)]
+        assert [next(each).status for each in held] == [SERVING] * 2
+        with pytest.raises(grpc.RpcError, match="UNIMPLEMENTED"):
+            next(watch(stub, ""))
+        held[0].cancel()  # type: ignore[attr-defined]
+        found: object = None
+        while found is None:
+            # The server hears of the end a moment later.
+            found = next((answer.status for answer in _try(stub)), None)
+        assert found == SERVING
+
+
+def _try(stub: health_pb2_grpc.HealthStub) -> Iterator[health_pb2.HealthCheckResponse]:
+    try:
+        yield next(watch(stub, ""))
+    except grpc.RpcError:
+        return
+
+
+def test_a_port_for_everybody_answers_checks_and_holds_no_watch() -> None:
+    health = Health()
+    health.set("", SERVING)
+    with serve(health, watch=False) as stub:
+        assert stub.Check(health_pb2.HealthCheckRequest()).status == SERVING
+        with pytest.raises(grpc.RpcError, match="UNIMPLEMENTED"):
+            next(watch(stub, ""))
