@@ -236,18 +236,23 @@ class DoorInterceptor(Interceptor):
         def answer(requests: Iterator[Any], context: grpc.ServicerContext) -> Any:
             with self._entered(method, context) as caller, self._streams.held_by(caller.name):
                 messages = self._messages.receive_all(requests, context, self._streams)
-                return behave(self._admit_each(messages, caller), context)
+                return behave(self._admit_each(messages, method, context), context)
 
         answer.experimental_thread_pool = self._streams  # type: ignore[attr-defined]
         return grpc.stream_unary_rpc_method_handler(
             answer, _tell_malformed(handler), handler.response_serializer
         )
 
-    def _admit_each(self, messages: Iterator[Any], caller: Caller) -> Iterator[Any]:
-        """Takes every message but the first, which came with the call, out of the caller's quota."""
+    def _admit_each(
+        self, messages: Iterator[Any], method: str, context: grpc.ServicerContext
+    ) -> Iterator[Any]:
+        """Admits every message but the first, which came with the call, as a call of its own.
+
+        Whoever was shut out of the callers' file since, or lost the role, gets no further one through.
+        """
         for number, message in enumerate(messages):
             if number:
-                self._admission.charge(caller)
+                self._admission.admit(self._admission.identify(context), method)
             yield message
 
     @contextmanager

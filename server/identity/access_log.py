@@ -123,4 +123,8 @@ class AccessLog:
 
 
 def _open(path: Path) -> int:
-    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    # Without O_NONBLOCK a pipe that nobody reads would keep a start waiting for good.
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+    descriptor = os.open(path, flags, 0o644)
+    os.set_blocking(descriptor, True)
+    return descriptor

@@ -9,6 +9,7 @@ import grpc
 
 from server.errors import RoleMissingError
 from server.identity.callers import Caller, Callers
+from server.identity.certificates import read_names
 from server.identity.quotas import Quotas
 from server.identity.roles import Role, find_roles
 from server.overload.priority import Priority
@@ -16,7 +17,7 @@ from server.overload.priority import Priority
 ANYBODY: Final = Caller("", frozenset(Role), priority=Priority.HIGH)
 """Who calls where the port asks for no certificate: whoever the network lets through, all alike."""
 
-_NAMES: Final = "x509_subject_alternative_name"
+_CERTIFICATE: Final = "x509_pem_cert"
 _thread: Final = threading.local()
 
 
@@ -40,8 +41,8 @@ class Admission:
         """
         if self._callers is None:
             return ANYBODY
-        names = context.auth_context().get(_NAMES, ())
-        return self._callers.find(bytes(name).decode("utf-8", "replace") for name in names)
+        certificates = context.auth_context().get(_CERTIFICATE, ())
+        return self._callers.find(name for pem in certificates for name in read_names(bytes(pem)))
 
     def admit(self, caller: Caller, method: str) -> None:
         """Lets the call in.
@@ -56,16 +57,7 @@ class Admission:
         if caller.roles.isdisjoint(wanted):
             names = ", ".join(sorted(wanted)) or "nobody's"
             raise RoleMissingError(f"{method.rpartition('/')[2]} needs the role {names}")
-        self.charge(caller)
-
-    def charge(self, caller: Caller) -> None:
-        """Takes one call, or one further message of a stream, out of the caller's quota.
-
-        Raises:
-            QuotaError: the caller made too many calls.
-        """
-        if self._callers is not None:
-            self._quotas.take(caller)
+        self._quotas.take(caller)
 
 
 @contextmanager

@@ -3,12 +3,14 @@
 import ssl
 import threading
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import grpc
 import structlog
 
 from server.errors import CertificateError
+from server.identity.certificates import read_end
 
 _log = structlog.get_logger("server")
 
@@ -38,6 +40,7 @@ class Certificates:
         self._lock = threading.Lock()
         self._contents = _read(files)
         self._refused: _Contents | None = None
+        self._problem = ""
 
     def make_credentials(self) -> grpc.ServerCredentials:
         """Makes credentials that refuse every client without a certificate of the authorities."""
@@ -52,17 +55,30 @@ class Certificates:
         with self._lock:
             try:
                 contents = _read_bytes(self._files)
-                if contents in (self._contents, self._refused):
+                if contents == self._contents:
+                    self._refused, self._problem = None, ""
                     return None
-                # A rotation that is half done, or wrong, is refused once and told once.
+                if contents == self._refused:
+                    return None
+                # A rotation that is half done, or wrong, is refused once.
                 self._refused = contents
                 _check(self._files)
+                if _read_bytes(self._files) != contents:
+                    # OpenSSL has seen other files than those that were read: the next handshake looks again.
+                    self._refused = None
+                    return None
             except CertificateError as error:
-                _log.error("certificates unchanged", problem=str(error))
+                self._tell_once(str(error))
                 return None
-            self._contents, self._refused = contents, None
+            self._contents, self._refused, self._problem = contents, None, ""
             _log.info("certificates read")
             return _configure(contents)
+
+    def _tell_once(self, problem: str) -> None:
+        """Says why nothing changes; a file that stays away would fill the log, a line for each connection."""
+        if problem != self._problem:
+            _log.error("certificates unchanged", problem=problem)
+        self._problem = problem
 
 
 def _configure(contents: _Contents) -> grpc.ServerCertificateConfiguration:
@@ -77,14 +93,22 @@ def _read(files: TlsFiles) -> _Contents:
 
 
 def _read_bytes(files: TlsFiles) -> _Contents:
+    certificate = _read_file("tls_certificate", files.certificate)
+    return certificate, _read_file("tls_key", files.key), _read_file("tls_client_ca", files.client_ca)
+
+
+def _read_file(setting: str, path: Path) -> bytes:
     try:
-        return files.certificate.read_bytes(), files.key.read_bytes(), files.client_ca.read_bytes()
+        return path.read_bytes()
     except OSError as error:
-        raise CertificateError(f"tls: {error.filename} cannot be read: {error.strerror}") from error
+        raise CertificateError(f"{setting} {path} cannot be read: {error.strerror}") from error
 
 
 def _check(files: TlsFiles) -> None:
-    """Has OpenSSL load the files: gRPC would say what is wrong in its log only, at the first handshake."""
+    """Has OpenSSL load the files: gRPC would say what is wrong in its log only, at the first handshake.
+
+    A certificate that is good no longer is refused, too: with it every caller would refuse the server.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
         context.load_cert_chain(files.certificate, files.key, password=_refuse_password)
@@ -92,6 +116,9 @@ def _check(files: TlsFiles) -> None:
         raise CertificateError(
             f"tls_certificate {files.certificate} and tls_key {files.key}: {_explain(error)}"
         ) from error
+    end = read_end(files.certificate.read_bytes())
+    if end <= datetime.now(UTC):
+        raise CertificateError(f"tls_certificate {files.certificate}: was good until {end.isoformat()}")
     try:
         context.load_verify_locations(files.client_ca)
     except (OSError, ValueError) as error:

@@ -28,10 +28,10 @@ class OneCaller(Callers):
     """Knows whoever calls as one caller."""
 
     def __init__(self, caller: Caller) -> None:
-        self._caller = caller
+        self.caller = caller
 
     def find(self, names: Any) -> Caller:
-        return self._caller
+        return self.caller
 
 
 class Stream:
@@ -54,9 +54,10 @@ class Stream:
 
 
 @contextmanager
-def serve(caller: Caller | None = None) -> Iterator[Callable[[], Stream]]:
+def serve(caller: Caller | OneCaller | None = None) -> Iterator[Callable[[], Stream]]:
     """Serves one method that joins the texts of a stream; yields what opens a stream."""
-    admission = None if caller is None else Admission(OneCaller(caller))
+    known = OneCaller(caller) if isinstance(caller, Caller) else caller
+    admission = None if known is None else Admission(known)
     door = DoorInterceptor(CallPool(1, "test"), 1, admission=admission)
     server = grpc.server(door._pool, interceptors=[door])
 
@@ -166,3 +167,12 @@ def test_one_caller_has_its_share_of_the_streams_alone(monkeypatch: pytest.Monke
         assert (fault.code, fault.reason) == ("UNAVAILABLE", "OVERLOADED")
         assert held.end() is grpc.StatusCode.OK
         assert end_of_next(begin) is grpc.StatusCode.OK
+
+
+def test_a_stream_ends_once_its_caller_may_send_no_more() -> None:
+    known = OneCaller(Caller("feed", frozenset({Role.CALLER})))
+    with serve(known) as begin:
+        stream = begin()
+        known.caller = Caller("feed", frozenset({Role.AUDITOR}))
+        stream.send("second")
+        assert read_fault(stream.future.exception()).reason == "ROLE_MISSING"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+import structlog
 from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
@@ -121,7 +122,7 @@ def test_nobody_gets_through_the_handshake_without_a_good_certificate(case: str,
     assert refusal(lambda: recommend(channels[case](), BOLD)) == ("UNAVAILABLE", "")
 
 
-@pytest.mark.parametrize("names", [(), ("spiffe://t/nobody",), (FEED, BANK)])
+@pytest.mark.parametrize("names", [(), ("spiffe://t/nobody",), (FEED, BANK), (f"{FEED}\0.example.org",)])
 def test_a_certificate_of_an_unknown_name_or_of_two_callers_is_refused(
     names: tuple[str, ...], secured: Secured
 ) -> None:
@@ -235,13 +236,31 @@ def test_files_that_do_not_fit_are_refused_at_start(tmp_path: Path) -> None:
     files = write_server_files(Authority(), tmp_path)
     paths = TlsFiles(files["tls-certificate"], files["tls-key"], files["tls-client-ca"])
     Certificates(paths)
-    other = Authority("others").issue()[1]
+    other, expired = Authority("others").issue()[1], Authority().issue(expired=True)
     files["tls-key"].write_bytes(other)
     with pytest.raises(CertificateError, match=r"tls_certificate .* tls_key .*key values mismatch"):
         Certificates(paths)
     files["tls-key"].unlink()
-    with pytest.raises(CertificateError, match=r"tls-key\.pem cannot be read"):
+    with pytest.raises(CertificateError, match=r"tls_key .*tls-key\.pem cannot be read"):
         Certificates(paths)
+    files["tls-certificate"].write_bytes(expired[0])
+    files["tls-key"].write_bytes(expired[1])
+    with pytest.raises(CertificateError, match=r"tls_certificate .* was good until "):
+        Certificates(paths)
+
+
+def test_what_cannot_replace_certificates_is_told_once_until_it_changes(tmp_path: Path) -> None:
+    files = write_server_files(Authority(), tmp_path)
+    certificates = Certificates(TlsFiles(files["tls-certificate"], files["tls-key"], files["tls-client-ca"]))
+    key = files["tls-key"].read_bytes()
+    with structlog.testing.capture_logs() as logs:
+        for content in (None, b"", None, key, None):
+            files["tls-key"].unlink(missing_ok=True)
+            if content is not None:
+                files["tls-key"].write_bytes(content)
+            assert certificates._renew() is None
+            assert certificates._renew() is None
+    assert [line["event"] for line in logs] == ["certificates unchanged"] * 4
 
 
 def test_an_authority_that_is_none_is_refused_at_start(tmp_path: Path) -> None:
