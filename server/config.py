@@ -23,9 +23,11 @@ from pydantic_settings import (
     SettingsError as SourceError,
 )
 
+from index.unique_keys import require_unique
 from server.bundle_settings import BundleSettings
 from server.clock import Clock
 from server.errors import SettingsError
+from server.setting_paths import require_usable
 
 PREFIX = "PRUDENCE_"
 TLS_FIELDS = ("tls_certificate", "tls_key", "tls_client_ca", "callers")
@@ -232,6 +234,13 @@ class Settings(BundleSettings):
     )
 
     @model_validator(mode="after")
+    def _check_paths(self) -> "Settings":
+        for name, value in self:
+            if isinstance(value, str | Path):
+                require_usable(name, Path(value) if name == "store" else value)
+        return self
+
+    @model_validator(mode="after")
     def _check_queue(self) -> "Settings":
         if self.queue_limit < self.batch_count_max:
             raise ValueError(
@@ -350,10 +359,10 @@ def _read_file(arguments: Sequence[str]) -> dict[str, Any]:
     if found is None:
         return {}
     try:
-        stated = json.loads(Path(found).read_bytes())
+        stated = json.loads(found.read_bytes(), object_pairs_hook=require_unique)
     except OSError as error:
         raise SettingsError(f"config: {found} cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SettingsError(f"config: {found} is not JSON: {error}") from error
     if not isinstance(stated, dict):
         raise SettingsError(f"config: {found}: expected an object, got {type(stated).__name__}")

@@ -72,8 +72,9 @@ def serve_metrics(registry: CollectorRegistry, port: int, host: str = LOOPBACK) 
     """
     try:
         server = _Server(host, port)
-    except OSError as error:
-        raise PortError(f"metrics_port: {host}:{port}: cannot be bound: {error.strerror}") from error
+    except (OSError, UnicodeError) as error:
+        problem = error.strerror if isinstance(error, OSError) else error
+        raise PortError(f"metrics_port: {host}:{port}: cannot be bound: {problem}") from error
     server.set_app(make_wsgi_app(registry))
     thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
     thread.start()

@@ -101,7 +101,7 @@ def bind(
         if make_credentials is None:
             return server.add_insecure_port(address)
         return server.add_secure_port(address, make_credentials())
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, UnicodeError) as error:
         raise PortError(f"{setting}: {address} cannot be bound: {error}") from error
 
 
@@ -121,7 +121,7 @@ def reserve_port(host: str, port: int) -> Iterator[int]:
         _bind_socket(host, port, socket.SO_REUSEADDR).close()
         # It is bound and never listens, so the kernel gives it no connection.
         reserved = _bind_socket(host, port, socket.SO_REUSEPORT)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise PortError(f"port: {host}:{port} cannot be bound: {error}") from error
     with reserved:
         yield int(reserved.getsockname()[1])

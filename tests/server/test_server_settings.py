@@ -1,13 +1,18 @@
 """Settings: which source wins, and that nothing unknown or bad passes."""
 
 import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from server.config import load_settings
-from server.errors import SettingsError
+from server.errors import AccessLogError, PortError, SettingsError
+from server.identity.access_log import AccessLog
+from server.metrics_port import serve_metrics
+from server.ports import reserve_port
 
 
 def test_the_command_line_wins_over_the_environment_and_that_over_the_file(
@@ -57,7 +62,17 @@ def test_an_unknown_variable_of_ours_is_refused_by_name(monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [('{"bundles": "b", "prot": 1}', "prot"), ('{"bundles"', "not JSON"), ("[1]", "object")],
+    [
+        ('{"bundles": "b", "prot": 1}', "prot"),
+        ('{"bundles"', "not JSON"),
+        ("[1]", "object"),
+        ("[" * 100_000, "not JSON"),
+        ('{"bundles": "b", "port": 1, "port": 2}', "'port' is there twice"),
+        (r'{"bundles": "b", "policy": "a\u0000b"}', "policy: .*NUL"),
+        (r'{"bundles": "b", "policy": "\ud800"}', "policy: .*surrogate"),
+        (json.dumps({"bundles": "b", "bundle_state": "x" * 300}), "bundle_state: .*too long"),
+        ('{"bundles": "b", "policy_keys": "/dev/zero"}', "policy_keys: .*no plain file"),
+    ],
 )
 def test_a_bad_file_is_refused(tmp_path: Path, content: str, words: str) -> None:
     file = tmp_path / "settings.json"
@@ -83,3 +98,21 @@ def test_keys_and_state_of_the_policy_come_together_or_not_at_all(given: str) ->
     settings = load_settings(["--bundles", "b", "--policy-keys", "k", "--policy-state", "s"])
     assert (settings.policy_keys, settings.policy_state) == (Path("k"), Path("s"))
     assert settings.signature_days_max == 30
+
+
+def test_a_pipe_in_place_of_a_file_is_refused_by_name_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(SettingsError, match=r"pseudonym_keys: .*pipe is no plain file"):
+        load_settings(["--bundles", "b", "--pseudonym-keys", str(tmp_path / "pipe")])
+    with pytest.raises(AccessLogError, match=r"access_log .*pipe: cannot be opened"):
+        AccessLog(tmp_path / "pipe")
+
+
+def test_a_host_that_is_no_name_is_refused() -> None:
+    with (
+        pytest.raises(PortError, match=r"metrics_port: x+:0"),
+        serve_metrics(CollectorRegistry(), 0, "x" * 300),
+    ):
+        pass
+    with pytest.raises(PortError, match=r"port: x+:0"), reserve_port("x" * 300, 0):
+        pass
