@@ -48,16 +48,22 @@ def describe_machine() -> Machine:
 def read_commit() -> str:
     """Returns the checkout's short commit, with "+" where tracked files differ; "unknown" without git."""
     try:
-        commit = _git("rev-parse", "--short", "HEAD")
-        changed = _git("status", "--porcelain", "--untracked-files=no")
+        commit = run_git("rev-parse", "--short", "HEAD")
+        changed = run_git("status", "--porcelain", "--untracked-files=no")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return commit + ("+" if changed else "")
 
 
-def _git(*arguments: str) -> str:
+def run_git(*arguments: str, root: Path = ROOT) -> str:
+    """Returns what git says of a checkout.
+
+    Raises:
+        OSError: there is no git.
+        CalledProcessError: there is no checkout, or it has no commit.
+    """
     command = ["git", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
+    return subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
 
 
 def _read_processor() -> str:

@@ -1,7 +1,8 @@
 """Runs the fault tests: `python -m benchmarks.faults [--test N] [--scale S]`.
 
-What runs find adds up by commit under --artifacts, so that a long test may be done in several sittings; the
-table says what was tried of what is asked. Each run has a seed of its own, which is printed.
+What runs find adds up under --artifacts while the code that is tested stays the same, so that a long test may
+be done in several sittings; the table says what was tried of what is asked. Each run has a seed of its own,
+which is printed.
 """
 
 import argparse
@@ -16,11 +17,13 @@ from rich.console import Console
 from benchmarks.errors import BenchmarkError
 from benchmarks.faults.figures import FaultTest, Findings, Verdict
 from benchmarks.faults.ground import make_ground
+from benchmarks.faults.picture import draw
 from benchmarks.faults.rates import calibrate
 from benchmarks.faults.record import Kept, Record
-from benchmarks.faults.report import describe, draw, tabulate
+from benchmarks.faults.report import describe, write_report
+from benchmarks.faults.state import read_state
 from benchmarks.faults.table import TESTS
-from benchmarks.machine import describe_machine, read_commit
+from benchmarks.machine import describe_machine
 from benchmarks.report_files import write_tables
 
 NAME: Final = "faults"
@@ -39,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="where the table is written; by default the artifacts")
     options = parser.parse_args(arguments)
     console = Console()
-    record = Record(options.artifacts / "findings", read_commit())
+    record = Record(options.artifacts / "findings", read_state())
     try:
         if not options.report:
             _run(options, record, console)
@@ -69,7 +72,8 @@ def _report(out: Path, record: Record, console: Console) -> int:
     machine = describe_machine()
 
     def show(target: Console) -> None:
-        target.print(tabulate(TESTS, kept), machine.line, soft_wrap=True)
+        text = f"{write_report(TESTS, kept)}\n{machine.line}"
+        target.print(text, soft_wrap=True, highlight=False, markup=False)
 
     write_tables(out, NAME, console, show, {"machine": asdict(machine), "tests": describe(TESTS, kept)})
     draw(out / f"{NAME}.png", TESTS, kept, machine.line)

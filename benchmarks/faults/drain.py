@@ -152,7 +152,7 @@ def run(ground: Ground, scale: float, seed: int) -> Findings:
 
 TEST: Final = FaultTest(
     17,
-    "SIGTERM under load, and a rolling restart of three servers",
+    "SIGTERM under load, three servers restarted in turn",
     run,
     {"stops": STOP_COUNT, "rolling restarts": ROLL_COUNT},
     (

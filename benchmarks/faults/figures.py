@@ -109,11 +109,20 @@ class FaultTest:
         """Says what became of the test; a figure that was not found is missed."""
         if findings is None:
             return Verdict.NOT_RUN
-        values = [(target, findings.find(target.figure)) for target in self.targets]
-        if any(value is None or not target.holds(value) for target, value in values):
+        if self.list_missed(findings):
             return Verdict.MISSED
-        short = any(findings.counts.get(name, 0) < count for name, count in self.asked.items())
-        return Verdict.SHORT if short or self.missing else Verdict.REACHED
+        return Verdict.SHORT if self.find_share(findings)[0] < 1.0 or self.missing else Verdict.REACHED
+
+    def list_missed(self, findings: Findings) -> tuple[Target, ...]:
+        """Returns the targets that were not reached."""
+        values = [(target, findings.find(target.figure)) for target in self.targets]
+        return tuple(target for target, value in values if value is None or not target.holds(value))
+
+    def find_share(self, findings: Findings) -> tuple[float, str]:
+        """Returns the share of what is asked that was tried, at most 1, and the count furthest behind."""
+        counts = findings.counts
+        shares = ((min(1.0, counts.get(name, 0) / asked), name) for name, asked in self.asked.items())
+        return min(shares, key=lambda pair: pair[0])
 
 
 def share(count: int, scale: float) -> int:

@@ -135,7 +135,7 @@ def _open_methods(channel: grpc.Channel) -> dict[str, "grpc.UnaryUnaryMultiCalla
 
 TEST: Final = FaultTest(
     20,
-    "requests of every kind at once and in batches, against the same alone",
+    "mixed requests and batches, each against it alone",
     run,
     {"requests": REQUEST_COUNT},
     (

@@ -160,7 +160,7 @@ def run(ground: Ground, scale: float, seed: int) -> Findings:
 
 TEST: Final = FaultTest(
     2,
-    "kill -9 of the server while it records events and profiles",
+    "kill -9 while events and profiles are recorded",
     run,
     {"kills": KILL_COUNT},
     (

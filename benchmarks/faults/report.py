@@ -1,80 +1,56 @@
-"""Shows the fault table: what was tried, the figures, what they must reach, and the verdicts."""
+"""Writes the fault table: a line for each test first, then a line for each figure with what it must reach."""
 
 import statistics
+import textwrap
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
 
-import matplotlib as mpl
 import numpy as np
-from rich import box
-from rich.table import Table
 
 from benchmarks.faults.figures import FaultTest, Findings, Target, Verdict
 from benchmarks.faults.record import Kept
 
+WIDTH: Final = 120
 INTERVAL_SEED: Final = 1
 DRAW_COUNT: Final = 2000
-_COLOURS: Final = {
-    Verdict.REACHED: "#2a7f4f",
-    Verdict.SHORT: "#c9a227",
-    Verdict.MISSED: "#b3261e",
-    Verdict.NOT_RUN: "#9e9e9e",
-}
+
+Cells = tuple[str, ...]
 
 
-def tabulate(tests: Sequence[FaultTest], kept: Mapping[int, Kept]) -> Table:
-    """Makes the table: one row for each figure that a test must reach."""
-    table = Table(title="Faults injected into a running server", box=box.SIMPLE, title_justify="left")
-    for name in ("#", "test", "figure", "found", "must reach", "verdict", "commit"):
-        table.add_column(name, justify="right" if name in {"#", "found"} else "left", overflow="fold")
-    for test in tests:
-        findings = kept[test.number].findings if test.number in kept else None
-        for row, cells in enumerate(_list_rows(test, findings)):
-            commit = kept[test.number].commit if test.number in kept else ""
-            head = (str(test.number), test.title, *cells, test.judge(findings).value, commit)
-            table.add_row(*(head if not row else ("", "", *cells, "", "")))
-        table.add_section()
-    return table
+def write_report(tests: Sequence[FaultTest], kept: Mapping[int, Kept]) -> str:
+    """Writes the overview and the figures. No line is wider than `WIDTH`, no cell is wrapped."""
+    head = ("#", "test", "verdict", "tried", "commit")
+    overview = _align([head, *(_summarise(test, kept.get(test.number)) for test in tests)], right={0})
+    ran = [(test, kept[test.number]) for test in tests if test.number in kept]
+    rows = [_list_rows(test, found.findings) for test, found in ran]
+    aligned = iter(_align([row for each in rows for row in each], right={1}))
+    parts = ["Faults injected into a running server", "", overview[0], "-" * WIDTH, *overview[1:]]
+    for (test, found), own in zip(ran, rows, strict=True):
+        parts += ["", *_head(test, found), *(f"      {next(aligned)}".rstrip() for _ in own)]
+    return "\n".join(parts) + "\n"
 
 
 def describe(tests: Sequence[FaultTest], kept: Mapping[int, Kept]) -> list[dict[str, Any]]:
     """Returns the table with everything that was counted, for programs."""
+    return [_describe(test, kept.get(test.number)) for test in tests]
+
+
+def write_missed(test: FaultTest, findings: Findings) -> list[str]:
+    """Writes each figure that missed its target: its name, what was found, and what it must reach."""
     return [
-        {
-            "test": test.number,
-            "title": test.title,
-            "verdict": test.judge(kept[test.number].findings if test.number in kept else None).value,
-            "asked": dict(test.asked),
-            "must_reach": [f"{target.figure} {_write_limit(target)}" for target in test.targets],
-            "missing": test.missing,
-            "commit": kept[test.number].commit if test.number in kept else "",
-            "seeds": list(kept[test.number].seeds) if test.number in kept else [],
-            "found": kept[test.number].findings.to_json() if test.number in kept else None,
-        }
-        for test in tests
+        f"{target.figure} {write_found(target, findings)} ({_write_limit(target)})"
+        for target in test.list_missed(findings)
     ]
 
 
-def draw(path: Path, tests: Sequence[FaultTest], kept: Mapping[int, Kept], line: str) -> None:
-    """Draws how much of each test was done, in the colour of its verdict."""
-    mpl.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(10, 0.36 * len(tests) + 1.4))
-    for place, test in enumerate(reversed(tests)):
-        findings = kept[test.number].findings if test.number in kept else None
-        verdict = test.judge(findings)
-        axes.barh(place, max(_done(test, findings), 0.004), color=_COLOURS[verdict])
-        axes.text(1.01, place, verdict.value, va="center", fontsize=8)
-    axes.set_yticks(
-        range(len(tests)), [f"{test.number}  {test.title}" for test in reversed(tests)], fontsize=8
-    )
-    axes.set_xlim(0, 1)
-    axes.set_xlabel("share of the full counts that was tried")
-    axes.set_title(line, fontsize=7)
-    figure.savefig(path, dpi=110, bbox_inches="tight")
-    pyplot.close(figure)
+def write_found(target: Target, findings: Findings) -> str:
+    """Writes a figure: a count, the worst of all runs, or a median with its interval."""
+    values = findings.samples.get(target.figure, ())
+    if values:
+        low, high = find_interval(values)
+        return f"{statistics.median(values):,.3g} [{low:,.3g}, {high:,.3g}]"
+    value = findings.find(target.figure)
+    return "none" if value is None else f"{value:,.4g}"
 
 
 def find_interval(values: Sequence[float]) -> tuple[float, float]:
@@ -85,32 +61,67 @@ def find_interval(values: Sequence[float]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _done(test: FaultTest, findings: Findings | None) -> float:
-    if findings is None:
-        return 0.0
-    return min(
-        (min(1.0, findings.counts.get(name, 0) / count) for name, count in test.asked.items()), default=1.0
-    )
+def _summarise(test: FaultTest, found: Kept | None) -> Cells:
+    if found is None:
+        return str(test.number), test.title, Verdict.NOT_RUN.value, "", ""
+    done, name = test.find_share(found.findings)
+    tried = "all" if done == 1.0 else f"{found.findings.counts.get(name, 0):,} of {test.asked[name]:,} {name}"
+    return str(test.number), test.title, test.judge(found.findings).value, tried, found.state.commit
 
 
-def _list_rows(test: FaultTest, findings: Findings | None) -> list[tuple[str, str, str]]:
-    """Returns figure, what was found, and what it must reach."""
-    if findings is None:
-        return [("", "", "; ".join(f"{target.figure} {_write_limit(target)}" for target in test.targets))]
-    rows = [
-        (name, f"{findings.counts.get(name, 0):,}", f"{count:,} tried") for name, count in test.asked.items()
+def _head(test: FaultTest, found: Kept) -> list[str]:
+    """Returns the lines above the figures of a test."""
+    seeds = f"{'seed' if len(found.seeds) == 1 else 'seeds'} {', '.join(map(str, found.seeds))}"
+    lines = [
+        f"{test.number:>2}  {test.title}: {test.judge(found.findings)}",
+        *_wrap(f"commit {found.state.commit}, code {found.state.code}, {seeds}"),
     ]
-    rows += [(target.figure, _write_found(target, findings), _write_limit(target)) for target in test.targets]
-    return [*rows, ("not tried", test.missing, "")] if test.missing else rows
+    return lines + (_wrap(f"not tried: {test.missing}") if test.missing else [])
 
 
-def _write_found(target: Target, findings: Findings) -> str:
-    values = findings.samples.get(target.figure, ())
-    if values:
-        low, high = find_interval(values)
-        return f"{statistics.median(values):,.3g} [{low:,.3g}, {high:,.3g}]"
-    value = findings.find(target.figure)
-    return "none" if value is None else f"{value:,.4g}"
+def _wrap(text: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent="    ", subsequent_indent="    ")
+
+
+def _list_rows(test: FaultTest, findings: Findings) -> list[Cells]:
+    """Returns figure, what was found, what it must reach, and whether it missed that."""
+    missed = test.list_missed(findings)
+    rows: list[Cells] = [
+        (name, f"{findings.counts.get(name, 0):,}", f"of {count:,}", "") for name, count in test.asked.items()
+    ]
+    for target in test.targets:
+        mark = Verdict.MISSED.value if target in missed else ""
+        rows.append((target.figure, write_found(target, findings), _write_limit(target), mark))
+    return rows
+
+
+def _align(rows: Sequence[Cells], right: set[int]) -> list[str]:
+    """Pads cells to the widest of their column; columns are two spaces apart."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = (
+        "  ".join(
+            cell.rjust(width) if place in right else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    )
+    return [line.rstrip() for line in lines]
+
+
+def _describe(test: FaultTest, found: Kept | None) -> dict[str, Any]:
+    return {
+        "test": test.number,
+        "title": test.title,
+        "verdict": test.judge(None if found is None else found.findings).value,
+        "asked": dict(test.asked),
+        "must_reach": [f"{target.figure} {_write_limit(target)}" for target in test.targets],
+        "missed": [] if found is None else write_missed(test, found.findings),
+        "missing": test.missing,
+        "commit": "" if found is None else found.state.commit,
+        "code": "" if found is None else found.state.code,
+        "seeds": [] if found is None else list(found.seeds),
+        "found": None if found is None else found.findings.to_json(),
+    }
 
 
 def _write_limit(target: Target) -> str:

@@ -103,7 +103,7 @@ def _compare(calls: Calls, windows: list[tuple[float, float]], start_s: float) -
 
 TEST: Final = FaultTest(
     16,
-    "bundles replaced under load, with bad and older ones between",
+    "bundles replaced under load, bad ones between",
     run,
     {"swaps": SWAP_COUNT, "others answered": REQUEST_COUNT},
     (

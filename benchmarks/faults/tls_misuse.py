@@ -148,7 +148,7 @@ def run(ground: Ground, scale: float, seed: int) -> Findings:
 
 TEST: Final = FaultTest(
     18,
-    "TLS misused in eight ways, and certificates replaced under load",
+    "TLS misused in eight ways, rotation under load",
     run,
     {"rounds of misuse": ROUND_COUNT, "rotations": ROTATION_COUNT},
     (
