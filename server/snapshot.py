@@ -108,7 +108,8 @@ def open_snapshot(
     financial, learning_count = gate.columns.financial, bundle.learning_count
     if financial[:learning_count].any() or not financial[learning_count:].all():
         raise SnapshotError(
-            "bundle: products.parquet: learning content must be the first rows, and only those"
+            f"bundle {manifest.bundle_version}: products.parquet: learning content must be the first rows, "
+            "and only those"
         )
     return Snapshot(
         bundle=bundle,
@@ -266,12 +267,15 @@ def _open_bundle(
 ) -> tuple[Bundle, AnnIndex]:
     try:
         path = read_current(bundles) if version is None else bundles / require_version_name(version)
+    except IndexPackageError as error:
+        raise SnapshotError(f"bundle: {error}") from error
+    try:
         bundle = open_bundle(path, keys)
         return bundle, ann.load_index(bundle.read_index(), device=device, thread_count=thread_count)
     except AnnDeviceError as error:
         raise DeviceError(str(error)) from error
     except IndexPackageError as error:
-        raise SnapshotError(f"bundle: {error}") from error
+        raise SnapshotError(f"bundle {path.name}: {error}") from error
 
 
 def _find_path(kernel: str) -> str:

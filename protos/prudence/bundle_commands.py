@@ -93,7 +93,13 @@ def _set_pin(client: Client, options: argparse.Namespace, *, pinned: bool) -> Ou
 def _describe_move(
     response: admin_pb2.ActivateBundleResponse | admin_pb2.RollbackBundleResponse,
 ) -> Output:
-    line = f"{response.bundle_version} serves, {response.previous_bundle_version} did before{_kept(response)}"
+    version, before = response.bundle_version, response.previous_bundle_version
+    if response.repeated_answer:
+        line = f"carried out before: {version} took the place of {before}"
+    elif version == before:
+        line = f"{version} serves already"
+    else:
+        line = f"{version} serves, {before} did before{_kept(response)}"
     return Output("\n".join([line, *_describe_findings(response.findings)]), to_json(response))
 
 

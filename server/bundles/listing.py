@@ -11,6 +11,7 @@ from index.manifest import require_version_name
 from server.bundles.machine import Machine
 from server.bundles.messages import Facts, Refusal
 from server.bundles.opener import Opener, to_refusal
+from server.errors import SettingsError
 
 COUNT_MAX: Final = 1000
 
@@ -60,7 +61,7 @@ def _look(version: str, opener: Opener, machine: Machine) -> Entry:
     rolled_back = version in machine.state.rolled_back
     try:
         facts = opener.examine(version)
-    except (BundleError, OSError) as error:
+    except (BundleError, OSError, SettingsError) as error:
         refusal = to_refusal(error)
         assert refusal is not None, "a bundle's errors are reasons"
         return Entry(version, Standing.REFUSED, refusal, rolled_back)

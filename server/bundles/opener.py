@@ -27,19 +27,19 @@ class Opener:
     """Opens bundles of one folder as the settings say."""
 
     def __init__(self, settings: Settings) -> None:
-        """Reads the publishers' keys and the plan of experiments.
+        """Reads the plan of experiments, and proves that the publishers' keys can be read.
 
         Raises:
             StartError: they cannot be read.
         """
         self._settings = settings
-        self._keys = load_publishers(settings.bundle_keys)
-        if self._keys is None and not settings.allow_unsigned:
+        signed = load_publishers(settings.bundle_keys) is not None
+        if not signed and not settings.allow_unsigned:
             raise SettingsError(
                 "bundle_keys: not set: expected the publishers' public keys, or --allow-unsigned to serve "
                 "bundles without asking who made them"
             )
-        if self._keys is not None and settings.allow_unsigned:
+        if signed and settings.allow_unsigned:
             raise SettingsError("allow_unsigned: set with bundle_keys, which asks for signatures")
         self._plan = read_plan(settings)
 
@@ -70,10 +70,14 @@ class Opener:
     def examine(self, version: str) -> Facts:
         """Reads the manifest of a bundle, proven to be signed where keys were given; no other file is read.
 
+        The keys are read each time: one that was retired or added counts from the next bundle on.
+
         Raises:
             BundleError: it is not there, not signed, or no manifest.
+            SettingsError: the keys cannot be read.
         """
-        manifest, signers = examine_bundle(self._settings.bundles / version, self._keys)
+        keys = load_publishers(self._settings.bundle_keys)
+        manifest, signers = examine_bundle(self._settings.bundles / version, keys)
         return Facts(version, manifest.created, manifest.sha256, signers)
 
     def open(self, version: str, policies: Sequence[Policy], serving: Sequence[Snapshot] = ()) -> Family:
@@ -98,7 +102,7 @@ class Opener:
             allow_assumed=settings.allow_assumed,
             kernel=settings.kernel,
             version=version,
-            keys=self._keys,
+            keys=load_publishers(settings.bundle_keys),
         )
         opened = [each for each in serving if each.version != version]
         experiments, others = open_experiments(self._plan, settings, current, opened)
@@ -125,7 +129,8 @@ def to_refusal(error: Exception) -> Refusal | None:
             return to_refusal(cause)
         case BundleNotFoundError() if "/" in error.file:
             reason = Reason.MISSING
-        case BundleSignatureError():
+        case BundleSignatureError() | SettingsError():
+            # Of the settings only the publishers' keys are read again: without them nobody has signed.
             reason = Reason.UNSIGNED
         case BundleError():
             reason = Reason.CORRUPT

@@ -7,7 +7,7 @@ import structlog
 
 from server.bundles.log import BundleLog
 from server.bundles.messages import Change, Goal
-from server.bundles.opener import Opener, facts_of
+from server.bundles.opener import Opener, facts_of, to_refusal
 from server.errors import BundleLogError, BundleStateError, SnapshotError, StartError
 from server.family import Family
 from suitability.policy import Policy
@@ -31,7 +31,7 @@ def open_first(opener: Opener, log: BundleLog | None, policies: Sequence[Policy]
     kept = None if log is None else log.state
     if kept is not None:
         try:
-            family = opener.open(kept.serving.version, policies)
+            family = _open(opener, kept.serving.version, policies)
             if facts_of(family.versions[0][0]).manifest_sha256 != kept.serving.manifest_sha256:
                 raise SnapshotError(f"bundle {kept.serving.version}: it is not the one that served last")
             return family
@@ -41,7 +41,7 @@ def open_first(opener: Opener, log: BundleLog | None, policies: Sequence[Policy]
                 raise
             _log.warning("the bundle that served last cannot be opened", problem=str(error), current=current)
     current = opener.read_current()
-    family = opener.open(current, policies)
+    family = _open(opener, current, policies)
     change = Change(Goal.ACTIVATE, facts_of(family.versions[0][0]), current)
     if log is not None:
         try:
@@ -49,3 +49,16 @@ def open_first(opener: Opener, log: BundleLog | None, policies: Sequence[Policy]
         except BundleLogError as error:
             raise BundleStateError(f"bundle_state: {error}") from error
     return family
+
+
+def _open(opener: Opener, version: str, policies: Sequence[Policy]) -> Family:
+    """Opens a bundle; one that is refused is told of as the watcher tells of it."""
+    try:
+        return opener.open(version, policies)
+    except StartError as error:
+        refusal = to_refusal(error)
+        if refusal is not None:
+            _log.warning(
+                "bundle refused", bundle=version, reason=refusal.reason.value, problem=refusal.problem
+            )
+        raise

@@ -153,6 +153,8 @@ def test_a_loaded_bundle_is_listed_and_activated(shop: Shop, capsys: pytest.Capt
         assert "renamed: BUNDLE_CORRUPT: " in capsys.readouterr().out
         assert main(["bundle", "activate", "b", "--expect", "a", "--target", target]) == 0
         assert "b serves, a did before" in capsys.readouterr().out
+        assert main(["bundle", "activate", "b", "--target", target]) == 0
+        assert "b serves already" in capsys.readouterr().out
         assert main(["bundle", "rollback", "--why", "a test", "--target", target]) == 0
         assert main(["bundle", "pin", "--target", target]) == 0
         assert main(["bundle", "unpin", "--target", target]) == 0
