@@ -21,7 +21,7 @@ from index.build import BUILD_STEPS, build_bundle
 from index.bundle import find_changed_files, open_bundle, read_current, verify_bundle
 from index.errors import IndexPackageError
 from index.files import CURRENT
-from index.manifest import Manifest
+from index.manifest import SIGNATURES, Manifest
 from index.publish import publish_bundle
 from index.signing import sign_bundle
 from index.tiers import SELECTED_SHARES
@@ -39,7 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.command == "verify":
             return _verify(options, out, problems)
-        run = {"build": _build, "update": _update, "sign": _sign, "publish": _publish, "inspect": _inspect}
+        if options.command == "publish":
+            return _publish(options, out, problems)
+        run = {"build": _build, "update": _update, "sign": _sign, "inspect": _inspect}
         return run[options.command](options, out)
     except (IndexPackageError, SuitabilityError) as error:
         problems.print(f"{type(error).__name__}: {error}", style="red", markup=False)
@@ -117,10 +119,19 @@ def _sign(options: argparse.Namespace, out: Console) -> int:
     return 0
 
 
-def _publish(options: argparse.Namespace, out: Console) -> int:
+def _publish(options: argparse.Namespace, out: Console, problems: Console) -> int:
     bundle = publish_bundle(
         _bundle_path(options.bundle), options.bundles, over=options.over, keys=_read_keys(options)
     )
+    if options.keys is None:
+        signed = (bundle.path / SIGNATURES).is_file()
+        found = "signed, but nobody asked by whom" if signed else "not signed"
+        problems.print(
+            f"warning: {bundle.path.name} is {found}: a server with --bundle-keys "
+            f"{'may' if signed else 'will'} refuse it; with --keys it is refused before CURRENT changes",
+            style="yellow",
+            markup=False,
+        )
     out.print(f"{CURRENT} of {options.bundles} names {bundle.path.name}", markup=False, soft_wrap=True)
     return 0
 

@@ -11,7 +11,6 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -35,14 +34,14 @@ from server.errors import (
     PolicyKeysMissingError,
     PolicyUnfitError,
     ServerError,
+    SeveralProcessesError,
 )
 from server.experiments.assignment import Experiments
 from server.family import Family, Version, effective_from, live_policies, policy_of
 from server.gate import Gate
 from server.messages import ActivateAnswer, ChangeQuery, OverlayAnswer, PolicyAnswer
 from server.policy_changes import (
-    Authority,
-    History,
+    Control,
     OverlayChange,
     PolicyChange,
     check_overlay_change,
@@ -50,9 +49,10 @@ from server.policy_changes import (
     follow,
     read_overlay_change,
     read_policy_change,
+    replay,
     signature_bytes,
 )
-from server.policy_log import ChangeKind, PolicyLog
+from server.policy_log import ChangeKind
 from server.snapshot import CURRENT, Snapshot, all_patched, all_under_policy
 from suitability.errors import OverlayError
 from suitability.overlay import Overlay, tighten
@@ -66,15 +66,6 @@ LOGGED_COUNT_MAX: Final = 20
 """A log line names so many patched products."""
 
 _log = structlog.get_logger("server")
-
-
-@dataclass(slots=True)
-class Control:
-    """What changes are checked against and written to; `history` is what has been accepted so far."""
-
-    authority: Authority
-    log: PolicyLog
-    history: History
 
 
 class ActivePolicy:
@@ -195,6 +186,18 @@ class ActivePolicy:
                 )
             return OverlayAnswer(change.overlay, now, query.request_id, products, issuers)
 
+    def follow_policy(self, sequence: int) -> None:
+        """Brings into force what other processes wrote into the policy log, up to a sequence.
+
+        Raises:
+            StartError: the log does not go on as it should.
+        """
+        control = self._require_control()
+        with self._change_lock:
+            control.history = replay(control.log.follow(sequence), control.authority, control.history)
+            for gate in self._gates:
+                gate.set_overlay(control.history.overlay)
+
     def activate(self, query: ChangeQuery) -> ActivateAnswer:
         """Activates a version of the policy, at once or from its effective_from.
 
@@ -204,6 +207,11 @@ class ActivePolicy:
         """
         with _refusals_logged(ChangeKind.ACTIVATE, query.request_id):
             control = self._require_control()
+            if control.log.shared:
+                raise SeveralProcessesError(
+                    "a version is compiled by each process for itself, so that they would not take it over "
+                    "together; activate it with processes 1 and start anew"
+                )
             change = read_policy_change(query.document, query.signatures)
             # Compiling takes seconds for a large catalogue. Calls that waited for it here would hold the few
             # threads that changes come in by, and a halt would wait behind them.

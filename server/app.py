@@ -2,7 +2,8 @@
 
 import contextlib
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -19,12 +20,15 @@ from server import admin, feedback_service, profile_service, risk_service, servi
 from server.active_policy import ActivePolicy
 from server.admin import AdminService
 from server.bundle_service import BundleDesk
+from server.bundles.keeper import Keeper
+from server.bundles.log import BundleLog
 from server.bundles.opener import Opener
 from server.config import Settings
 from server.door import Door, Service
 from server.feedback.answers import AnswerLog
 from server.feedback.recorder import Recorder
 from server.feedback_service import FeedbackService
+from server.followed_log import Appender
 from server.opening import (
     open_active_policy,
     open_bundle_log,
@@ -47,27 +51,37 @@ from server.signals import StopSignals
 _log = structlog.get_logger("server")
 
 
-def serve(settings: Settings, on_ready: Callable[[str], None] | None = None) -> None:
+class Supervision(Appender, Protocol):
+    """What one process of several has of its supervisor."""
+
+    def join(self, followers: Mapping[str, Callable[[int], None]]) -> None:
+        """Returns once this process follows the logs that all share, each by what brings it into force."""
+
+    def tell_ready(self, metrics_address: str) -> None:
+        """Says that everything is served; the address is empty where no metrics are."""
+
+
+def serve(settings: Settings, supervision: Supervision | None = None) -> None:
     """Serves until SIGTERM or SIGINT, then drains.
 
     Args:
         settings: of a process by itself, or of one of several that share a port.
-        on_ready: told the address of the metrics, empty for none, once everything is served.
+        supervision: of one of several.
 
     Raises:
         StartError: something that was asked for is not there; nothing is served then.
     """
     with contextlib.ExitStack() as held:
-        _serve(settings, held, on_ready)
+        _serve(settings, held, supervision)
     _log.info("drained")
 
 
-def _serve(settings: Settings, held: contextlib.ExitStack, on_ready: Callable[[str], None] | None) -> None:
+def _serve(settings: Settings, held: contextlib.ExitStack, supervision: Supervision | None) -> None:
     """Serves; what must be given back at the end is pushed on `held`."""
     stop = held.enter_context(StopSignals())
     write_port(settings, None)
     opener, bundle_log = Opener(settings), open_bundle_log(settings, held)
-    active = open_active_policy(settings, opener, bundle_log, held)
+    active = open_active_policy(settings, opener, bundle_log, held, supervision)
     registry = CollectorRegistry()
     users = open_users(settings, registry, held)
     assumed_data = users.store is not None and users.store.holds_assumed()
@@ -82,7 +96,7 @@ def _serve(settings: Settings, held: contextlib.ExitStack, on_ready: Callable[[s
     door = Door(settings, _list_services(recommendation, admin_service, profiles, feedback, risk), entrance)
     pipeline: Pipeline | None = None
     try:
-        if settings.processes == 1:
+        if supervision is None:
             # Callers are told to come again. Where others share the port, they answer meanwhile.
             door.start()
         if settings.device == "cuda":
@@ -105,16 +119,16 @@ def _serve(settings: Settings, held: contextlib.ExitStack, on_ready: Callable[[s
         if event_log is not None:
             feedback.open(Recorder(event_log, users.pseudonyms.derive_all, _knows_product(active)))
         keeper = open_keeper(settings, opener, bundle_log, active, registry)
-        admin_service.open(active, BundleDesk(keeper, opener, settings.bundles, kept=bundle_log is not None))
+        admin_service.open(active, _open_bundle_desk(settings, keeper, opener, bundle_log))
         profiles.open(None if event_log is None else event_log.purge)
         risk.open(active)
         _settle_memory()
-        if settings.processes > 1:
-            door.start()
+        if supervision is not None:
+            _join(settings, active, door, supervision)
         door.set_ready()
         _announce(settings, active, door, assumed_data)
-        if on_ready is not None:
-            on_ready("" if metrics is None else metrics.address)
+        if supervision is not None:
+            supervision.tell_ready("" if metrics is None else metrics.address)
         held.callback(keeper.close)
         keeper.start()
         stop.wait()
@@ -122,6 +136,23 @@ def _serve(settings: Settings, held: contextlib.ExitStack, on_ready: Callable[[s
         door.drain(settings.drain_delay_s)
     finally:
         _close(door, pipeline, settings.grace_s)
+
+
+def _join(settings: Settings, active: ActivePolicy, door: Door, supervision: Supervision) -> None:
+    """Takes calls once this process follows the logs that all share: it would show what is halted."""
+    followers: dict[str, Callable[[int], None]] = {}
+    if settings.policy_state is not None:
+        followers["policy_state"] = active.follow_policy
+    supervision.join(followers)
+    door.start()
+
+
+def _open_bundle_desk(
+    settings: Settings, keeper: Keeper, opener: Opener, bundle_log: BundleLog | None
+) -> BundleDesk:
+    return BundleDesk(
+        keeper, opener, settings.bundles, kept=bundle_log is not None, alone=settings.processes == 1
+    )
 
 
 def _knows_product(active: ActivePolicy) -> Callable[[str], bool]:

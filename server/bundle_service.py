@@ -39,7 +39,7 @@ _ERRORS: Final[dict[Reason, type[errors.ServerError]]] = {
 class BundleDesk:
     """Carries orders to the bundle manager."""
 
-    def __init__(self, keeper: Keeper, opener: Opener, folder: Path, *, kept: bool) -> None:
+    def __init__(self, keeper: Keeper, opener: Opener, folder: Path, *, kept: bool, alone: bool) -> None:
         """Keeps whom it asks.
 
         Args:
@@ -47,11 +47,13 @@ class BundleDesk:
             opener: reads manifests.
             folder: the folder of bundles.
             kept: whether changes outlive a restart.
+            alone: whether this is the only process of the server; another one would not hear of an order.
         """
         self._keeper = keeper
         self._opener = opener
         self._folder = folder
         self._kept = kept
+        self._alone = alone
 
     def list(self) -> admin_pb2.ListBundlesResponse:
         """Answers ListBundles."""
@@ -122,6 +124,11 @@ class BundleDesk:
         Raises:
             ServerError: it was refused, as its reason says; what serves stays.
         """
+        if not self._alone:
+            raise errors.SeveralProcessesError(
+                "an order would reach one of this server's processes alone: publish the bundle, since each "
+                "follows CURRENT; or serve with processes 1"
+            )
         try:
             # A call without a deadline has all the time there is, which no thread can wait for.
             result = self._keeper.carry_out(order, min(context.time_remaining(), WAIT_S_MAX))

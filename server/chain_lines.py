@@ -38,6 +38,10 @@ class Content:
         """How many records there are with the last one."""
         return self.first_sequence + len(self.records)
 
+    def end(self) -> "Content":
+        """Returns where it ends, without what it holds."""
+        return Content(None, (), self.link, self.sequence, self.link)
+
 
 def write_line(sequence: int, texts: Mapping[str, str], link: str) -> bytes:
     """Returns the line of a record, its end included.
@@ -61,22 +65,26 @@ def hash_line(line: bytes) -> str:
     return hashlib.sha256(line).hexdigest()
 
 
-def read_content(data: bytes, keys: frozenset[str]) -> Content:
+def read_content(data: bytes, keys: frozenset[str], after: Content | None = None) -> Content:
     """Reads whole lines.
 
     Args:
         data: a file's bytes up to the end of its last whole line.
         keys: the texts of every record.
+        after: what the lines before these hold; None where these are the file's first.
 
     Raises:
         ValueError: a line is not what was written as this line; the message begins with its number.
     """
-    snapshot, first_link, first_sequence, link = None, _FIRST_LINK, 0, _FIRST_LINK
+    snapshot, first_link, first_sequence = None, _FIRST_LINK, 0
+    if after is not None:
+        first_link, first_sequence = after.link, after.sequence
+    link = first_link
     records: list[Mapping[str, str]] = []
     for number, line in enumerate(data.split(b"\n")[:-1], start=1):
         try:
             fields = _read_fields(line)
-            if number == 1 and fields.keys() == _SNAPSHOT | _CHAIN:
+            if number == 1 and after is None and fields.keys() == _SNAPSHOT | _CHAIN:
                 snapshot = _read_texts(fields, _SNAPSHOT)["snapshot"]
                 # What came before is in another file.
                 first_link, first_sequence = fields["previous_sha256"], fields["sequence"]

@@ -164,6 +164,10 @@ class ChainedLog:
             ) from error
         return self.size
 
+    def fileno(self) -> int:
+        """Returns the descriptor, by which the folder is held; whoever inherits it holds it, too."""
+        return self._descriptor
+
     def close(self) -> None:
         """Closes the file, which frees it for another server."""
         os.close(self._descriptor)

@@ -33,12 +33,9 @@ PREFIX = "PRUDENCE_"
 TLS_FIELDS = ("tls_certificate", "tls_key", "tls_client_ca", "callers")
 
 SINGLE_PROCESS_FIELDS = {
-    "policy_keys": "a halt would reach one process alone",
-    "policy_state": "one process holds the policy log",
     "bundle_state": "one process holds the log of bundles, and an order would reach it alone",
     "catalogue_state": "one process holds the log of patches, and a patch would reach it alone",
     "feedback_log": "one process holds the log, and an erasure would reach its events alone",
-    "admin_port": "a change would reach one process alone",
 }
 """Settings that several processes would not serve together, with the reason."""
 
@@ -297,12 +294,9 @@ class Settings(BundleSettings):
 
     @property
     def serves_admin_to_callers(self) -> bool:
-        """Whether `port` serves AdminService and reflection: not where strangers could call them.
-
-        Nor where the kernel chooses who takes a call: a change would reach one process of several.
-        """
+        """Whether `port` serves AdminService and reflection: not where strangers could call them."""
         trusted = self.tls_certificate is not None or _is_loopback(self.host)
-        return trusted and self.admin_port is None and self.processes == 1
+        return trusted and self.admin_port is None
 
     def decision_clock(self) -> Clock:
         """Returns the clock that decisions are made by."""

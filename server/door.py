@@ -117,7 +117,14 @@ class Door:
         )
         self.addresses["address"] = f"{settings.host}:{self.port}"
         if self._admin is not None and settings.admin_port is not None:
-            bound = bind(self._admin, LOOPBACK, settings.admin_port, credentials, setting="admin_port")
+            bound = bind(
+                self._admin,
+                LOOPBACK,
+                settings.admin_port,
+                credentials,
+                setting="admin_port",
+                shared=settings.processes > 1,
+            )
             self.addresses["admin_address"] = f"{LOOPBACK}:{bound}"
             self._admin.start()
         if self._probes is not None and settings.probe_port is not None:

@@ -28,6 +28,7 @@ ServerError
 |   |   |-- BundleWorseError         the bundle is worse than the one that serves
 |   |   |-- BundleMismatchError      another bundle serves than the caller expected
 |   |   |-- NoOtherBundleError       no other bundle served before
+|   |   |-- SeveralProcessesError    one process of several cannot take this order for all
 |   |   |-- CatalogueOffError        this server has no folder to keep patches of products in
 |   |   `-- CatalogueSequenceError   the catalogue has another sequence than the caller expected
 |   |-- FeedbackOffError      this server keeps no feedback log
@@ -45,6 +46,7 @@ ServerError
 |   |-- ModelOutputError      the user tower gave no usable vector for this request
 |   |-- FeedbackLogError      events could not be made durable; none of them is acknowledged, worth retrying
 |   |-- CatalogueLogError     a patch could not be written; it did not take effect
+|   |-- OrderUnsureError      what became of a change is not known in every process
 |   |-- BundleReadError       the disk failed under a bundle; worth retrying
 |   |-- BundleBusyError       too many orders of bundles wait; worth retrying
 |   |-- BundleLogError        a change of bundles could not be written; it did not take effect
@@ -166,6 +168,10 @@ class OverlayLooserError(ChangeRefusedError):
     """The overlay lifts something and is not signed for that."""
 
 
+class SeveralProcessesError(ChangeRefusedError):
+    """One process of several cannot take this order for all of them."""
+
+
 class FeedbackOffError(RequestError):
     """This server keeps no feedback log."""
 
@@ -260,6 +266,10 @@ class ModelOutputError(ServingError):
 
 class FeedbackLogError(ServingError):
     """Events could not be made durable; none of them is acknowledged."""
+
+
+class OrderUnsureError(ServingError):
+    """What became of a change is not known: it may be stored, and in force in some processes."""
 
 
 class PolicyLogError(ServingError):

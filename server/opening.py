@@ -24,6 +24,7 @@ from server.experiments.plan_watch import PlanWatch
 from server.family import live_policies
 from server.feedback.event_log import EventLog
 from server.feedback.forgetting import forget_erased
+from server.followed_log import Appender
 from server.identity.access_log import AccessLog
 from server.identity.admission import Admission
 from server.identity.callers import Callers
@@ -54,13 +55,29 @@ def open_bundle_log(settings: Settings, held: contextlib.ExitStack) -> BundleLog
 
 
 def open_active_policy(
-    settings: Settings, opener: Opener, bundle_log: BundleLog | None, held: contextlib.ExitStack
+    settings: Settings,
+    opener: Opener,
+    bundle_log: BundleLog | None,
+    held: contextlib.ExitStack,
+    appender: Appender | None = None,
 ) -> ActivePolicy:
-    """Opens the bundles under every version of the policy that is or will be in force."""
+    """Opens the bundles under every version of the policy that is or will be in force.
+
+    Args:
+        settings: name what is opened.
+        opener: opens bundles.
+        bundle_log: what served before, if it is kept.
+        held: gives back at the end what was opened.
+        appender: writes the logs that all processes of this server share; None for a single process.
+    """
     clock, control = settings.decision_clock(), None
     if settings.policy_keys is not None and settings.policy_state is not None:
         control = open_control(
-            settings.policy_keys, settings.policy_state, settings.signature_days_max, settings.policy
+            settings.policy_keys,
+            settings.policy_state,
+            settings.signature_days_max,
+            settings.policy,
+            appender,
         )
         held.callback(control.log.close)
         first, *later = live_policies(control.history.policies, clock.now())

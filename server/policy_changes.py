@@ -20,7 +20,7 @@ from server.errors import (
     PolicyVersionOldError,
     SignatureInvalidError,
 )
-from server.policy_log import ChangeKind, Record
+from server.policy_log import ChangeKind, PolicyLog, Record
 from suitability.errors import DocumentError, SignatureError
 from suitability.json_documents import canonical_bytes, read_bytes
 from suitability.overlay import Overlay, is_tighter, load_overlay
@@ -70,6 +70,18 @@ class History:
 
     policies: tuple[Policy, ...] = ()
     overlay: Overlay | None = None
+
+
+_NOTHING: Final = History()
+
+
+@dataclass(slots=True)
+class Control:
+    """What changes are checked against and written to; `history` is what has been accepted so far."""
+
+    authority: Authority
+    log: PolicyLog
+    history: History
 
 
 def load_authority(path: Path, signature_days_max: int) -> Authority:
@@ -170,13 +182,12 @@ def follow(history: History, change: OverlayChange | PolicyChange) -> History:
     return History((*history.policies, change.policy), history.overlay)
 
 
-def replay(records: Sequence[Record], authority: Authority) -> History:
-    """Reads the accepted changes back and checks each again.
+def replay(records: Sequence[Record], authority: Authority, history: History = _NOTHING) -> History:
+    """Reads accepted changes back, after those that made a history, and checks each again.
 
     Raises:
         PolicyStateError: a change would not be accepted; the message names its line.
     """
-    history = History()
     for record in records:
         document, signatures = record.document.encode(), record.signatures.encode()
         change: OverlayChange | PolicyChange

@@ -1,5 +1,6 @@
 """The policy log: every accepted change of policy and overlay, in order, on disk before it takes effect."""
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -9,6 +10,7 @@ from typing import Final, Self
 
 from server.chained_log import ChainedLog, LogKind
 from server.errors import PolicyLogError, PolicyStateError
+from server.followed_log import Appender, FollowedLog
 
 FILE_NAME: Final = "policy-log.jsonl"
 _KIND: Final = LogKind(
@@ -48,24 +50,36 @@ class Record:
 
 
 class PolicyLog:
-    """The log of one folder, held by one server at a time."""
+    """The log of one folder, held by one server at a time.
 
-    def __init__(self, folder: Path) -> None:
+    Attributes:
+        chain: its file: this process's own, or one that all processes of the server read.
+        records: what was read at the start, and written since.
+    """
+
+    def __init__(self, folder: Path, appender: Appender | None = None) -> None:
         """Opens the log, makes it where there is none, and reads it.
+
+        Args:
+            folder: where its file lies.
+            appender: writes it for all processes of this server; None where this process does.
 
         Raises:
             PolicyStateError: it cannot be read or locked, or a line is wrong; the message names it.
         """
-        self._log = ChainedLog(folder, _KIND)
+        self.chain: ChainedLog | FollowedLog
+        self.chain = ChainedLog(folder, _KIND) if appender is None else FollowedLog(folder, _KIND, appender)
         self.records: tuple[Record, ...] = ()
         try:
-            for number, texts in enumerate(self._log.take_records(), start=1):
-                kind = ChangeKind(texts["kind"])
-                record = Record(number, texts["time"], kind, texts["document"], texts["signatures"])
-                self.records = (*self.records, record)
-        except ValueError as error:
+            self.records = tuple(_read_records(self.chain.take_records(), 1))
+        except PolicyStateError:
             self.close()
-            raise PolicyStateError(f"policy_state: {folder / FILE_NAME}: line {number}: {error}") from error
+            raise
+
+    @property
+    def shared(self) -> bool:
+        """Whether other processes of this server read and write it, too."""
+        return isinstance(self.chain, FollowedLog)
 
     def append(self, time: datetime, kind: ChangeKind, document: bytes, signatures: bytes) -> None:
         """Writes a change and waits until it is on disk.
@@ -79,13 +93,23 @@ class PolicyLog:
             "document": document.decode("utf-8"),
             "signatures": signatures.decode("utf-8"),
         }
-        self._log.append(texts)
-        record = Record(self._log.count, texts["time"], kind, texts["document"], texts["signatures"])
+        self.chain.append(texts)
+        record = Record(self.chain.count, texts["time"], kind, texts["document"], texts["signatures"])
         self.records = (*self.records, record)
+
+    def follow(self, sequence: int) -> tuple[Record, ...]:
+        """Returns what other processes of this server wrote after what was read here, up to a sequence.
+
+        Raises:
+            StartError: the file does not go on as it should.
+        """
+        assert isinstance(self.chain, FollowedLog), "nobody else writes the log of a single process"
+        first = self.chain.count + 1
+        return tuple(_read_records(self.chain.follow(sequence), first))
 
     def close(self) -> None:
         """Closes the file, which frees it for another server."""
-        self._log.close()
+        self.chain.close()
 
     def __enter__(self) -> Self:
         return self
@@ -94,3 +118,12 @@ class PolicyLog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _read_records(found: Iterable[Mapping[str, str]], first: int) -> Iterator[Record]:
+    for number, texts in enumerate(found, start=first):
+        try:
+            kind = ChangeKind(texts["kind"])
+        except ValueError as error:
+            raise PolicyStateError(f"policy_state: {FILE_NAME}: line {number}: {error}") from error
+        yield Record(number, texts["time"], kind, texts["document"], texts["signatures"])

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import structlog
 
-from server.active_policy import Control
 from server.errors import PolicyLogError, PolicyStateError
+from server.followed_log import Appender
 from server.policy_changes import (
     Authority,
+    Control,
     History,
     follow,
     load_authority,
@@ -22,7 +23,9 @@ from suitability.policy import default_policy_path
 _log = structlog.get_logger("server")
 
 
-def open_control(keys: Path, state: Path, signature_days_max: int, policy: Path | None) -> Control:
+def open_control(
+    keys: Path, state: Path, signature_days_max: int, policy: Path | None, appender: Appender | None = None
+) -> Control:
     """Opens the officers' keys and the policy log, and reads back what was accepted.
 
     The first start writes the policy file into the log as the first version activated. From then on the log
@@ -33,12 +36,13 @@ def open_control(keys: Path, state: Path, signature_days_max: int, policy: Path 
         state: folder of the policy log.
         signature_days_max: days after which a signature is too old for a new change.
         policy: the policy file; None for the one shipped with suitability.
+        appender: writes the log where several processes share it; None where this one does.
 
     Raises:
         PolicyStateError: keys, log or policy file cannot be used.
     """
     authority = load_authority(keys, signature_days_max)
-    log = PolicyLog(state)
+    log = PolicyLog(state, appender)
     try:
         history = replay(log.records, authority)
         if not history.policies:

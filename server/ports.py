@@ -106,12 +106,13 @@ def bind(
 
 
 @contextlib.contextmanager
-def reserve_port(host: str, port: int) -> Iterator[int]:
+def reserve_port(host: str, port: int, *, setting: str = "port") -> Iterator[int]:
     """Keeps a port for the processes that share it, for the length of the block; yields its number.
 
     Args:
         host: the address.
         port: 0 takes a free one.
+        setting: what named the port.
 
     Raises:
         PortError: the address cannot be bound, or somebody else listens there.
@@ -122,7 +123,7 @@ def reserve_port(host: str, port: int) -> Iterator[int]:
         # It is bound and never listens, so the kernel gives it no connection.
         reserved = _bind_socket(host, port, socket.SO_REUSEPORT)
     except (OSError, UnicodeError) as error:
-        raise PortError(f"port: {host}:{port} cannot be bound: {error}") from error
+        raise PortError(f"{setting}: {host}:{port} cannot be bound: {error}") from error
     with reserved:
         yield int(reserved.getsockname()[1])
 

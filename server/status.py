@@ -72,6 +72,7 @@ TABLE: dict[type[errors.ServerError], ErrorRow] = {
     errors.ModelOutputError: ErrorRow(grpc.StatusCode.INTERNAL, "MODEL_OUTPUT_INVALID", shows_text=False),
     errors.FeedbackLogError: ErrorRow(grpc.StatusCode.UNAVAILABLE, "FEEDBACK_LOG_FAILED", retryable=True),
     errors.CatalogueOffError: ErrorRow(grpc.StatusCode.FAILED_PRECONDITION, "CATALOGUE_STATE_MISSING"),
+    errors.SeveralProcessesError: ErrorRow(grpc.StatusCode.FAILED_PRECONDITION, "SEVERAL_PROCESSES"),
     errors.CatalogueSequenceError: ErrorRow(grpc.StatusCode.ABORTED, "CATALOGUE_SEQUENCE_MISMATCH"),
     errors.CatalogueLogError: ErrorRow(grpc.StatusCode.INTERNAL, "CATALOGUE_LOG_FAILED"),
     errors.BundleMissingError: ErrorRow(grpc.StatusCode.NOT_FOUND, "BUNDLE_MISSING"),
@@ -85,6 +86,8 @@ TABLE: dict[type[errors.ServerError], ErrorRow] = {
     errors.BundleReadError: ErrorRow(grpc.StatusCode.UNAVAILABLE, "BUNDLE_UNREADABLE", retryable=True),
     errors.BundleBusyError: ErrorRow(grpc.StatusCode.UNAVAILABLE, "BUNDLE_BUSY", retryable=True),
     errors.BundleLogError: ErrorRow(grpc.StatusCode.INTERNAL, "BUNDLE_STATE_FAILED"),
+    # Not worth retrying as it is: it may be stored, and then a later one must follow it.
+    errors.OrderUnsureError: ErrorRow(grpc.StatusCode.UNKNOWN, "ORDER_UNSURE"),
     # Told with its text: an officer must know that a halt is not in force, and why.
     errors.PolicyLogError: ErrorRow(grpc.StatusCode.INTERNAL, "POLICY_LOG_FAILED"),
 }

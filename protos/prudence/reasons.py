@@ -102,6 +102,10 @@ class CatalogueStateMissingError(ChangeRefusedError):
     """The server has no folder to keep patches of products in."""
 
 
+class SeveralProcessesError(ChangeRefusedError):
+    """The server has several processes, which take no such order; the message says what to do."""
+
+
 class CatalogueSequenceMismatchError(ChangeRefusedError):
     """The catalogue has another sequence than expected: read it and decide again."""
 
@@ -194,6 +198,10 @@ class BundleStateFailedError(ServerFaultError):
     """The change of bundles could not be stored, so it is not in force."""
 
 
+class OrderUnsureError(ServerFaultError):
+    """What became of the change is not known: ask what is in force before sending another."""
+
+
 class PolicyLogFailedError(ServerFaultError):
     """The change could not be stored, so it is not in force."""
 
@@ -222,6 +230,7 @@ ERROR_BY_REASON: Final[Mapping[str, type[CallError]]] = {
     "STORE_UNAVAILABLE": StoreUnavailableError,
     "FEEDBACK_LOG_FAILED": FeedbackLogFailedError,
     "CATALOGUE_STATE_MISSING": CatalogueStateMissingError,
+    "SEVERAL_PROCESSES": SeveralProcessesError,
     "CATALOGUE_SEQUENCE_MISMATCH": CatalogueSequenceMismatchError,
     "BUNDLE_MISSING": BundleMissingError,
     "BUNDLE_UNSIGNED": BundleUnsignedError,
@@ -242,6 +251,7 @@ ERROR_BY_REASON: Final[Mapping[str, type[CallError]]] = {
     "MODEL_OUTPUT_INVALID": ModelOutputInvalidError,
     "STORE_ROW_CORRUPT": StoreRowCorruptError,
     "CATALOGUE_LOG_FAILED": CatalogueLogFailedError,
+    "ORDER_UNSURE": OrderUnsureError,
     "POLICY_LOG_FAILED": PolicyLogFailedError,
     "INTERNAL": ServerFaultError,
 }

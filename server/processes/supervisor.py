@@ -2,26 +2,30 @@
 
 The kernel spreads connections over the processes (SO_REUSEPORT). Files of the bundle are mapped, so they are
 in memory once. One thread does everything: it waits for a signal, for a word from a process, or for the
-instant at which one is started again.
+instant at which one is started again. It also holds the logs that all processes share, and writes them.
 """
 
 import contextlib
 import selectors
 import time
+from collections.abc import Mapping
 from typing import Final
 
 import structlog
 
+from server.chained_log import ChainedLog
 from server.config import Settings
 from server.errors import ProcessError
 from server.health import NOT_SERVING, SERVING, Health
 from server.identity.roles import SERVICE_ROLES
 from server.metrics_port import serve_metrics
+from server.policy_start import open_control
 from server.port_file import write_port
 from server.ports import LOOPBACK, Probes, reserve_port
 from server.processes.child import Child
+from server.processes.order_desk import OrderDesk, Said
 from server.processes.pages import Pages, register_pages
-from server.processes.wire import Orders
+from server.processes.wire import Append, Followed, FromProcess, Joining, Orders
 from server.signals import StopSignals
 
 START_S_MAX: Final = 600.0
@@ -43,7 +47,15 @@ def supervise(settings: Settings) -> None:
         write_port(settings, None)
         port = held.enter_context(reserve_port(settings.host, settings.port))
         addresses = {"address": f"{settings.host}:{port}"}
-        supervisor = _Supervisor(settings, port, stop)
+        own: dict[str, object] = {"port": port, "port_file": None, "probe_port": None}
+        if settings.admin_port is not None:
+            own["admin_port"] = held.enter_context(
+                reserve_port(LOOPBACK, settings.admin_port, setting="admin_port")
+            )
+            addresses["admin_address"] = f"{LOOPBACK}:{own['admin_port']}"
+        if settings.metrics_port is not None:
+            own |= {"metrics_port": 0, "metrics_host": LOOPBACK}
+        supervisor = _Supervisor(settings, settings.model_copy(update=own), _open_logs(settings, held), stop)
         held.callback(supervisor.kill)
         if settings.metrics_port is not None:
             served = serve_metrics(supervisor.registry, settings.metrics_port, settings.metrics_host)
@@ -63,16 +75,31 @@ def supervise(settings: Settings) -> None:
     _log.info("drained")
 
 
+def _open_logs(settings: Settings, held: contextlib.ExitStack) -> dict[str, ChainedLog]:
+    """Opens the logs that all processes share, and brings them into the state that a start serves."""
+    logs: dict[str, ChainedLog] = {}
+    if settings.policy_keys is not None and settings.policy_state is not None:
+        control = open_control(
+            settings.policy_keys, settings.policy_state, settings.signature_days_max, settings.policy
+        )
+        held.callback(control.log.close)
+        assert isinstance(control.log.chain, ChainedLog), "nobody else writes it"
+        logs["policy_state"] = control.log.chain
+    return logs
+
+
 class _Supervisor:
     """The processes, what health checks are told of them, and what metrics are."""
 
-    def __init__(self, settings: Settings, port: int, stop: StopSignals) -> None:
-        own: dict[str, object] = {"port": port, "port_file": None, "probe_port": None}
-        if settings.metrics_port is not None:
-            own |= {"metrics_port": 0, "metrics_host": LOOPBACK}
-        theirs = settings.model_copy(update=own)
+    def __init__(
+        self, settings: Settings, theirs: Settings, logs: Mapping[str, ChainedLog], stop: StopSignals
+    ) -> None:
+        """Keeps the settings of the whole and of each process; nothing runs before `start`."""
         self._settings, self._stop = settings, stop
-        self._children = [Child(Orders(number, theirs)) for number in range(settings.processes)]
+        self._desk = OrderDesk(logs, time.monotonic)
+        # A log stays locked until the last process that may serve by it has ended.
+        locked = [log.fileno() for log in logs.values()]
+        self._children = [Child(Orders(number, theirs), locked) for number in range(settings.processes)]
         self._selector = selectors.DefaultSelector()
         self._selector.register(stop, selectors.EVENT_READ)
         self.registry = register_pages(Pages(self._list_pages, self._count_restarts, settings.processes))
@@ -146,7 +173,7 @@ class _Supervisor:
     def _hear(self, wait_s: float | None) -> list[tuple[Child, int]]:
         """Waits for a signal or a word; returns the processes that ended, with their status."""
         ended = []
-        for key, _ in self._selector.select(wait_s):
+        for key, _ in self._selector.select(self._shorten(wait_s)):
             if key.fileobj is self._stop:
                 self._stop.hear()
                 continue
@@ -154,13 +181,44 @@ class _Supervisor:
             assert isinstance(child, Child)
             # The descriptor is gone once the end is heard.
             self._selector.unregister(child)
-            status = child.hear()
-            if status is None:
-                self._selector.register(child, selectors.EVENT_READ)
-            else:
-                ended.append((child, status))
+            heard = child.hear()
+            if isinstance(heard, int):
+                ended.append((child, heard))
+                self._say(self._desk.leave(child.number))
+                continue
+            self._selector.register(child, selectors.EVENT_READ)
+            for message in heard:
+                self._say(self._answer(child.number, message))
+        for number in self._desk.list_late():
+            _log.error("process did not follow an order and is ended", process=number)
+            late = self._children[number]
+            self._selector.unregister(late)
+            ended.append((late, late.kill()))
+            self._say(self._desk.leave(number))
         self._tell_health()
         return ended
+
+    def _answer(self, number: int, message: FromProcess) -> Said:
+        match message:
+            case Joining():
+                return self._desk.join(number)
+            case Append():
+                return self._desk.append(number, message)
+            case Followed():
+                return self._desk.hear(number, message)
+        return []
+
+    def _say(self, said: Said) -> None:
+        for number, message in said:
+            if self._children[number].running:
+                self._children[number].say(message)
+
+    def _shorten(self, wait_s: float | None) -> float | None:
+        """Returns how long to wait where processes have until then to follow an order."""
+        if self._desk.deadline_s is None:
+            return wait_s
+        left_s = max(0.0, self._desk.deadline_s - time.monotonic())
+        return left_s if wait_s is None else min(wait_s, left_s)
 
     def _next_start_s(self) -> float | None:
         starts = [child.start_s for child in self._children if child.start_s is not None]

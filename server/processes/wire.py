@@ -1,17 +1,24 @@
-"""What a supervisor and its processes say to each other: one JSON line each way.
+"""What a supervisor and its processes say to each other: one JSON line each, over standard input and output.
 
-The supervisor writes the settings to the process's standard input and leaves it open: its end means that the
-supervisor is gone. The process writes where it is found to its standard output, once it serves.
+The supervisor begins with the settings, and leaves the pipe open: its end means that the supervisor is gone.
+A process says that it is about to serve and that it serves. Between the two, and for as long as it serves,
+it follows the logs that all processes share: whoever has a record to write sends it to the supervisor, which
+alone writes, has all others follow, and only then answers (`order_desk.py`).
 """
 
 import json
-from dataclasses import dataclass
-from typing import Final, Self
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import Field, TypeAdapter
 
 from server.config import Settings
 
 COMMAND: Final = "worker"
 """First argument of the command line of a supervised process."""
+LINE_BYTES_MAX: Final = 16 << 20
+"""A record holds a message of at most 1 MiB, and its text twice escaped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,19 +43,83 @@ class Orders:
 
 
 @dataclass(frozen=True, slots=True)
+class Joining:
+    """That a process has read the shared logs and is about to serve: from now on it follows them."""
+
+    kind: Literal["joining"] = "joining"
+
+
+@dataclass(frozen=True, slots=True)
 class Ready:
     """That a process serves; where its metrics are read, empty for nowhere."""
 
     metrics_address: str
+    kind: Literal["ready"] = "ready"
 
-    def write(self) -> bytes:
-        """Returns the line."""
-        return json.dumps({"metrics_address": self.metrics_address}).encode() + b"\n"
 
-    @classmethod
-    def read(cls, line: bytes) -> Self:
-        """Reads the line. Raises ValueError: it is none."""
-        fields = json.loads(line)
-        if not isinstance(fields, dict) or not isinstance(fields.get("metrics_address"), str):
-            raise ValueError("expected an object with metrics_address")
-        return cls(fields["metrics_address"])
+@dataclass(frozen=True, slots=True)
+class Append:
+    """Asks for a record to be written after the last one that the process has followed."""
+
+    log: str
+    after: int
+    texts: Mapping[str, str]
+    kind: Literal["append"] = "append"
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """That a log is in force in a process up to a sequence."""
+
+    log: str
+    sequence: int
+    kind: Literal["followed"] = "followed"
+
+
+@dataclass(frozen=True, slots=True)
+class Follow:
+    """Tells a process to bring a log into force up to a sequence."""
+
+    log: str
+    sequence: int
+    kind: Literal["follow"] = "follow"
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """That a record is on disk and in force in every process but the one that asked for it."""
+
+    log: str
+    sequence: int
+    kind: Literal["appended"] = "appended"
+
+
+@dataclass(frozen=True, slots=True)
+class NotAppended:
+    """That a record was not written: because another one came first (`busy`), or the file failed."""
+
+    log: str
+    busy: bool
+    problem: str
+    kind: Literal["not_appended"] = "not_appended"
+
+
+FromProcess = Joining | Ready | Append | Followed
+ToProcess = Follow | Appended | NotAppended
+_FROM_PROCESS: Final = TypeAdapter[FromProcess](Annotated[FromProcess, Field(discriminator="kind")])
+_TO_PROCESS: Final = TypeAdapter[ToProcess](Annotated[ToProcess, Field(discriminator="kind")])
+
+
+def write(message: FromProcess | ToProcess) -> bytes:
+    """Returns the line of a message."""
+    return json.dumps(asdict(message)).encode() + b"\n"
+
+
+def read_from_process(line: bytes) -> FromProcess:
+    """Reads what a process said. Raises ValueError: it is no message of ours."""
+    return _FROM_PROCESS.validate_json(line)
+
+
+def read_to_process(line: bytes) -> ToProcess:
+    """Reads what the supervisor said. Raises ValueError: it is no message of ours."""
+    return _TO_PROCESS.validate_json(line)

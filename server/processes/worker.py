@@ -2,38 +2,27 @@
 
 import os
 import signal
-import threading
-from typing import Final
 
 import structlog
 
 from server.app import serve
 from server.errors import ProcessError
-from server.processes.wire import Orders, Ready
-
-_ORDERS: Final = 0
-"""Standard input."""
-_READ_BYTES: Final = 1 << 16
+from server.processes.link import Link
+from server.processes.wire import Orders
 
 
 def run_worker() -> int:
     """Reads the orders from standard input and serves; returns the exit status."""
-    orders = Orders.read(_read_line())
+    # Standard input and output.
+    link = Link(0, 1)
+    line = link.read_line()
+    if not line:
+        raise ProcessError("orders: expected a line of them, got its end; `--processes` starts workers")
+    orders = Orders.read(line)
     _name_lines(orders.number)
-    threading.Thread(target=_end_with_supervisor, name="supervised", daemon=True).start()
-    serve(orders.settings, on_ready=lambda address: _tell(Ready(address)))
+    link.start(_drain)
+    serve(orders.settings, link)
     return 0
-
-
-def _read_line() -> bytes:
-    """Reads the one line there is, past Python's buffer: a thread that waits there would hold the end up."""
-    line = b""
-    while not line.endswith(b"\n"):
-        read = os.read(_ORDERS, _READ_BYTES)
-        if not read:
-            raise ProcessError("orders: expected a line of them, got its end; `--processes` starts workers")
-        line += read
-    return line
 
 
 def _name_lines(number: int) -> None:
@@ -46,12 +35,5 @@ def _name_lines(number: int) -> None:
     structlog.configure(processors=[add, *structlog.get_config()["processors"]])
 
 
-def _tell(ready: Ready) -> None:
-    os.write(1, ready.write())
-
-
-def _end_with_supervisor() -> None:
-    """Drains once nobody holds the other end of standard input."""
-    while os.read(_ORDERS, _READ_BYTES):
-        pass
+def _drain() -> None:
     os.kill(os.getpid(), signal.SIGTERM)

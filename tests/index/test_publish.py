@@ -90,6 +90,8 @@ def test_another_bundle_of_the_same_version_is_refused(
 
 def test_the_command_publishes(candidate: Path, bundles: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["publish", str(candidate), "--to", str(bundles), "--over", "tiny"]) == 0
-    assert "names next" in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert "names next" in told.out
+    assert "warning: next is not signed: a server with --bundle-keys will refuse it" in told.err
     assert main(["publish", str(candidate), "--to", str(bundles), "--over", "tiny"]) == 1
     assert "BundleSupersededError" in capsys.readouterr().err

@@ -210,8 +210,11 @@ def test_the_command_line_signs_verifies_and_publishes(
     assert main(["sign", str(bundle), "--key", str(mei.key), "--key-id", "mei"]) == 0
     assert main(["verify", str(bundle), "--keys", str(mei.keys)]) == 0
     assert "files match the manifest, signed by Mei Lin" in capsys.readouterr().out
-    to = ["--to", str(tmp_path / "serving"), "--keys", str(mei.keys)]
+    to = ["--to", str(tmp_path / "serving")]
+    assert main(["publish", str(bundle), *to, "--keys", str(mei.keys)]) == 0
+    assert capsys.readouterr().err == ""
     assert main(["publish", str(bundle), *to]) == 0
+    assert "is signed, but nobody asked by whom" in capsys.readouterr().err
 
 
 def test_a_changed_bundle_is_not_signed(bundle: Path, mei: Publisher) -> None:

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from server.active_policy import ActivePolicy, Control
+from server.active_policy import ActivePolicy
 from server.family import live_policies
 from server.messages import ChangeQuery
+from server.policy_changes import Control
 from server.policy_start import open_control
 from server.snapshot import Snapshot, load_fit_policy, open_snapshot, under_policy
 from suitability.signatures import Purpose

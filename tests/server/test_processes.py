@@ -11,14 +11,15 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client.parser import text_string_to_metric_families
+from prudence.v1 import admin_pb2, admin_pb2_grpc
 from prudence.v1 import profile_service_pb2 as pb
 from prudence.v1 import profile_service_pb2_grpc as profile_grpc
 from prudence.v1 import recommendation_pb2_grpc as pb_grpc
@@ -28,17 +29,22 @@ from server.errors import SettingsError
 from server.processes.restarts import DELAY_S_MAX, FIRST_DELAY_S, STEADY_S, Restarts
 from tests.server.cases import eligible_user
 from tests.server.conftest import CLOCK, Platform, Server, count_codes, run_command, start_server
+from tests.server.officers import make_overlay, make_policy, overlay_request, policy_request, write_office
 from tests.server.wire import recommend, to_profile, to_user
 
 COUNT = 2
+CALLER_COUNT = 6
+USER = to_user("a", eligible_user(5))
 WAIT_S = 120.0
 
 
 @dataclass
 class Supervised:
-    """A server of two processes."""
+    """A server of two processes, and the overlay that it was sent last."""
 
     server: Server
+    sequence: int = 0
+    halted: list[str] = field(default_factory=list)
 
     def lines(self, event: str) -> list[dict[str, object]]:
         found = [
@@ -77,6 +83,70 @@ class Supervised:
                 answer = stub.Recommend(recommend(to_user("bold"), 5), timeout=WAIT_S, wait_for_ready=True)
                 assert len(answer.products) == 5
 
+    def halt(self, *names: str) -> admin_pb2.SetOverlayResponse:
+        """Halts more products; whichever process gets the connection takes the order."""
+        self.sequence += 1
+        self.halted.extend(names)
+        request = overlay_request(make_overlay(self.sequence, halted_products=self.halted))
+        with self.admin() as admin:
+            return admin.SetOverlay(request, timeout=WAIT_S)
+
+    @contextmanager
+    def admin(self) -> Iterator[admin_pb2_grpc.AdminServiceStub]:
+        with own_channel(str(self.lines("supervising")[0]["admin_address"])) as channel:
+            yield admin_pb2_grpc.AdminServiceStub(channel)
+
+    def shown(self) -> list[str]:
+        with own_channel(self.server.target) as channel:
+            answer = pb_grpc.RecommendationServiceStub(channel).Recommend(recommend(USER, 20))
+        return [product.product_id for product in answer.products]
+
+
+@dataclass
+class Audience:
+    """Callers over connections of their own, enough for each process to have some, that look for halts."""
+
+    supervised: Supervised
+    halted: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+    answer_count: int = 0
+    done: threading.Event = field(default_factory=threading.Event)
+
+    def look(self) -> None:
+        while not self.done.is_set():
+            with own_channel(self.supervised.server.target) as channel:
+                stub = pb_grpc.RecommendationServiceStub(channel)
+                for _ in range(20):
+                    halted = set(self.halted)
+                    try:
+                        answer = stub.Recommend(recommend(USER, 20), timeout=WAIT_S, wait_for_ready=True)
+                    except grpc.RpcError as error:
+                        if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                            raise
+                        break
+                    shown = {product.product_id for product in answer.products}
+                    self.faults.extend(f"{name} after its halt" for name in halted & shown)
+                    self.answer_count += 1
+
+    def wait(self) -> None:
+        """Waits until every caller was answered some times more."""
+        wanted = self.answer_count + 4 * CALLER_COUNT
+        wait_until(lambda: self.answer_count >= wanted)
+
+
+@contextmanager
+def audience(supervised: Supervised) -> Iterator[Audience]:
+    watching = Audience(supervised)
+    with ThreadPoolExecutor(CALLER_COUNT) as pool:
+        looks = [pool.submit(watching.look) for _ in range(CALLER_COUNT)]
+        try:
+            yield watching
+        finally:
+            watching.done.set()
+        for look in looks:
+            look.result()
+    assert watching.faults == []
+
 
 def start(platform: Platform, directory: Path, *more: str) -> Server:
     """Starts a server over a store of its own, which tests may write."""
@@ -105,7 +175,8 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 @pytest.fixture(scope="module")
 def supervised(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervised]:
-    with start(platform, tmp_path_factory.mktemp("processes")) as server:
+    folder = tmp_path_factory.mktemp("processes")
+    with start(platform, folder, "--admin-port", "0", *write_office(folder / "office")) as server:
         yield Supervised(server)
         assert server.stop() == 0
 
@@ -132,6 +203,73 @@ def test_a_killed_process_is_replaced_and_the_others_answer_meanwhile(supervised
     assert set(supervised.pids()) & set(before) == {before[1]}
     line = supervised.lines("process ended")[0]
     assert (line["process"], line["status"]) == (0, -signal.SIGKILL)
+
+
+def test_a_halt_is_in_force_in_every_process_once_it_is_acknowledged(supervised: Supervised) -> None:
+    with audience(supervised) as watching:
+        for name in supervised.shown()[:8]:
+            assert supervised.halt(name).overlay_sequence == supervised.sequence
+            watching.halted.append(name)
+            watching.wait()
+    # Each order came over a connection of its own, so that both processes have taken some.
+    assert {line["process"] for line in supervised.lines("change accepted")} == set(range(COUNT))
+
+
+def test_orders_at_the_same_time_are_taken_one_by_one(supervised: Supervised) -> None:
+    def try_to_halt(name: str) -> grpc.StatusCode:
+        overlay = make_overlay(supervised.sequence + 1, halted_products=[*supervised.halted, name])
+        with supervised.admin() as admin:
+            try:
+                admin.SetOverlay(overlay_request(overlay), timeout=WAIT_S)
+            except grpc.RpcError as error:
+                code: grpc.StatusCode = error.code()
+                return code
+        return grpc.StatusCode.OK
+
+    names = supervised.shown()[:6]
+    with ThreadPoolExecutor(len(names)) as pool:
+        codes = list(pool.map(try_to_halt, names))
+    # The others are too old by now, or were asked to come again while the first one was on its way.
+    assert codes.count(grpc.StatusCode.OK) == 1
+    assert set(codes) <= {
+        grpc.StatusCode.OK,
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.FAILED_PRECONDITION,
+    }
+    supervised.sequence += 1
+    supervised.halted.append(names[codes.index(grpc.StatusCode.OK)])
+    assert [supervised.shown().count(supervised.halted[-1]) for _ in range(8)] == [0] * 8
+
+
+def test_a_halt_outlives_a_process_that_is_killed_while_it_is_ordered(supervised: Supervised) -> None:
+    names = supervised.shown()[:5]
+    killed = supervised.pids()[0]
+    with audience(supervised) as watching, ThreadPoolExecutor(1) as pool:
+        halted = pool.submit(supervised.halt, *names)
+        os.kill(killed, signal.SIGKILL)
+        try:
+            halted.result()
+        except grpc.RpcError as error:
+            if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                raise
+            # It died with the order: whether that was stored is not known, so it is sent again.
+            supervised.halt()
+        watching.halted.extend(names)
+        wait_until(lambda: supervised.metrics()["prudence_processes_ready", ""] == COUNT)
+        watching.wait()
+    assert supervised.lines("serving")[-1]["overlay_sequence"] == supervised.sequence
+
+
+def test_orders_that_would_reach_one_process_alone_are_refused(supervised: Supervised) -> None:
+    with supervised.admin() as admin:
+        for call, request in (
+            (admin.ActivatePolicy, policy_request(make_policy(version="2027.1"))),
+            (admin.PinBundle, admin_pb2.PinBundleRequest(pinned=True)),
+        ):
+            with pytest.raises(grpc.RpcError) as refused:
+                call(request)
+            assert refused.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+            assert "processes 1" in str(refused.value.details())
 
 
 def test_a_profile_written_by_one_process_is_read_by_all(supervised: Supervised) -> None:
@@ -209,11 +347,9 @@ def test_a_process_that_cannot_start_stops_the_program(platform: Platform, tmp_p
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
-        (("--policy-keys", "k", "--policy-state", "s"), "policy_keys is set with processes 2: a halt would"),
         (("--bundle-state", "s"), "bundle_state is set with processes 2: one process holds the log"),
         (("--catalogue-state", "s"), "catalogue_state is set with processes 2: one process holds"),
         (("--feedback-log", "l", "--store", "u"), "feedback_log is set with processes 2: one process holds"),
-        (("--admin-port", "0"), "admin_port is set with processes 2: a change would reach one process"),
         (("--device", "cuda"), "device cuda with processes 2"),
         (("--experiments", "e"), "experiments with processes 2 need store or pseudonym_keys"),
     ],
@@ -222,10 +358,6 @@ def test_what_one_process_alone_can_hold_is_refused(setting: tuple[str, ...], wo
     with pytest.raises(SettingsError, match=words):
         load_settings(["--bundles", "b", "--processes", "2", *setting])
     load_settings(["--bundles", "b", "--processes", "1", *setting])
-
-
-def test_administration_is_not_served_by_one_process_of_several() -> None:
-    assert not load_settings(["--bundles", "b", "--processes", "2"]).serves_admin_to_callers
 
 
 def test_a_process_that_keeps_ending_is_started_ever_later() -> None:

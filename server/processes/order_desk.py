@@ -1,0 +1,107 @@
+"""Writes the logs that all processes share, one record at a time, and sees that every process follows.
+
+A record that was written is answered for once every process that serves has brought it into force. A process
+that does not within `FOLLOW_S_MAX` is to be ended: what is halted is then shown by nobody, and whoever starts
+in its place reads the logs first. A state machine over the logs and a clock: it returns what is to be said.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from server.errors import ServerError
+from server.processes.wire import Append, Appended, Follow, Followed, NotAppended, ToProcess
+
+FOLLOW_S_MAX: Final = 5.0
+
+Said = list[tuple[int, ToProcess]]
+"""Messages, each with the number of the process that it is for."""
+
+
+class Log(Protocol):
+    """What a chained log is here."""
+
+    count: int
+
+    def append(self, texts: Mapping[str, str]) -> None:
+        """Writes a record and waits until it is on disk. Raises ServerError."""
+
+
+@dataclass(slots=True)
+class _Round:
+    """A record that was written and is not in force everywhere yet."""
+
+    by: int
+    written: Appended
+    waiting: set[int]
+    deadline_s: float
+
+
+class OrderDesk:
+    """Takes records from processes. At most one is on its way: another one is refused as worth retrying."""
+
+    def __init__(self, logs: Mapping[str, Log], clock: Callable[[], float]) -> None:
+        """Keeps what it writes.
+
+        Args:
+            logs: by the setting that names their folder; nobody else writes them.
+            clock: seconds that never go back.
+        """
+        self._logs, self._clock = logs, clock
+        self._serving: set[int] = set()
+        self._round: _Round | None = None
+
+    @property
+    def deadline_s(self) -> float | None:
+        """When `list_late` is to be asked again, by the clock; None while nobody is waited for."""
+        return None if self._round is None else self._round.deadline_s
+
+    def join(self, number: int) -> Said:
+        """Counts a process in that is about to serve, and has it follow what came since it read the logs."""
+        self._serving.add(number)
+        return [(number, Follow(name, log.count)) for name, log in self._logs.items()]
+
+    def append(self, number: int, asked: Append) -> Said:
+        """Writes a record of a process and has all others follow it."""
+        log = self._logs[asked.log]
+        if self._round is not None or asked.after != log.count:
+            return [(number, NotAppended(asked.log, True, ""))]
+        try:
+            log.append(asked.texts)
+        except ServerError as error:
+            return [(number, NotAppended(asked.log, False, str(error)))]
+        others = self._serving - {number}
+        written = Appended(asked.log, log.count)
+        self._round = _Round(number, written, others, self._clock() + FOLLOW_S_MAX)
+        follow = Follow(asked.log, log.count)
+        return [(other, follow) for other in sorted(others)] + self._end_round()
+
+    def hear(self, number: int, followed: Followed) -> Said:
+        """Notes that a process has followed."""
+        if (
+            self._round is not None
+            and followed.log == self._round.written.log
+            and followed.sequence >= self._round.written.sequence
+        ):
+            self._round.waiting.discard(number)
+        return self._end_round()
+
+    def leave(self, number: int) -> Said:
+        """Counts a process out that has ended."""
+        self._serving.discard(number)
+        if self._round is not None:
+            self._round.waiting.discard(number)
+        return self._end_round()
+
+    def list_late(self) -> list[int]:
+        """Returns the processes that are to be ended, because they did not follow in time."""
+        if self._round is None or self._clock() < self._round.deadline_s:
+            return []
+        return sorted(self._round.waiting)
+
+    def _end_round(self) -> Said:
+        """Answers whoever asked once nobody is waited for; if that one has ended, nobody hears it."""
+        if self._round is None or self._round.waiting:
+            return []
+        done, self._round = self._round, None
+        return [(done.by, done.written)] if done.by in self._serving else []

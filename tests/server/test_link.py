@@ -1,0 +1,122 @@
+"""A process's end of the pipes: it follows what it is told, and hears what became of its own records."""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from threading import Event
+from typing import Any
+
+import pytest
+
+from server.errors import OrderUnsureError
+from server.followed_log import Refused
+from server.processes import link as link_module
+from server.processes.link import Link
+from server.processes.wire import (
+    Append,
+    Appended,
+    Follow,
+    Followed,
+    FromProcess,
+    Joining,
+    NotAppended,
+    Ready,
+    ToProcess,
+    read_from_process,
+    write,
+)
+
+LOG = "policy_state"
+
+
+@dataclass
+class Ends:
+    """A link, and the supervisor's two ends of its pipes."""
+
+    link: Link
+    say_to: int
+    heard: Any
+    ended: Event
+
+    def say(self, *messages: ToProcess) -> None:
+        os.write(self.say_to, b"".join(map(write, messages)))
+
+    def hear(self) -> FromProcess:
+        return read_from_process(self.heard.readline())
+
+
+@pytest.fixture
+def ends() -> Iterator[Ends]:
+    (incoming, say_to), (hear_from, outgoing) = os.pipe(), os.pipe()
+    ended = Event()
+    with os.fdopen(hear_from, "rb") as heard:
+        made = Ends(Link(incoming, outgoing), say_to, heard, ended)
+        made.link.start(ended.set)
+        yield made
+        if not ended.is_set():
+            os.close(say_to)
+        assert ended.wait(60)
+    for descriptor in (incoming, outgoing):
+        os.close(descriptor)
+
+
+@pytest.fixture
+def followed() -> list[int]:
+    return []
+
+
+def join(ends: Ends, followed: list[int]) -> None:
+    """Joins a supervisor that has three records."""
+    with ThreadPoolExecutor(1) as pool:
+        joined = pool.submit(ends.link.join, {LOG: followed.append})
+        assert ends.hear() == Joining()
+        ends.say(Follow(LOG, 3))
+        joined.result(60)
+    assert ends.hear() == Followed(LOG, 3)
+
+
+def test_a_process_serves_once_it_follows_and_goes_on_following(ends: Ends, followed: list[int]) -> None:
+    join(ends, followed)
+    ends.link.tell_ready("127.0.0.1:9")
+    ends.say(Follow(LOG, 4), Follow(LOG, 5))
+    assert [ends.hear() for _ in range(3)] == [Ready("127.0.0.1:9"), Followed(LOG, 4), Followed(LOG, 5)]
+    assert followed == [3, 4, 5]
+
+
+def test_a_record_is_told_and_its_answer_heard(ends: Ends) -> None:
+    texts = {"document": "一" * 50_000}
+    with ThreadPoolExecutor(1) as pool:
+        for answer, result in (
+            (Appended(LOG, 4), None),
+            (NotAppended(LOG, True, ""), Refused(True, "")),
+            (NotAppended(LOG, False, "full"), Refused(False, "full")),
+        ):
+            # The text is larger than what a pipe takes at once.
+            appended = pool.submit(ends.link.append, LOG, 3, texts)
+            assert ends.hear() == Append(LOG, 3, texts)
+            ends.say(answer)
+            assert appended.result(60) == result
+
+
+def test_an_answer_after_the_wait_is_followed_like_the_record_of_another(
+    ends: Ends, followed: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    join(ends, followed)
+    monkeypatch.setattr(link_module, "APPEND_S_MAX", 0.01)
+    with pytest.raises(OrderUnsureError, match="did not answer"):
+        ends.link.append(LOG, 3, {})
+    assert ends.hear() == Append(LOG, 3, {})
+    ends.say(Appended(LOG, 4))
+    assert ends.hear() == Followed(LOG, 4)
+    assert followed == [3, 4]
+
+
+def test_a_supervisor_that_ends_leaves_an_order_unsure(ends: Ends) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        appended = pool.submit(ends.link.append, LOG, 3, {})
+        assert ends.hear() == Append(LOG, 3, {})
+        os.close(ends.say_to)
+        with pytest.raises(OrderUnsureError, match="ended before"):
+            appended.result(60)
+    assert ends.ended.wait(60)
