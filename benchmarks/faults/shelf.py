@@ -7,7 +7,7 @@ import random
 import shutil
 import time
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +26,7 @@ class Shelf:
     def __init__(self, ground: Ground, folder: Path) -> None:
         """Copies the two bundles; the old one is current."""
         self.bundles = ground.copy_bundles(folder)
+        self._newest = max(examine_bundle(self.bundles / kind)[0].created for kind in (OLD, NEW))
         self._made = itertools.count(1)
         self._kind = OLD
 
@@ -35,7 +36,8 @@ class Shelf:
         version = f"{kind}-{number:04}"
         source, _ = examine_bundle(self.bundles / kind)
         shutil.copytree(self.bundles / kind, self.bundles / version)
-        created = datetime.fromisoformat(source.create_time) + timedelta(days=-1 if older else number)
+        # Nothing from more than a day ahead is served.
+        created = self._newest + (-timedelta(days=1) if older else timedelta(seconds=number))
         draft = dataclasses.replace(source, bundle_version=version, create_time=created.isoformat())
         (self.bundles / version / MANIFEST).write_bytes(draft.to_json())
         (self.bundles / version / SIGNATURES).unlink(missing_ok=True)

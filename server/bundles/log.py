@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +21,7 @@ _KIND: Final = LogKind(
     write_error=BundleLogError,
     state_error=BundleStateError,
 )
+_FIELDS: Final = frozenset(field.name for field in fields(Change))
 
 
 class BundleLog:
@@ -64,8 +65,13 @@ def _write(change: Change) -> dict[str, Any]:
 
 
 def _read(values: Mapping[str, Any]) -> Change:
+    if set(values) != _FIELDS:
+        # What a newer server says beside it may change what serves.
+        raise ValueError(f"expected {', '.join(sorted(_FIELDS))}")
     facts, order = values["facts"], values["order"]
     created = datetime.fromisoformat(facts["created"])
+    if created.tzinfo is None:
+        raise ValueError("expected an instant with its offset in created")
     return Change(
         kind=Goal(values["kind"]),
         facts=Facts(**{**facts, "created": created, "signers": tuple(facts["signers"])}),

@@ -1,9 +1,12 @@
 """Opens a bundle and what experiments serve beside it, under every version of the policy."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from index.bundle import examine_bundle, read_current
-from index.errors import BundleError, BundleNotFoundError, BundleSignatureError
+from index.errors import BundleError, BundleFormatError, BundleNotFoundError, BundleSignatureError
+from index.manifest import MANIFEST
 from server.bundles.gates import Limits, judge_bundle
 from server.bundles.messages import Facts, Finding, Reason, Refusal
 from server.config import Settings
@@ -21,6 +24,9 @@ from server.experiments.plan import Plan
 from server.family import Family
 from server.snapshot import CURRENT, Snapshot, all_under_policy, load_publishers, open_snapshot, warm_up
 from suitability.policy import Policy
+
+AHEAD_MAX: Final = timedelta(days=1)
+"""Every bundle that is built later would be refused as older than one from the future."""
 
 
 class Opener:
@@ -73,11 +79,18 @@ class Opener:
         The keys are read each time: one that was retired or added counts from the next bundle on.
 
         Raises:
-            BundleError: it is not there, not signed, or no manifest.
+            BundleError: it is not there, not signed, no manifest, or built after now.
             SettingsError: the keys cannot be read.
         """
         keys = load_publishers(self._settings.bundle_keys)
         manifest, signers = examine_bundle(self._settings.bundles / version, keys)
+        ahead = manifest.created - datetime.now(UTC)
+        if ahead > AHEAD_MAX:
+            raise BundleFormatError(
+                MANIFEST,
+                f"create_time is {manifest.create_time}, {ahead.days} days from now: the clock of the "
+                "machine that built it, or of this one, is wrong",
+            )
         return Facts(version, manifest.created, manifest.sha256, signers)
 
     def open(self, version: str, policies: Sequence[Policy], serving: Sequence[Snapshot] = ()) -> Family:

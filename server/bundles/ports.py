@@ -55,7 +55,9 @@ class LivePorts:
         try:
             status = (self._bundles / CURRENT).lstat()
             return Pointer(read_current(self._bundles).name, (status.st_ino, status.st_mtime_ns))
-        except (BundleError, OSError) as error:
+        except OSError as error:
+            return Refusal(Reason.POINTER, f"{CURRENT} cannot be read: {error.strerror}")
+        except BundleError as error:
             return Refusal(Reason.POINTER, str(error))
 
     def examine(self, version: str) -> Facts | Refusal:

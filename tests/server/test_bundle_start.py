@@ -1,6 +1,7 @@
 """Which bundle a start serves, and what the ports make of a disk that fails."""
 
 import errno
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +26,13 @@ from tests.server.cases import NOW
 from tests.server.shelf import copy_bundle, fill_shelf
 
 POLICY = load_fit_policy(None)
+CHANGE: dict[str, Any] = {
+    "kind": "activate",
+    "facts": {"version": "a", "created": NOW.isoformat(), "manifest_sha256": "0" * 64, "signers": []},
+    "settled": "a",
+    "order": None,
+    "findings": [],
+}
 
 
 @pytest.fixture
@@ -130,6 +138,14 @@ def test_a_bundle_that_was_exchanged_after_it_was_examined_is_refused(
     assert (result.reason, "changed meanwhile" in result.problem) == (Reason.CORRUPT, True)
 
 
+def test_a_bundle_from_the_future_is_refused_before_it_is_opened(ports: LivePorts, bundles: Path) -> None:
+    copy_bundle(bundles / "a", "future", 100_000)
+    result = ports.examine("future")
+    assert isinstance(result, Refusal)
+    assert result.reason is Reason.CORRUPT
+    assert "days from now" in result.problem
+
+
 def test_current_is_read_as_it_is(ports: LivePorts, bundles: Path) -> None:
     read = ports.read_pointer()
     assert isinstance(read, Pointer)
@@ -140,11 +156,33 @@ def test_current_is_read_as_it_is(ports: LivePorts, bundles: Path) -> None:
     (bundles / "CURRENT").unlink()
     gone = ports.read_pointer()
     assert isinstance(gone, Refusal)
-    assert gone.reason is Reason.POINTER
+    assert (gone.reason, gone.problem) == (
+        Reason.POINTER,
+        "CURRENT cannot be read: No such file or directory",
+    )
 
 
-def test_a_record_that_is_nested_without_end_stops_a_start_in_one_line(tmp_path: Path) -> None:
-    record = write_line(1, {"time": NOW.isoformat(), "document": "[" * 100_000}, "0" * 64)
+@pytest.mark.parametrize(
+    "document",
+    [
+        "[" * 100_000,
+        "{}",
+        # A newer server's: what it says beside it may change what serves.
+        json.dumps(CHANGE | {"lease": 1}),
+        json.dumps(CHANGE | {"facts": CHANGE["facts"] | {"created": "2026-01-01T00:00:00"}}),
+    ],
+)
+def test_a_record_that_is_no_change_stops_a_start_in_one_line(document: str, tmp_path: Path) -> None:
+    record = write_line(1, {"time": NOW.isoformat(), "document": document}, "0" * 64)
     (tmp_path / FILE_NAME).write_bytes(record)
     with pytest.raises(BundleStateError, match="line 1 is no change of bundles"):
         BundleLog(tmp_path)
+
+
+def test_a_record_that_is_a_change_is_followed(tmp_path: Path) -> None:
+    record = write_line(1, {"time": NOW.isoformat(), "document": json.dumps(CHANGE)}, "0" * 64)
+    (tmp_path / FILE_NAME).write_bytes(record)
+    log = BundleLog(tmp_path)
+    log.close()
+    assert log.state is not None
+    assert log.state.serving.version == "a"
