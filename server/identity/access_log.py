@@ -67,6 +67,7 @@ class AccessLog:
         self._waiting: deque[Access] = deque()
         self._writing = threading.Lock()
         self._failed = False
+        self._torn = False
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="access-log", daemon=True)
         self._thread.start()
@@ -107,10 +108,13 @@ class AccessLog:
         if not self._is_in_place():
             descriptor = _open(self._path)
             os.close(self._descriptor)
-            self._descriptor = descriptor
-        left = memoryview(data)
+            self._descriptor, self._torn = descriptor, False
+        # What the disk took of a line before it was full is ended, so that it spoils no other line.
+        left = memoryview(b"\n" + data if self._torn else data)
         while left:
-            left = left[os.write(self._descriptor, left) :]
+            written = os.write(self._descriptor, left)
+            self._torn = left[written - 1] != ord("\n")
+            left = left[written:]
 
     def _is_in_place(self) -> bool:
         """Tells whether the file is still the one at its path."""

@@ -1,6 +1,7 @@
 """The callers' file, roles by method, quotas and the access log."""
 
 import dataclasses
+import errno
 import importlib
 import json
 import os
@@ -266,6 +267,31 @@ def test_every_line_is_json_whatever_a_name_holds(tmp_path: Path) -> None:
     assert [(line["caller"], line["peer"], line["method"], line["request_id"]) for line in lines] == [
         (name,) * 4 for name in names
     ]
+
+
+def test_a_line_that_a_full_disk_cut_spoils_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log, room = AccessLog(tmp_path / "access.jsonl"), [300]
+
+    def write(descriptor: int, data: memoryview) -> int:
+        if not room[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        count = real_write(descriptor, data[: room[0]])
+        room[0] -= count
+        return count
+
+    real_write = os.write
+    with structlog.testing.capture_logs() as logs:
+        monkeypatch.setattr(os, "write", write)
+        for _ in range(5):
+            log.write(access("feed"))
+        log.flush()
+        monkeypatch.undo()
+        log.write(access("feed"))
+        log.close()
+    assert [line["event"] for line in logs] == ["access_log_not_written"]
+    whole, cut, after = (tmp_path / "access.jsonl").read_text().splitlines()
+    assert json.loads(whole)["caller"] == json.loads(after)["caller"] == "feed"
+    assert after.startswith(cut[:100])
 
 
 def test_an_access_log_that_cannot_be_opened_stops_the_start(tmp_path: Path) -> None:
