@@ -270,10 +270,7 @@ class ActivePolicy:
             proposal = propose(query, verdicts, changed, self._catalogue, now)
             versions = tuple(all_patched(each, proposal.patches, [*changed]) for each in self.family.versions)
             accepted = self._catalogue.accept(proposal)
-            with self._change_lock:
-                for version in versions:
-                    self._watch(version)
-                self.family.versions = versions
+            self._replace_versions(versions)
         _log.info(
             "products patched",
             products=sorted(changed)[:LOGGED_COUNT_MAX],
@@ -282,6 +279,19 @@ class ActivePolicy:
             request_id=query.request_id,
         )
         return answer_of(accepted, query.request_id, repeated=False)
+
+    def follow_catalogue(self, sequence: int) -> None:
+        """Brings into force what other processes wrote into the catalogue log, up to a sequence.
+
+        Raises:
+            StartError: the log does not go on as it should.
+        """
+        assert self._catalogue is not None, "nothing else follows it"
+        with self._version_lock:
+            changed = self._catalogue.follow(sequence)
+            self._replace_versions(
+                tuple(all_patched(each, self._catalogue.patches, changed) for each in self.family.versions)
+            )
 
     def describe_catalogue(self) -> CatalogueAnswer:
         """Says what binds on the bundle that serves."""
@@ -299,6 +309,12 @@ class ActivePolicy:
 
     def _patch(self, version: Version) -> Version:
         return version if self._catalogue is None else all_patched(version, self._catalogue.patches)
+
+    def _replace_versions(self, versions: tuple[Version, ...]) -> None:
+        with self._change_lock:
+            for version in versions:
+                self._watch(version)
+            self.family.versions = versions
 
     def _in_force(self, now: datetime) -> Version:
         return self.family.find_version(now)

@@ -143,6 +143,8 @@ def _join(settings: Settings, active: ActivePolicy, door: Door, supervision: Sup
     followers: dict[str, Callable[[int], None]] = {}
     if settings.policy_state is not None:
         followers["policy_state"] = active.follow_policy
+    if settings.catalogue_state is not None:
+        followers["catalogue_state"] = active.follow_catalogue
     supervision.join(followers)
     door.start()
 

@@ -34,7 +34,6 @@ TLS_FIELDS = ("tls_certificate", "tls_key", "tls_client_ca", "callers")
 
 SINGLE_PROCESS_FIELDS = {
     "bundle_state": "one process holds the log of bundles, and an order would reach it alone",
-    "catalogue_state": "one process holds the log of patches, and a patch would reach it alone",
     "feedback_log": "one process holds the log, and an erasure would reach its events alone",
 }
 """Settings that several processes would not serve together, with the reason."""

@@ -87,7 +87,7 @@ def open_active_policy(
     current, *beside = zip(*family.versions, strict=True)
     catalogue = None
     if settings.catalogue_state is not None:
-        catalogue = open_catalogue(settings.catalogue_state, current[0].bundle, current[0].row_of)
+        catalogue = open_catalogue(settings.catalogue_state, current[0].bundle, current[0].row_of, appender)
         held.callback(catalogue.close)
     return ActivePolicy(
         current, clock, control, others=beside, catalogue=catalogue, experiments=family.experiments

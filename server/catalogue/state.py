@@ -21,6 +21,7 @@ from server.catalogue.kept import Accepted, Kept, Stated, add_record, write_fiel
 from server.catalogue.patches import Fields
 from server.chained_log import ChainedLog, LogKind
 from server.errors import CatalogueLogError, CatalogueStateError
+from server.followed_log import Appender, FollowedLog
 from suitability.records import utc_instant
 
 FILE_NAME: Final = "catalogue-log.jsonl"
@@ -95,19 +96,31 @@ class Proposal:
 
 
 class CatalogueState:
-    """The patches of one folder. One caller at a time changes it; reading needs no lock."""
+    """The patches of one folder. One caller at a time changes it; reading needs no lock.
 
-    def __init__(self, folder: Path) -> None:
+    Attributes:
+        chain: its log: this process's own, or one that all processes of the server read.
+        patches: all that they say.
+    """
+
+    def __init__(self, folder: Path, appender: Appender | None = None) -> None:
         """Reads back every patch that was accepted.
+
+        Args:
+            folder: where the log lies.
+            appender: writes it for all processes of this server; None where this process does.
 
         Raises:
             CatalogueStateError: the log cannot be read or locked, or a line is wrong; the message names it.
         """
-        self._log = ChainedLog(folder, LOG_KIND)
-        records, snapshot, number, kept = self._log.take_records(), self._log.snapshot, 1, Kept()
+        self.chain: ChainedLog | FollowedLog
+        self.chain = (
+            ChainedLog(folder, LOG_KIND) if appender is None else FollowedLog(folder, LOG_KIND, appender)
+        )
+        records, snapshot, number, kept = self.chain.take_records(), self.chain.snapshot, 1, Kept()
         try:
             if snapshot is not None:
-                kept, number = Kept.read(snapshot, self._log.count - len(records)), 2
+                kept, number = Kept.read(snapshot, self.chain.count - len(records)), 2
             for texts in records:
                 kept.follow(texts)
                 number += 1
@@ -160,12 +173,30 @@ class CatalogueState:
         Raises:
             CatalogueLogError: it could not be written; it must not take effect.
         """
-        self._log.append(proposal.texts)
+        self.chain.append(proposal.texts)
         self.patches = proposal.patches
         self._kept.stated, self._kept.time = proposal.patches.stated, proposal.patches.time
         accepted = self._kept.count(proposal.texts)
         self._compact_if_grown()
         return accepted
+
+    def follow(self, sequence: int) -> list[str]:
+        """Takes in what other processes of this server wrote, up to a sequence; returns the products.
+
+        Raises:
+            StartError: the log does not go on as it should.
+        """
+        assert isinstance(self.chain, FollowedLog), "nobody else writes the log of a single process"
+        before = self.patches.stated
+        # What requests hold is never changed.
+        self._kept.stated = dict(before)
+        try:
+            for texts in self.chain.follow(sequence):
+                self._kept.follow(texts)
+        except NO_PATCH as error:
+            raise CatalogueStateError(f"catalogue_state: {FILE_NAME}: no patch: {error!r}") from error
+        self.patches = Patches(self._kept.stated, self._kept.sequence, self._kept.time)
+        return [name for name, stated in self.patches.stated.items() if before.get(name) is not stated]
 
     def compact(self) -> None:
         """Begins the log anew with what it comes to.
@@ -173,11 +204,12 @@ class CatalogueState:
         Raises:
             CatalogueLogError: it could not be done; the log goes on as it was.
         """
-        self._began_size = self._log.compact(self._kept.write())
+        assert isinstance(self.chain, ChainedLog), "what several processes read is compacted at the start"
+        self._began_size = self.chain.compact(self._kept.write())
 
     def close(self) -> None:
         """Closes the log, which frees it for another server."""
-        self._log.close()
+        self.chain.close()
 
     def __enter__(self) -> Self:
         return self
@@ -188,14 +220,16 @@ class CatalogueState:
         self.close()
 
     def _compact_if_grown(self) -> None:
-        if self._log.size < max(COMPACT_BYTES_MIN, COMPACT_GROWTH * self._began_size):
+        if isinstance(self.chain, FollowedLog) or self.chain.size < max(
+            COMPACT_BYTES_MIN, COMPACT_GROWTH * self._began_size
+        ):
             return
-        size_before = self._log.size
+        size_before = self.chain.size
         try:
             self.compact()
         except CatalogueLogError as error:
             # What was accepted is on disk all the same. It is tried again once the log has doubled.
-            self._began_size = 2 * self._log.size // COMPACT_GROWTH
+            self._began_size = 2 * self.chain.size // COMPACT_GROWTH
             _log.error("catalogue_not_compacted", problem=str(error))
             return
         _log.info("catalogue compacted", bytes_before=size_before, bytes=self._began_size)

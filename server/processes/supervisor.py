@@ -13,6 +13,7 @@ from typing import Final
 
 import structlog
 
+from server.catalogue.state import CatalogueState
 from server.chained_log import ChainedLog
 from server.config import Settings
 from server.errors import ProcessError
@@ -85,6 +86,12 @@ def _open_logs(settings: Settings, held: contextlib.ExitStack) -> dict[str, Chai
         held.callback(control.log.close)
         assert isinstance(control.log.chain, ChainedLog), "nobody else writes it"
         logs["policy_state"] = control.log.chain
+    if settings.catalogue_state is not None:
+        # It is compacted now if ever: processes read on where they are.
+        chain = CatalogueState(settings.catalogue_state).chain
+        held.callback(chain.close)
+        assert isinstance(chain, ChainedLog), "nobody else writes it"
+        logs["catalogue_state"] = chain
     return logs
 
 

@@ -91,6 +91,13 @@ class Supervised:
         with self.admin() as admin:
             return admin.SetOverlay(request, timeout=WAIT_S)
 
+    def suspend(self, name: str, key: str) -> admin_pb2.PatchProductsResponse:
+        """Takes a product off sale; whichever process gets the connection takes the order."""
+        patch = admin_pb2.ProductPatch(product_id=name, status="SUSPENDED")
+        request = admin_pb2.PatchProductsRequest(patches=[patch], idempotency_key=key)
+        with self.admin() as admin:
+            return admin.PatchProducts(request, timeout=WAIT_S)
+
     @contextmanager
     def admin(self) -> Iterator[admin_pb2_grpc.AdminServiceStub]:
         with own_channel(str(self.lines("supervising")[0]["admin_address"])) as channel:
@@ -176,7 +183,9 @@ def wait_until(condition: Callable[[], bool]) -> None:
 @pytest.fixture(scope="module")
 def supervised(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervised]:
     folder = tmp_path_factory.mktemp("processes")
-    with start(platform, folder, "--admin-port", "0", *write_office(folder / "office")) as server:
+    (folder / "catalogue").mkdir()
+    state = ("--catalogue-state", str(folder / "catalogue"), *write_office(folder / "office"))
+    with start(platform, folder, "--admin-port", "0", *state) as server:
         yield Supervised(server)
         assert server.stop() == 0
 
@@ -213,6 +222,20 @@ def test_a_halt_is_in_force_in_every_process_once_it_is_acknowledged(supervised:
             watching.wait()
     # Each order came over a connection of its own, so that both processes have taken some.
     assert {line["process"] for line in supervised.lines("change accepted")} == set(range(COUNT))
+
+
+def test_a_patch_is_in_force_in_every_process_and_a_repeated_one_answered_alike_by_each(
+    supervised: Supervised,
+) -> None:
+    names = supervised.shown()[:4]
+    with audience(supervised) as watching:
+        for sequence, name in enumerate(names, start=1):
+            assert supervised.suspend(name, name).catalogue_sequence == sequence
+            watching.halted.append(name)
+            watching.wait()
+    repeated = [supervised.suspend(names[0], names[0]) for _ in range(12)]
+    assert {(each.catalogue_sequence, each.repeated_answer) for each in repeated} == {(1, True)}
+    assert {line["process"] for line in supervised.lines("products patched")} == set(range(COUNT))
 
 
 def test_orders_at_the_same_time_are_taken_one_by_one(supervised: Supervised) -> None:
@@ -258,6 +281,7 @@ def test_a_halt_outlives_a_process_that_is_killed_while_it_is_ordered(supervised
         wait_until(lambda: supervised.metrics()["prudence_processes_ready", ""] == COUNT)
         watching.wait()
     assert supervised.lines("serving")[-1]["overlay_sequence"] == supervised.sequence
+    assert supervised.lines("catalogue")[-1]["catalogue_sequence"] == 4
 
 
 def test_orders_that_would_reach_one_process_alone_are_refused(supervised: Supervised) -> None:
@@ -348,7 +372,6 @@ def test_a_process_that_cannot_start_stops_the_program(platform: Platform, tmp_p
     ("setting", "words"),
     [
         (("--bundle-state", "s"), "bundle_state is set with processes 2: one process holds the log"),
-        (("--catalogue-state", "s"), "catalogue_state is set with processes 2: one process holds"),
         (("--feedback-log", "l", "--store", "u"), "feedback_log is set with processes 2: one process holds"),
         (("--device", "cuda"), "device cuda with processes 2"),
         (("--experiments", "e"), "experiments with processes 2 need store or pseudonym_keys"),
