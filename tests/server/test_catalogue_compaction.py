@@ -50,7 +50,7 @@ def patch(catalogue: CatalogueState, number: int, count: int = 1) -> None:
 
 def describe(catalogue: CatalogueState) -> Any:
     found = [catalogue.find_accepted(f"key {number}") for number in range(50)]
-    return catalogue.patches, found, catalogue._log.count
+    return catalogue.patches, found, catalogue.chain.count
 
 
 def test_a_log_that_has_grown_begins_anew_and_says_the_same(tmp_path: Path) -> None:
