@@ -311,7 +311,7 @@ def test_a_record_that_is_no_patch_stops_the_server(tmp_path: Path, document: di
     with CatalogueState(tmp_path) as state:
         whole = {"products": {}, "idempotency_key": "", "request_hash": "", "verdicts": "[]"}
         body = document and whole | document
-        state._log.append({"time": NOW.isoformat(), "document": json.dumps(body)})
+        state.chain.append({"time": NOW.isoformat(), "document": json.dumps(body)})
     with pytest.raises(errors.CatalogueStateError, match="line 1 is no patch"):
         CatalogueState(tmp_path)
 
