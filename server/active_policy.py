@@ -214,7 +214,7 @@ class ActivePolicy:
                 )
             change = read_policy_change(query.document, query.signatures)
             # Compiling takes seconds for a large catalogue. Calls that waited for it here would hold the few
-            # threads that changes come in by, and a halt would wait behind them.
+            # threads that orders come in by, and patches would wait behind them.
             if not self._activation_lock.acquire(blocking=False):
                 raise OverloadError("another version is being activated; retry later")
             try:

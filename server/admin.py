@@ -17,6 +17,7 @@ from server.render import render_instant
 from suitability.policy import Policy
 
 SERVICE_NAME = admin_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name
+HALT_METHOD = f"/{SERVICE_NAME}/SetOverlay"
 
 
 class AdminService(admin_pb2_grpc.AdminServiceServicer):

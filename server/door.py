@@ -73,7 +73,8 @@ class Door:
             self._pool,
             settings.queue_limit,
             # Health is asked for by balancers, and says nothing about load.
-            (admin.SERVICE_NAME, health.SERVICE_NAME),
+            (admin.HALT_METHOD, health.SERVICE_NAME),
+            office_service=admin.SERVICE_NAME,
             writing_service=feedback_service.SERVICE_NAME,
             overload=entrance.overload,
             admission=entrance.admission,

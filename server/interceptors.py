@@ -32,6 +32,7 @@ from server.status import describe, to_status
 STREAM_THREAD_COUNT = 16
 REFLECTION_THREAD_COUNT = 4
 URGENT_THREAD_COUNT = 4
+OFFICE_THREAD_COUNT = 4
 WRITE_THREAD_COUNT = 64
 
 if TYPE_CHECKING:
@@ -73,8 +74,9 @@ class DoorInterceptor(Interceptor):
         self,
         pool: CallPool,
         waiting_limit: int,
-        urgent_services: Sequence[str] = (),
+        urgent: Sequence[str] = (),
         *,
+        office_service: str = "",
         writing_service: str = "",
         overload: OverloadController | None = None,
         admission: Admission | None = None,
@@ -87,7 +89,8 @@ class DoorInterceptor(Interceptor):
         Args:
             pool: the threads that take calls.
             waiting_limit: calls that may wait for one of them.
-            urgent_services: services whose calls never wait behind the others: a halt must get through.
+            urgent: methods and services whose calls never wait behind the others: a halt must get through.
+            office_service: the service of officers and publishers: some of its calls take seconds.
             writing_service: the service whose calls wait for a disk: they hold threads of their own.
             overload: says how many calls of the pool may be under way; None for as many as there are threads.
             admission: says who may call what; None for anybody and everything.
@@ -103,14 +106,17 @@ class DoorInterceptor(Interceptor):
         if metrics is not None:
             metrics.watch_calls(lambda: self._pool.waiting_count)
         self._urgent = CallPool(URGENT_THREAD_COUNT, "urgent")
+        self._office = CallPool(OFFICE_THREAD_COUNT, "office")
         self._writing = CallPool(WRITE_THREAD_COUNT, "write")
-        self._pools = dict.fromkeys(urgent_services, self._urgent) | {writing_service: self._writing}
+        self._pools = {office_service: self._office, writing_service: self._writing}
+        self._pools |= dict.fromkeys(urgent, self._urgent)
         self._overload = overload
         self._waiting_limit = waiting_limit
         self._guarded: dict[str, _Guarded] = {}
         self._refusals = Refusals(self._admission, access_log, metrics)
         self._streams = StreamPool(STREAM_THREAD_COUNT, "stream")
         self._reflection = StreamPool(REFLECTION_THREAD_COUNT, "reflect")
+        self._beside = (self._streams, self._reflection, self._urgent, self._office, self._writing)
         self._messages = MessageWatch()
         self._draining = False
 
@@ -131,7 +137,7 @@ class DoorInterceptor(Interceptor):
         guarded = self._guarded.get(method)
         if guarded is None:
             handler = continuation(handler_call_details)
-            own = self._pools.get(method[1:].rpartition("/")[0], self._pool)
+            own = self._pools.get(method) or self._pools.get(method[1:].rpartition("/")[0], self._pool)
             guarded = None if handler is None else self._guard(method, handler, own)
             if guarded is None:
                 return handler
@@ -147,7 +153,7 @@ class DoorInterceptor(Interceptor):
     @property
     def call_count_max(self) -> int:
         """How many calls all threads and queues hold: more are never under way at once."""
-        pools = (self._pool, self._urgent, self._writing, self._streams, self._reflection)
+        pools = (self._pool, *self._beside)
         return sum(pool.thread_count + self._waiting_limit for pool in pools)
 
     def refuse_all(self) -> None:
@@ -157,7 +163,7 @@ class DoorInterceptor(Interceptor):
     def close(self) -> None:
         """Stops the threads beside the pool."""
         self._messages.close()
-        for pool in (self._streams, self._reflection, self._urgent, self._writing):
+        for pool in self._beside:
             pool.shutdown(wait=False, cancel_futures=True)
 
     def _has_room(self, method: str) -> bool:

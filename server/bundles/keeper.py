@@ -37,7 +37,7 @@ from server.bundles.messages import (
 )
 
 ORDER_COUNT_MAX: Final = 2
-"""Each holds one of the four threads that take officers' calls until it is carried out; a halt needs one."""
+"""Each holds one of the four threads that take officers' calls until it is carried out; others need some."""
 
 _CLOSE_S_MAX: Final = 10.0
 

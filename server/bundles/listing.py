@@ -45,7 +45,7 @@ def list_bundles(folder: Path, opener: Opener, machine: Machine) -> list[Entry]:
         OSError: the folder cannot be read.
     """
     found = [path for path in folder.iterdir() if _may_be_bundle(path.name)]
-    # Each manifest is read and its signature proven, on one of the few threads that a halt needs, too.
+    # Each manifest is read and its signature proven, on one of the few threads that orders need, too.
     found.sort(key=lambda path: path.lstat().st_mtime_ns, reverse=True)
     return sorted((_look(path.name, opener, machine) for path in found[:COUNT_MAX]), key=_age)
 

@@ -12,7 +12,7 @@ from grpc_status import rpc_status
 
 from server import errors
 from server.current_call import CurrentCall
-from server.interceptors import DoorInterceptor
+from server.interceptors import OFFICE_THREAD_COUNT, DoorInterceptor
 from server.message_watch import CallPool
 from server.status import TABLE, describe, to_status
 
@@ -47,7 +47,8 @@ def echo() -> Echo:
 
 @pytest.fixture
 def door() -> Iterator[DoorInterceptor]:
-    made = DoorInterceptor(CallPool(1, "test"), 1, ("test.Urgent",))
+    urgent = ("test.Urgent", "/test.Office/Halt")
+    made = DoorInterceptor(CallPool(1, "test"), 1, urgent, office_service="test.Office")
     yield made
     made.close()
 
@@ -61,8 +62,9 @@ def channel(echo: Echo, door: DoorInterceptor) -> Iterator[grpc.Channel]:
         request_deserializer=wrappers_pb2.StringValue.FromString,
         response_serializer=wrappers_pb2.StringValue.SerializeToString,
     )
-    services = ("test.Service", "test.Urgent")
-    methods = [grpc.method_handlers_generic_handler(service, {"Echo": handler}) for service in services]
+    services = ("test.Service", "test.Urgent", "test.Office")
+    handlers = {"Echo": handler, "Halt": handler}
+    methods = [grpc.method_handlers_generic_handler(service, handlers) for service in services]
     server.add_generic_rpc_handlers(methods)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
@@ -134,6 +136,18 @@ def test_an_urgent_call_is_answered_while_all_others_wait(
     assert not first.done()
     echo.may_answer.set()
     assert (first.result(WAIT_S), second.result(WAIT_S)) == (text("wait"), text("patient"))
+
+
+def test_a_halt_waits_for_nothing_else_that_officers_and_publishers_ask_for(
+    channel: grpc.Channel, echo: Echo, door: DoorInterceptor
+) -> None:
+    list_bundles = method(channel, "/test.Office/Echo")
+    asked = [list_bundles.future(text("wait")) for _ in range(OFFICE_THREAD_COUNT + 1)]
+    while door._office.waiting_count == 0:
+        threading.Event().wait(0.005)
+    assert method(channel, "/test.Office/Halt")(text("halt")) == text("halt")
+    echo.may_answer.set()
+    assert [each.result(WAIT_S) for each in asked] == [text("wait")] * len(asked)
 
 
 def test_every_call_is_refused_while_draining(
