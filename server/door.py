@@ -16,7 +16,7 @@ from grpc_reflection.v1alpha import reflection
 from server import admin, feedback_service
 from server.call_metrics import CallMetrics
 from server.config import Settings
-from server.health import NOT_SERVING, SERVING, Health, register_health
+from server.health import NOT_SERVING, PROBE_WATCH_COUNT_MAX, SERVING, Health, register_health
 from server.identity.access_log import AccessLog
 from server.identity.admission import Admission
 from server.interceptors import DoorInterceptor, Traces
@@ -83,7 +83,7 @@ class Door:
             traces=entrance.traces,
         )
         self._admin_interceptor = self._interceptor.beside()
-        self._health = Health()
+        self._health, self._probe_health = Health(), Health(PROBE_WATCH_COUNT_MAX)
         for_callers = [
             each for each in services if each.name != admin.SERVICE_NAME or settings.serves_admin_to_callers
         ]
@@ -96,7 +96,7 @@ class Door:
             self._admin = self._make_server(
                 [each for each in services if each not in for_callers], self._admin_interceptor, reflect=True
             )
-        self._probes = None if settings.probe_port is None else Probes(self._health)
+        self._probes = None if settings.probe_port is None else Probes(self._probe_health)
         self.addresses: dict[str, str] = {}
         self.port = 0
         self._set_health(NOT_SERVING)
@@ -139,7 +139,8 @@ class Door:
 
     def drain(self, delay_s: float) -> None:
         """Says NOT_SERVING, goes on answering for `delay_s`, then refuses new calls."""
-        self._health.enter_graceful_shutdown()
+        for health_of_port in (self._health, self._probe_health):
+            health_of_port.enter_graceful_shutdown()
         time.sleep(delay_s)
         for interceptor in (self._interceptor, self._admin_interceptor):
             interceptor.refuse_all()
@@ -187,3 +188,4 @@ class Door:
     def _set_health(self, status: int) -> None:
         for name in ("", *self._names):
             self._health.set(name, status)
+            self._probe_health.set(name, status)

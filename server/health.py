@@ -13,6 +13,8 @@ from grpc_health.v1 import health, health_pb2
 
 WATCH_COUNT_MAX: Final = 2048
 """Watches that are held at once. Each takes 27 kB for as long as its caller likes."""
+PROBE_WATCH_COUNT_MAX: Final = 64
+"""The same on a port for everybody: whoever takes them all up keeps no caller of another port out."""
 
 SERVING: Final = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -101,14 +103,15 @@ class Health:
         send(None)
 
 
-def register_health(servicer: Health, server: grpc.Server, *, watch: bool = True) -> None:
-    """Registers Check, and Watch unless a port is for everybody: there nothing is held open."""
+def register_health(servicer: Health, server: grpc.Server) -> None:
+    """Registers what is answered."""
     messages = {
         "request_deserializer": health_pb2.HealthCheckRequest.FromString,
         "response_serializer": health_pb2.HealthCheckResponse.SerializeToString,
     }
-    handlers = {"Check": grpc.unary_unary_rpc_method_handler(servicer.Check, **messages)}
-    if watch:
-        handlers["Watch"] = grpc.unary_stream_rpc_method_handler(servicer.Watch, **messages)
+    handlers = {
+        "Check": grpc.unary_unary_rpc_method_handler(servicer.Check, **messages),
+        "Watch": grpc.unary_stream_rpc_method_handler(servicer.Watch, **messages),
+    }
     handler = grpc.method_handlers_generic_handler(health.SERVICE_NAME, handlers)
     server.add_generic_rpc_handlers((handler,))

@@ -40,7 +40,7 @@ MakeCredentials = Callable[[], grpc.ServerCredentials]
 
 
 class Probes:
-    """A port that answers Health/Check and nothing else, to whoever asks."""
+    """A port that answers health and nothing else, to whoever asks."""
 
     def __init__(self, health: Health) -> None:
         """Makes the server; no port is bound before `open`."""
@@ -52,7 +52,7 @@ class Probes:
             maximum_concurrent_rpcs=2 * _PROBE_COUNT_MAX,
             options=[("grpc.so_reuseport", 0), *KEEPALIVE, *LIMITS],
         )
-        register_health(health, self._server, watch=False)
+        register_health(health, self._server)
 
     def open(self, host: str, port: int) -> int:
         """Binds the port, takes calls, and returns the port's number.

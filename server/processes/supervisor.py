@@ -17,7 +17,7 @@ from server.catalogue.state import CatalogueState
 from server.chained_log import ChainedLog
 from server.config import Settings
 from server.errors import ProcessError
-from server.health import NOT_SERVING, SERVING, Health
+from server.health import NOT_SERVING, PROBE_WATCH_COUNT_MAX, SERVING, Health
 from server.identity.roles import SERVICE_ROLES
 from server.metrics_port import serve_metrics
 from server.policy_start import open_control
@@ -110,7 +110,7 @@ class _Supervisor:
         self._selector = selectors.DefaultSelector()
         self._selector.register(stop, selectors.EVENT_READ)
         self.registry = register_pages(Pages(self._list_pages, self._count_restarts, settings.processes))
-        self.health = Health()
+        self.health = Health(PROBE_WATCH_COUNT_MAX)
         self._tell_health()
 
     @property

@@ -16,9 +16,9 @@ Watch = Callable[[str], Iterator[health_pb2.HealthCheckResponse]]
 
 
 @contextmanager
-def serve(health: Health, *, watch: bool = True) -> Iterator[health_pb2_grpc.HealthStub]:
+def serve(health: Health) -> Iterator[health_pb2_grpc.HealthStub]:
     server = grpc.server(futures.ThreadPoolExecutor(1))
-    register_health(health, server, watch=watch)
+    register_health(health, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
@@ -72,12 +72,3 @@ def _try(stub: health_pb2_grpc.HealthStub) -> Iterator[health_pb2.HealthCheckRes
         yield next(watch(stub, ""))
     except grpc.RpcError:
         return
-
-
-def test_a_port_for_everybody_answers_checks_and_holds_no_watch() -> None:
-    health = Health()
-    health.set("", SERVING)
-    with serve(health, watch=False) as stub:
-        assert stub.Check(health_pb2.HealthCheckRequest()).status == SERVING
-        with pytest.raises(grpc.RpcError, match="UNIMPLEMENTED"):
-            next(watch(stub, ""))
