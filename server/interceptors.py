@@ -226,7 +226,7 @@ class DoorInterceptor(Interceptor):
                     answered = True
                     return response
                 finally:
-                    self._overload.leave(slot, answered=answered)
+                    self._overload.leave(slot, answered=answered, behind_s=self._messages.behind_s)
 
         answer.experimental_thread_pool = pool  # type: ignore[attr-defined]
         # A stream of one message is the same on the wire, and only it lets us watch for the message.

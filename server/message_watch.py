@@ -7,7 +7,7 @@ one of them ends.
 
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -28,7 +28,12 @@ STREAM_COUNT_PER_CALLER: Final = 4
 """Streams that one caller may have open, where callers are told apart."""
 WATCH_INTERVAL_S: Final = 0.25
 SILENT_S: Final = 0.02
-"""A call whose message has not come for so long is silent: it holds a thread, and does no work."""
+"""A call whose message has not come for so much longer than others' is silent: it holds a thread, and does no
+work."""
+BEHIND_COUNT: Final = 8
+"""The last messages that tell how far behind the network thread is: none of them came at once."""
+BEHIND_S_MAX: Final = 0.5
+"""It is taken for no further behind than that, whatever callers do with their messages."""
 
 
 class CallPool(ThreadPoolExecutor):
@@ -136,6 +141,7 @@ class MessageWatch:
     def __init__(self) -> None:
         """Starts the thread."""
         self._awaited: dict[grpc.ServicerContext, _Awaited] = {}
+        self._waits_s: deque[float] = deque((0.0,), maxlen=BEHIND_COUNT)
         self._closed = threading.Event()
         threading.Thread(target=self._watch, name="watch", daemon=True).start()
 
@@ -145,10 +151,17 @@ class MessageWatch:
         Raises:
             MalformedMessageError: there is none, or it does not parse.
         """
+        start_s = time.monotonic()
         request = self._next(requests, context, pool)
+        self._waits_s.append(time.monotonic() - start_s)
         if request is None:
             raise MalformedMessageError("expected one request message, got none")
         return request
+
+    @property
+    def behind_s(self) -> float:
+        """How long messages wait for the thread that takes them from the network, at least."""
+        return min(*self._waits_s, BEHIND_S_MAX)
 
     def receive_all(
         self, requests: Iterator[Any], context: grpc.ServicerContext, pool: CallPool
@@ -175,7 +188,8 @@ class MessageWatch:
 
     def count_silent(self, pool: CallPool) -> int:
         """Counts the calls on a pool's threads whose messages do not come."""
-        since_s = time.monotonic() - SILENT_S
+        # A message that waits for the network thread is not its caller's fault.
+        since_s = time.monotonic() - SILENT_S - 2 * self.behind_s
         # A copy is made in one step; other threads change the table meanwhile.
         waits = self._awaited.copy().values()
         return sum(awaited.pool is pool and awaited.start_s < since_s for awaited in waits)

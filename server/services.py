@@ -51,9 +51,9 @@ class RecommendationService(recommendation_pb2_grpc.RecommendationServiceService
         self, request: recommendation_pb2.RecommendRequest, context: grpc.ServicerContext
     ) -> recommendation_pb2.RecommendResponse:
         """Answers Recommend."""
-        pipeline = self._ready()
+        pipeline, call = self._ready(), _begin(context)
         query = convert.read_recommend(request, self._limits_now(), pipeline.clock.now())
-        answer = pipeline.recommend([query], _call_of(context))[0]
+        answer = pipeline.recommend([query], call)[0]
         if isinstance(answer, Exception):
             raise answer
         return render.render_recommend(answer)
@@ -62,7 +62,7 @@ class RecommendationService(recommendation_pb2_grpc.RecommendationServiceService
         self, request: recommendation_pb2.BatchRecommendRequest, context: grpc.ServicerContext
     ) -> recommendation_pb2.BatchRecommendResponse:
         """Answers BatchRecommend."""
-        pipeline = self._ready()
+        pipeline, call = self._ready(), _begin(context)
         self._check_batch(request)
         queries: list[RecommendQuery | ServerError] = []
         for single in request.requests:
@@ -70,7 +70,7 @@ class RecommendationService(recommendation_pb2_grpc.RecommendationServiceService
                 queries.append(convert.read_recommend(single, self._limits_now(), pipeline.clock.now()))
             except RequestError as error:
                 queries.append(error)
-        answers = pipeline.recommend(queries, _call_of(context))
+        answers = pipeline.recommend(queries, call)
         return recommendation_pb2.BatchRecommendResponse(
             results=[render.render_result(answer) for answer in answers]
         )
@@ -79,17 +79,17 @@ class RecommendationService(recommendation_pb2_grpc.RecommendationServiceService
         self, request: recommendation_pb2.ScoreProductsRequest, context: grpc.ServicerContext
     ) -> recommendation_pb2.ScoreProductsResponse:
         """Answers ScoreProducts."""
-        pipeline = self._ready()
+        pipeline, call = self._ready(), _begin(context)
         query = convert.read_named(request, self._limits_now(), pipeline.clock.now())
-        return render.render_score(pipeline.score(query, _call_of(context)))
+        return render.render_score(pipeline.score(query, call))
 
     def SimilarProducts(
         self, request: recommendation_pb2.SimilarProductsRequest, context: grpc.ServicerContext
     ) -> recommendation_pb2.SimilarProductsResponse:
         """Answers SimilarProducts."""
-        pipeline = self._ready()
+        pipeline, call = self._ready(), _begin(context)
         query = convert.read_similar(request, self._limits_now(), pipeline.clock.now())
-        return render.render_similar(pipeline.find_similar(query, _call_of(context)))
+        return render.render_similar(pipeline.find_similar(query, call))
 
     def CheckEligibility(
         self, request: recommendation_pb2.CheckEligibilityRequest, context: grpc.ServicerContext
@@ -169,7 +169,14 @@ def describe_source(source: Mapping[str, Any]) -> str:
     return "; ".join(str(part) for part in parts if part)
 
 
-def _call_of(context: grpc.ServicerContext) -> Call:
-    """Bounds how long the caller waits, all of a batch together; a call without a deadline has aeons left."""
+def _begin(context: grpc.ServicerContext) -> Call:
+    """Bounds how long the caller waits, all of a batch together; a call without a deadline has aeons left.
+
+    Raises:
+        CancelledError: the caller hung up while the call waited for its turn.
+        DeadlineError: its time ran out meanwhile.
+    """
     deadline_s = time.monotonic() + min(context.time_remaining(), WAIT_S_MAX)
-    return Call(deadline_s, context.is_active, current_slot())
+    call = Call(deadline_s, context.is_active, current_slot())
+    call.check()
+    return call

@@ -1,6 +1,6 @@
 """Tests 13 and 14: callers whose time is over at once, and callers who hang up."""
 
-from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from benchmarks.faults.calls import OK, Calls
@@ -10,20 +10,25 @@ from benchmarks.faults.figures import FaultTest, Findings, Target
 from benchmarks.faults.ground import Ground
 from benchmarks.faults.load import Load, run_load
 from benchmarks.faults.load_client import Stream
-from benchmarks.faults.overload import LATENCY_TARGET_S
+from benchmarks.faults.overload import LATENCY_TARGET_S, SLOWED
 from benchmarks.faults.rates import count_held, measure_rate, read_metrics
 from benchmarks.faults.server_process import ServerProcess, run_server
+from benchmarks.load.driver import read_server_cpu_s
 
 PAIR_COUNT: Final = 5
 ROUND_S: Final = 10.0
 STORM_TIMEOUT_S: Final = (0.001, 0.05)
 NORMAL_SHARE: Final = 0.25
-CALLED_SHARE: Final = 0.4
 """Of what a closed loop reaches; the storm of deadlines comes at all of it."""
+CANCEL_PAIR_COUNT: Final = 8
+CANCEL_ROUND_S: Final = 5.0
+WAITING_SHARE: Final = 0.9
+"""Of what a closed loop of a slowed server reaches: a call waits for most of its life."""
+ALONE_SHARE: Final = 0.2
+"""Of what a closed loop reaches: a call seldom waits for another."""
+THREAD_COUNT: Final = 512
 WASTED: Final = "prudence_overload_dropped_total wasted"
 SEARCHES: Final = "prudence_batch_size_count"
-
-_Once = Callable[[Ground, ServerProcess, float, float, int], Findings]
 
 
 def storm_once(ground: Ground, server: ServerProcess, rate: float, round_s: float, seed: int) -> Findings:
@@ -61,29 +66,36 @@ def cancel_once(ground: Ground, server: ServerProcess, rate: float, round_s: flo
     Args:
         ground: what is asked.
         server: whom; with metrics.
-        rate: calls a second that the server can answer.
+        rate: full calls a second; with cancellations twice as many are sent, so that as many stay.
         round_s: seconds without cancellations, and as many with them.
         seed: draws times, requests and cancellations.
     """
-    checker, asked = Checker(ground.questions), rate * CALLED_SHARE
+    checker = Checker(ground.questions)
     checker.learn(server.target)
-    full = Stream("full", ground.requests, asked, stop_s=round_s)
-    alone = run_load(Load(server.target, (full,), client_count=1, seed=seed), server.pid)
+    full = Stream("full", ground.requests, rate, stop_s=round_s)
+    alone, full_s = _take_cpu(server, full, seed)
     # A random point of a call lies between its send and the time that a call takes.
-    within_s = (0.0, alone.calls["full"].ended(OK).percentile_ms(50) / 1e3)
+    within_s = (0.0, alone.ended(OK).percentile_ms(50) / 1e3)
     half = Stream(
-        "half", ground.requests, asked, 0.0, round_s, (10.0, 10.0), 0.5, within_s, keep_answers=True
+        "half", ground.requests, 2 * rate, 0.0, round_s, (10.0, 10.0), 0.5, within_s, keep_answers=True
     )
-    beside = run_load(Load(server.target, (half,), client_count=1, seed=seed), server.pid)
-    assert alone.cpu is not None, "the server's process was named"
-    assert beside.cpu is not None, "the server's process was named"
-    calls, gone = beside.calls["half"], beside.calls["half"].ended("CANCELLED").count
-    each_s = alone.cpu.between(0.0, round_s) / max(1, alone.calls["full"].count)
-    gone_s = beside.cpu.between(0.0, round_s) - (calls.count - gone) * each_s
+    calls, half_s = _take_cpu(server, half, seed)
+    gone, each_s = calls.ended("CANCELLED").count, full_s / max(1, alone.count)
+    gone_s = half_s - (calls.count - gone) * each_s
     counts = {"pairs": 1, "calls cancelled": gone}
-    samples = {"CPU of a cancelled call, share of a full one": (gone_s / max(1, gone) / max(each_s, 1e-9),)}
+    samples = {
+        "CPU of a cancelled call, share of a full one": (gone_s / max(1, gone) / max(each_s, 1e-9),),
+        "p50 of full calls, ms": (alone.ended(OK).percentile_ms(50),),
+    }
     noted = _note(calls, server, count_held(server), gone)
     return noted + Findings(counts, samples=samples) + checker.judge(calls.answers)
+
+
+def _take_cpu(server: ServerProcess, stream: Stream, seed: int) -> tuple[Calls, float]:
+    """Sends a stream; returns its calls, and the CPU seconds that the server used meanwhile."""
+    before_s = read_server_cpu_s(server.target)
+    calls = run_load(Load(server.target, (stream,), client_count=1, seed=seed)).calls[stream.name]
+    return calls, read_server_cpu_s(server.target) - before_s
 
 
 def _note(calls: Calls, server: ServerProcess, held: int, cancelled: int = 0) -> Findings:
@@ -100,13 +112,34 @@ def _note(calls: Calls, server: ServerProcess, held: int, cancelled: int = 0) ->
     )
 
 
-def _repeat(once: _Once, name: str, ground: Ground, scale: float, seed: int) -> Findings:
+def _storm(ground: Ground, scale: float, seed: int) -> Findings:
+    """Storms a server at all that a closed loop reaches."""
     settings, found = ground.settings("--metrics-port", 0, latency_target_s=LATENCY_TARGET_S), Findings()
-    with run_server(ground.make_folder(name), settings) as server:
+    with run_server(ground.make_folder("storm"), settings) as server:
         rate = max(5.0, measure_rate(ground, server))
         for pair in range(PAIR_COUNT):
-            found += once(ground, server, rate, max(2.0, ROUND_S * min(scale, 1.0)), seed * 100 + pair)
+            found += storm_once(ground, server, rate, _round_s(ROUND_S, scale), seed * 100 + pair)
     return found + Findings(samples={"closed loop, calls/s": (rate,)})
+
+
+def _cancel(ground: Ground, scale: float, seed: int) -> Findings:
+    """Cancels calls that wait for an expensive search, and calls that wait for nothing."""
+    # Nobody is refused: a refusal would pass for a cheap call.
+    settings, found = ground.settings("--metrics-port", 0, "--rpc-thread-count", THREAD_COUNT), Findings()
+    for kind, program, loaded in (("waiting", SLOWED, WAITING_SHARE), ("alone", ("server",), ALONE_SHARE)):
+        with run_server(ground.make_folder(kind), settings, program=program) as server:
+            rate = max(5.0, measure_rate(ground, server)) * loaded
+            for pair in range(CANCEL_PAIR_COUNT):
+                once = cancel_once(ground, server, rate, _round_s(CANCEL_ROUND_S, scale), seed * 100 + pair)
+                found += replace(
+                    once, samples={f"{kind}: {name}": values for name, values in once.samples.items()}
+                )
+            found += Findings(samples={f"{kind}: full calls/s": (rate,)})
+    return found
+
+
+def _round_s(full_s: float, scale: float) -> float:
+    return max(2.0, full_s * min(scale, 1.0))
 
 
 _OTHERS: Final = tuple(
@@ -123,7 +156,7 @@ _OTHERS: Final = tuple(
 STORM: Final = FaultTest(
     13,
     "a storm of calls with deadlines of 1 to 50 ms",
-    lambda ground, scale, seed: _repeat(storm_once, "storm", ground, scale, seed),
+    _storm,
     {"pairs": PAIR_COUNT},
     (
         Target("wasted share of all searches", "<", 0.05),
@@ -134,7 +167,11 @@ STORM: Final = FaultTest(
 CANCELLED: Final = FaultTest(
     14,
     "half of the calls cancelled at random points",
-    lambda ground, scale, seed: _repeat(cancel_once, "cancelled", ground, scale, seed),
-    {"pairs": PAIR_COUNT},
-    (Target("CPU of a cancelled call, share of a full one", "<", 0.3), *_OTHERS),
+    _cancel,
+    {"pairs": 2 * CANCEL_PAIR_COUNT},
+    (
+        Target("waiting: CPU of a cancelled call, share of a full one", "<", 0.3),
+        Target("alone: CPU of a cancelled call, share of a full one", "<", 0.3),
+        *_OTHERS,
+    ),
 )

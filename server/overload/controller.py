@@ -104,19 +104,21 @@ class OverloadController:
             self._reject("wait", slot.priority)
             raise OverloadError("more calls wait than can be answered in the time left; retry later")
 
-    def leave(self, slot: Slot, *, answered: bool) -> None:
+    def leave(self, slot: Slot, *, answered: bool, behind_s: float = 0.0) -> None:
         """Counts a call as gone.
 
         Args:
             slot: the call's.
             answered: whether it was answered; refusals say nothing about load.
+            behind_s: how long the thread that takes calls from the network lets them wait.
         """
         slot.give_turn()
         now_s = self._clock()
         latency_s = now_s - slot.entered_s
         measured = slot.timed and answered
         with self._lock:
-            self._limit.leave(now_s, latency_s if measured else None)
+            # It hands over first the call and then its message, so a call has waited for it twice.
+            self._limit.leave(now_s, latency_s + 2 * behind_s if measured else None)
             if measured:
                 self._rest.add(latency_s - slot.searching_s, now_s)
 

@@ -118,6 +118,14 @@ def test_failed_calls_say_nothing_about_load(desk: Desk) -> None:
     assert desk.count("admitted_total", priority="high") == 100
 
 
+def test_time_that_a_call_waited_for_the_network_thread_counts_twice(desk: Desk) -> None:
+    for _ in range(20):
+        slot = desk.enter()
+        desk.now_s += 0.02
+        desk.controller.leave(slot, answered=True, behind_s=0.1)
+    assert desk.limit.limit < 10
+
+
 def test_a_thread_finds_the_slot_of_its_call_and_no_other(desk: Desk) -> None:
     slot = desk.enter()
     with holding(slot):
