@@ -1,6 +1,7 @@
 """Opens what the settings name, or says in one line why not: policy, users, logs, entrance, metrics."""
 
 import contextlib
+import sys
 
 import grpc
 import structlog
@@ -154,7 +155,8 @@ def open_event_log(
 def open_overload(settings: Settings, metrics: Metrics | None) -> OverloadController:
     """Makes what limits the calls under way; no more of them than there are threads."""
     limit = AdaptiveLimit(settings.latency_target_s, settings.rpc_thread_count)
-    return OverloadController(limit, None if metrics is None else metrics.overload)
+    overload = None if metrics is None else metrics.overload
+    return OverloadController(limit, overload, set_switch_interval=sys.setswitchinterval)
 
 
 def open_entrance(settings: Settings, metrics: Metrics | None, held: contextlib.ExitStack) -> Entrance:

@@ -19,6 +19,14 @@ from server.overload.slot import Slot
 
 TOO_MANY: Final = "too many calls are under way; retry later"
 
+PRESSED_S: Final = 1.0
+"""For so long after a refusal the server is under pressure."""
+SWITCH_INTERVAL_S: Final = 5e-3
+PRESSED_SWITCH_INTERVAL_S: Final = 2e-4
+"""How long a thread may keep Python's lock while another waits for it: Python's own, and under pressure. The
+thread that takes calls from the network needs it several times for each call, and falls behind otherwise;
+with nothing to refuse, handing over that often would only cost."""
+
 Expect = Callable[[Priority | None], float]
 """Estimates the seconds until a search of a class would be done; None for one that nothing is ahead of."""
 
@@ -31,6 +39,7 @@ class OverloadController:
         limit: AdaptiveLimit,
         metrics: OverloadMetrics | None = None,
         clock: Callable[[], float] = time.monotonic,
+        set_switch_interval: Callable[[float], None] = lambda seconds: None,
     ) -> None:
         """Starts with no call.
 
@@ -38,12 +47,16 @@ class OverloadController:
             limit: the limit as it is now.
             metrics: counts decisions; None where nobody reads the count.
             clock: seconds that never go back.
+            set_switch_interval: told how soon Python's threads shall hand over, whenever that changes.
         """
         self._limit = limit
         self._metrics = metrics
         self._clock = clock
         self._lock = threading.Lock()
         self._turn = threading.Lock()
+        self._set_switch_interval = set_switch_interval
+        self._pressed = False
+        self._refused_s = float("-inf")
         self._rest = RecentQuantile()
         self._expect: Expect = lambda priority: 0.0
         if metrics is not None:
@@ -90,7 +103,7 @@ class OverloadController:
             raise OverloadError(TOO_MANY)
         if self._metrics is not None:
             self._metrics.admit(slot.priority)
-        if slot.timed:
+        if slot.timed and self._is_pressed(slot.entered_s):
             slot.turn = self._turn
             slot.take_turn()
         return slot
@@ -122,6 +135,22 @@ class OverloadController:
             if measured:
                 self._rest.add(latency_s - slot.searching_s, now_s)
 
+    def _is_pressed(self, now_s: float) -> bool:
+        """Tells whether calls were refused a moment ago; ends the pressure where none was."""
+        pressed = now_s - self._refused_s < PRESSED_S
+        if self._pressed != pressed:
+            self._press(pressed)
+        return pressed
+
+    def _press(self, pressed: bool) -> None:
+        """Notes the beginning or the end of the pressure."""
+        with self._lock:
+            self._pressed = pressed
+            self._set_switch_interval(PRESSED_SWITCH_INTERVAL_S if pressed else SWITCH_INTERVAL_S)
+
     def _reject(self, reason: str, priority: Priority) -> None:
+        self._refused_s = self._clock()
+        if not self._pressed:
+            self._press(True)
         if self._metrics is not None:
             self._metrics.reject(reason, priority)

@@ -4,7 +4,12 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from server.errors import DeadlineError, OverloadError
-from server.overload.controller import OverloadController
+from server.overload.controller import (
+    PRESSED_S,
+    PRESSED_SWITCH_INTERVAL_S,
+    SWITCH_INTERVAL_S,
+    OverloadController,
+)
 from server.overload.limit import AdaptiveLimit
 from server.overload.metrics import OverloadMetrics
 from server.overload.priority import Priority
@@ -22,9 +27,12 @@ class Desk:
         self.now_s = 100.0
         self.alone_s = 0.0
         self.wait_s = 0.0
+        self.intervals_s: list[float] = []
         self.registry = CollectorRegistry()
         self.limit = AdaptiveLimit(0.05, 10)
-        self.controller = OverloadController(self.limit, OverloadMetrics(self.registry), lambda: self.now_s)
+        self.controller = OverloadController(
+            self.limit, OverloadMetrics(self.registry), lambda: self.now_s, self.intervals_s.append
+        )
         self.controller.watch_searches(
             lambda priority: self.alone_s if priority is None else self.alone_s + self.wait_s
         )
@@ -133,7 +141,20 @@ def test_a_thread_finds_the_slot_of_its_call_and_no_other(desk: Desk) -> None:
     assert current_slot() is not slot
 
 
+def test_threads_take_turns_and_hand_over_sooner_until_a_while_after_the_last_refusal(desk: Desk) -> None:
+    assert desk.controller.enter(RECOMMEND, Priority.HIGH, AEON_S).turn is None
+    assert not desk.controller.has_room(RECOMMEND, 10)
+    slot = desk.controller.enter(RECOMMEND, Priority.HIGH, AEON_S)
+    assert slot.turn is not None
+    slot.give_turn()
+    assert desk.intervals_s == [PRESSED_SWITCH_INTERVAL_S]
+    desk.now_s += PRESSED_S
+    assert desk.controller.enter(RECOMMEND, Priority.HIGH, AEON_S).turn is None
+    assert desk.intervals_s == [PRESSED_SWITCH_INTERVAL_S, SWITCH_INTERVAL_S]
+
+
 def test_one_thread_works_at_a_time_and_none_while_it_waits(desk: Desk) -> None:
+    desk.controller.has_room(RECOMMEND, 10)
     slot = desk.controller.enter(RECOMMEND, Priority.HIGH, AEON_S)
     turn = slot.turn
     assert turn is not None
