@@ -106,8 +106,10 @@ class Pipeline:
         self, queries: Sequence[messages.RecommendQuery | ServerError], call: Call
     ) -> list[messages.ListAnswer | Exception]:
         """Answers queries; each gets its own answer or error, in order. An error given is passed through."""
+        family = self.active.family  # One for all of them: no swap parts a batch.
         submitted = [
-            query if isinstance(query, ServerError) else self._submit(query, call) for query in queries
+            query if isinstance(query, ServerError) else self._submit(query, call, family)
+            for query in queries
         ]
         return [entry if isinstance(entry, Exception) else self._answer(entry) for entry in submitted]
 
@@ -119,7 +121,7 @@ class Pipeline:
         """
         since_s = time.monotonic()
         subject = call.slot.aside(self._users.resolve, query.user)
-        family, snapshot, assignment = self._pin(subject)
+        family, snapshot, assignment = self._pin(subject, self.active.family)
         row = snapshot.row_of.get(query.product_id)
         if row is None:
             raise ProductUnknownError("product_id: the bundle does not know this product")
@@ -153,7 +155,7 @@ class Pipeline:
         """Answers ScoreProducts."""
         since_s = time.monotonic()
         subject = call.slot.aside(self._users.resolve, query.user)
-        family, snapshot, assignment = self._pin(subject)
+        family, snapshot, assignment = self._pin(subject, self.active.family)
         rows = _rows_of(snapshot, query.product_ids)
         job = Job(
             family=family,
@@ -198,7 +200,7 @@ class Pipeline:
     def check(self, query: messages.NamedQuery) -> messages.CheckAnswer:
         """Answers CheckEligibility."""
         subject = self._users.resolve(query.user)
-        family, pinned, _ = self._pin(subject)
+        family, pinned, _ = self._pin(subject, self.active.family)
         now = self.clock.now()
         snapshot = family.renew(pinned, now)
         channel = current_caller().channel or self._channel
@@ -219,11 +221,11 @@ class Pipeline:
         """Computes what waits and ends the compute thread."""
         self.batcher.close()
 
-    def _submit(self, query: messages.RecommendQuery, call: Call) -> _Submitted | Exception:
+    def _submit(self, query: messages.RecommendQuery, call: Call, family: Family) -> _Submitted | Exception:
         start_s = time.perf_counter()
         try:
             subject = call.slot.aside(self._users.resolve, query.user)
-            pinned = self._pin(subject)
+            pinned = self._pin(subject, family)
             user_s = time.perf_counter() - start_s
             ticket = self.batcher.submit([_plan(pinned, query, subject)], call)[0]
         except Exception as error:  # noqa: BLE001 - in a batch each request has its own error.
@@ -299,10 +301,9 @@ class Pipeline:
             raise ticket
         return ticket.wait()
 
-    def _pin(self, subject: Subject) -> _Pinned:
-        """Takes what is served now, and the snapshot at the place that the user draws."""
-        family, now = self.active.family, self.clock.now()
-        assignment = NO_EXPERIMENT
+    def _pin(self, subject: Subject, family: Family) -> _Pinned:
+        """Takes what is in force now, and the snapshot at the place that the user draws."""
+        now, assignment = self.clock.now(), NO_EXPERIMENT
         if family.experiments is not None:
             assignment = family.experiments.assign(subject.pseudonym, now)
         snapshot = family.find_version(now)[assignment.place]

@@ -22,6 +22,7 @@ from server.facts import Facts
 from server.filter import Filter
 from server.gate import Gate
 from server.open_retriever import Mode, open_retriever
+from server.pace import Rest, never_rest
 from server.retrieval import Retriever
 from server.risk_scoring import RiskScorer
 from server.scoring import Scorer
@@ -75,6 +76,7 @@ def open_snapshot(
     kernel: str = native.AUTO,
     version: str | None = None,
     keys: KeyRing | None = None,
+    rest: Rest = never_rest,
 ) -> Snapshot:
     """Opens a bundle under a policy.
 
@@ -88,6 +90,7 @@ def open_snapshot(
         kernel: instructions that the scan uses; "auto" takes the fastest there are.
         version: of the bundle; None for the one that CURRENT names.
         keys: public keys of publishers, one of whom must have signed the bundle; None to ask for nothing.
+        rest: called between pieces of the work.
 
     Raises:
         SettingsError: this machine lacks the instructions asked for.
@@ -97,6 +100,7 @@ def open_snapshot(
     """
     path = _find_path(kernel)
     bundle, index = _open_bundle(bundles, version, device, thread_count, keys)
+    rest()
     assumed_data = any(bundle.products.rows.distinct("assumed").values)
     if assumed_data and not allow_assumed:
         raise AssumedDataError(
@@ -105,17 +109,17 @@ def open_snapshot(
         )
     manifest = bundle.manifest
     gate = Gate(bundle.products.rows, policy)
-    financial, learning_count = gate.columns.financial, bundle.learning_count
-    if financial[:learning_count].any() or not financial[learning_count:].all():
-        raise SnapshotError(
-            f"bundle {manifest.bundle_version}: products.parquet: learning content must be the first rows, "
-            "and only those"
-        )
+    rest()
+    _require_order(bundle, gate)
+    encoder = Encoder(bundle.user_tower, device=device, thread_count=thread_count)
+    rest()
+    searched = open_retriever(bundle, index, retriever, device, thread_count=thread_count, kernel=path)
+    rest()
     return Snapshot(
         bundle=bundle,
         policy=policy,
-        encoder=Encoder(bundle.user_tower, device=device, thread_count=thread_count),
-        retriever=open_retriever(bundle, index, retriever, device, thread_count=thread_count, kernel=path),
+        encoder=encoder,
+        retriever=searched,
         index_kind=index.kind,
         kernel=path,
         scorer=Scorer(
@@ -131,6 +135,16 @@ def open_snapshot(
         assumed_data=assumed_data,
         risk=None if bundle.risk is None else RiskScorer(bundle.risk),
     )
+
+
+def _require_order(bundle: Bundle, gate: Gate) -> None:
+    """Refuses a bundle in which learning content does not come first."""
+    financial, learning_count = gate.columns.financial, bundle.learning_count
+    if financial[:learning_count].any() or not financial[learning_count:].all():
+        raise SnapshotError(
+            f"bundle {bundle.manifest.bundle_version}: products.parquet: learning content must be the first "
+            "rows, and only those"
+        )
 
 
 def under_policy(snapshot: Snapshot, policy: Policy) -> Snapshot:
@@ -223,8 +237,12 @@ def load_publishers(path: Path | None) -> KeyRing | None:
         raise SettingsError(f"bundle_keys: {error}") from error
 
 
-def warm_up(snapshot: Snapshot) -> None:
+def warm_up(snapshot: Snapshot, rest: Rest = never_rest) -> None:
     """Runs golden requests through tower, index and score, and golden borrowers through the risk model.
+
+    Args:
+        snapshot: nobody is answered with it yet.
+        rest: called between pieces of the work.
 
     Raises:
         SnapshotError: an answer differs from the recorded one.
@@ -244,6 +262,7 @@ def warm_up(snapshot: Snapshot) -> None:
                 f"{VECTOR_TOLERANCE} steps, got {distance}"
             )
         _check_ranking(snapshot, position, request)
+        rest()
 
 
 def _check_ranking(snapshot: Snapshot, position: int, request: GoldenRequest) -> None:

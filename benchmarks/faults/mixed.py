@@ -16,6 +16,8 @@ from benchmarks.faults.ground import Ground
 from benchmarks.faults.server_process import run_server
 
 REQUEST_COUNT: Final = 1_000_000
+SINGLES_A_TURN: Final = 32
+BATCHES_A_TURN: Final = 6
 BATCH_COUNT: Final = 64
 UNDER_WAY_MAX: Final = 4
 NAMED_COUNT: Final = 20
@@ -55,7 +57,7 @@ class Mixture:
         self._random = np.random.default_rng(seed)
         self._slots = threading.BoundedSemaphore(UNDER_WAY_MAX)
         self._lock = threading.Lock()
-        self.counts = {"requests": 0, "other answers than alone": 0, "requests failed": 0}
+        self.counts = {"requests": 0, "calls": 0, "other answers than alone": 0, "requests failed": 0}
         with grpc.insecure_channel(target) as channel:
             calls = _open_methods(channel)
             self._alone = [calls[method](request, timeout=CALL_S_MAX) for method, request in asked]
@@ -67,19 +69,25 @@ class Mixture:
         ) as channel:
             calls = _open_methods(channel)
             while self.counts["requests"] < count and time.monotonic() < until_s:
-                for number in self._random.integers(len(self._asked), size=BATCH_COUNT // 2).tolist():
+                for number in self._random.integers(len(self._asked), size=SINGLES_A_TURN).tolist():
                     method, request = self._asked[number]
                     self._start(calls[method], request, [number])
-                lists = self._random.integers(len(self._asked) // len(METHODS), size=BATCH_COUNT).tolist()
-                chosen = [place * len(METHODS) for place in lists]
-                batch = pb.BatchRecommendRequest(
-                    requests=[pb.RecommendRequest.FromString(self._asked[number][1]) for number in chosen]
-                )
-                self._start(calls["BatchRecommend"], batch.SerializeToString(), chosen)
+                for _ in range(BATCHES_A_TURN):
+                    chosen, batch = self._draw_batch()
+                    self._start(calls["BatchRecommend"], batch, chosen)
             for _ in range(UNDER_WAY_MAX):
                 self._slots.acquire()
         for _ in range(UNDER_WAY_MAX):
             self._slots.release()
+
+    def _draw_batch(self) -> tuple[list[int], bytes]:
+        """Returns a batch of questions: their numbers among what is asked, and the request."""
+        lists = self._random.integers(len(self._asked) // len(METHODS), size=BATCH_COUNT).tolist()
+        chosen = [place * len(METHODS) for place in lists]
+        batch = pb.BatchRecommendRequest(
+            requests=[pb.RecommendRequest.FromString(self._asked[number][1]) for number in chosen]
+        )
+        return chosen, batch.SerializeToString()
 
     def recommended(self) -> list[bytes]:
         """Returns what the questions were answered alone, in their order."""
@@ -100,11 +108,12 @@ class Mixture:
         else:
             results = pb.BatchRecommendResponse.FromString(future.result()).results
             other = sum(
-                result.response != pb.RecommendResponse.FromString(self._alone[number])
+                result.response.SerializeToString() != self._alone[number]
                 for number, result in zip(numbers, results, strict=True)
             )
         with self._lock:
             self.counts["requests"] += len(numbers)
+            self.counts["calls"] += 1
             self.counts["requests failed"] += failed
             self.counts["other answers than alone"] += other
         self._slots.release()

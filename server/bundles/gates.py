@@ -13,6 +13,7 @@ import numpy as np
 
 from server.bundles.messages import Finding
 from server.gate import read_codes
+from server.pace import Rest, never_rest
 from server.retrieval import Rows
 from server.snapshot import Snapshot
 from suitability.evaluate import evaluate
@@ -39,7 +40,12 @@ class Limits:
 
 
 def judge_bundle(
-    candidate: Snapshot, serving: Snapshot, limits: Limits, now: datetime, channel: str
+    candidate: Snapshot,
+    serving: Snapshot,
+    limits: Limits,
+    now: datetime,
+    channel: str,
+    rest: Rest = never_rest,
 ) -> tuple[Finding, ...]:
     """Returns what every gate says of a bundle.
 
@@ -49,8 +55,9 @@ def judge_bundle(
         limits: what must be reached.
         now: decision time, aware.
         channel: sales channel that the made-up users come by.
+        rest: called between pieces of the work.
     """
-    wrong = count_wrong_verdicts(candidate, now, channel)
+    wrong = count_wrong_verdicts(candidate, now, channel, rest)
     recall = measure_recall(candidate)
     kept = len(candidate.row_of.keys() & serving.row_of.keys()) / len(serving.row_of)
     products_min = 1 - limits.products_lost_max
@@ -62,10 +69,13 @@ def judge_bundle(
     )
 
 
-def count_wrong_verdicts(snapshot: Snapshot, now: datetime, channel: str) -> int:
+def count_wrong_verdicts(snapshot: Snapshot, now: datetime, channel: str, rest: Rest = never_rest) -> int:
     """Counts pairs of a made-up user and a product that gate and definition judge differently."""
     rows = _choose_rows(snapshot)
-    products = [snapshot.bundle.products.row(int(row)) for row in rows]
+    products = []
+    for row in rows.tolist():
+        products.append(snapshot.bundle.products.row(row))
+        rest()
     count = 0
     for profile in _make_profiles(now):
         user = snapshot.gate.admit(profile, now, channel, None)
@@ -73,6 +83,7 @@ def count_wrong_verdicts(snapshot: Snapshot, now: datetime, channel: str) -> int
         for mask, product in zip(masks, products, strict=True):
             expected = evaluate(profile, product, snapshot.policy, now, channel)
             count += frozenset(read_codes(mask)) != expected
+            rest()
     return count
 
 

@@ -22,6 +22,7 @@ from server.errors import (
 from server.experiments.opening import open_experiments, read_plan
 from server.experiments.plan import Plan
 from server.family import Family
+from server.pace import Rest, never_rest
 from server.snapshot import CURRENT, Snapshot, all_under_policy, load_publishers, open_snapshot, warm_up
 from suitability.policy import Policy
 
@@ -49,14 +50,14 @@ class Opener:
             raise SettingsError("allow_unsigned: set with bundle_keys, which asks for signatures")
         self._plan = read_plan(settings)
 
-    def judge(self, made: Family, serving: Snapshot) -> tuple[Finding, ...]:
+    def judge(self, made: Family, serving: Snapshot, rest: Rest = never_rest) -> tuple[Finding, ...]:
         """Returns what the promotion gates say of an opened bundle beside the one that serves."""
         settings = self._settings
         limits = Limits(
             settings.bundle_recall_min, settings.bundle_quality_drop_max, settings.bundle_products_lost_max
         )
         now = settings.decision_clock().now()
-        return judge_bundle(made.find_version(now)[CURRENT], serving, limits, now, settings.channel)
+        return judge_bundle(made.find_version(now)[CURRENT], serving, limits, now, settings.channel, rest)
 
     def follow(self, plan: Plan) -> None:
         """Opens every further bundle with what this plan serves beside it."""
@@ -93,7 +94,13 @@ class Opener:
             )
         return Facts(version, manifest.created, manifest.sha256, signers)
 
-    def open(self, version: str, policies: Sequence[Policy], serving: Sequence[Snapshot] = ()) -> Family:
+    def open(
+        self,
+        version: str,
+        policies: Sequence[Policy],
+        serving: Sequence[Snapshot] = (),
+        rest: Rest = never_rest,
+    ) -> Family:
         """Opens a bundle and warms it up.
 
         Args:
@@ -101,6 +108,7 @@ class Opener:
             policies: those that are or will be in force, soonest first.
             serving: what serves already, under the first of the policies: bundles that experiments need are
                 taken as they are.
+            rest: called between pieces of the work; others are being answered meanwhile.
 
         Raises:
             StartError: the bundle is not whole, or cannot serve with these settings.
@@ -116,6 +124,7 @@ class Opener:
             kernel=settings.kernel,
             version=version,
             keys=load_publishers(settings.bundle_keys),
+            rest=rest,
         )
         opened = [each for each in serving if each.version != version]
         experiments, others = open_experiments(self._plan, settings, current, opened)
@@ -123,7 +132,7 @@ class Opener:
         for snapshot in served:
             # What serves already was warmed up, and its tower is for one thread at a time.
             if all(snapshot.encoder is not each.encoder for each in opened):
-                warm_up(snapshot)
+                warm_up(snapshot, rest)
         versions = [served, *(all_under_policy(served, policy) for policy in policies[1:])]
         return Family(versions, experiments)
 

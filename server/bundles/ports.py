@@ -17,6 +17,7 @@ from server.bundles.messages import Change, Facts, Finding, Pointer, Reason, Ref
 from server.bundles.metrics import BundleMetrics
 from server.bundles.opener import Opener, to_refusal
 from server.family import Family, policy_of
+from server.pace import Pace
 
 _log = structlog.get_logger("server")
 
@@ -101,10 +102,11 @@ class LivePorts:
     def _open(self, facts: Facts) -> tuple[Finding, ...] | Refusal:
         versions, start_s = self._active.family.versions, time.monotonic()
         policies = [policy_of(version) for version in versions]
-        made = self._opener.open(facts.version, policies, versions[0])
+        pace = Pace()
+        made = self._opener.open(facts.version, policies, versions[0], pace.rest)
         if made.versions[0][0].bundle.manifest.sha256 != facts.manifest_sha256:
             return Refusal(Reason.CORRUPT, f"bundle {facts.version}: its manifest was changed meanwhile")
-        findings = self._opener.judge(made, self._active.pin())
+        findings = self._opener.judge(made, self._active.pin(), pace.rest)
         if self._metrics is not None:
             self._metrics.observe_load(time.monotonic() - start_s)
         self._opened[facts.version] = made

@@ -186,3 +186,14 @@ def test_a_record_that_is_a_change_is_followed(tmp_path: Path) -> None:
     log.close()
     assert log.state is not None
     assert log.state.serving.version == "a"
+
+
+def test_opening_and_judging_rest_between_their_pieces(opener: Opener) -> None:
+    rested: list[int] = []
+    made = opener.open("a", [POLICY], rest=lambda: rested.append(1))
+    opened_count = len(rested)
+    golden_count = len(made.versions[0][0].bundle.golden.requests)
+    opener.judge(made, made.versions[0][0], lambda: rested.append(1))
+    assert opened_count > golden_count
+    # Each product is read, and compared for each of the made-up users.
+    assert len(rested) - opened_count > 2 * made.versions[0][0].bundle.products.count

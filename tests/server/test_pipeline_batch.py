@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from server import pipeline as pipeline_module
 from server.active_policy import ActivePolicy
 from server.batch_queue import Call
 from server.clock import Clock
+from server.family import Family
 from server.messages import Domain, ListAnswer, RecommendQuery, UserInput
 from server.pipeline import Pipeline
 from server.snapshot import load_fit_policy, open_snapshot
@@ -72,3 +74,25 @@ def test_a_request_that_fails_leaves_its_neighbours_their_answers(
     assert isinstance(third, ListAnswer)
     assert (len(first.products), first.decision.request_id) == (2, "request 2")
     assert (len(third.products), third.decision.request_id) == (4, "request 4")
+
+
+def test_a_batch_that_begins_before_a_swap_is_wholly_from_one_bundle(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot = pipeline.active.pin()
+    manifest = replace(snapshot.bundle.manifest, bundle_version="other")
+    other = replace(snapshot, bundle=replace(snapshot.bundle, manifest=manifest))
+    plan = pipeline_module._plan
+
+    def swap_and_plan(*arguments: Any) -> Any:
+        pipeline.active.family = Family([(other,)], None)
+        return plan(*arguments)
+
+    monkeypatch.setattr(pipeline_module, "_plan", swap_and_plan)
+    call = Call(time.monotonic() + 30.0, lambda: True)
+    answers = pipeline.recommend([make_query(k) for k in (1, 2, 3)], call)
+    versions = [answer.decision.bundle_version for answer in answers if isinstance(answer, ListAnswer)]
+    assert versions == [snapshot.version] * 3
+    (later,) = pipeline.recommend([make_query(4)], call)
+    assert isinstance(later, ListAnswer)
+    assert later.decision.bundle_version == "other"
