@@ -27,7 +27,7 @@ from index.unique_keys import require_unique
 from server.bundle_settings import BundleSettings
 from server.clock import Clock
 from server.errors import SettingsError
-from server.setting_paths import require_usable
+from server.setting_paths import require_no_password, require_usable
 
 PREFIX = "PRUDENCE_"
 TLS_FIELDS = ("tls_certificate", "tls_key", "tls_client_ca", "callers")
@@ -232,6 +232,8 @@ class Settings(BundleSettings):
     @model_validator(mode="after")
     def _check_paths(self) -> "Settings":
         for name, value in self:
+            if name in {"store", "otlp_endpoint"} and value is not None:
+                require_no_password(name, value)
             if isinstance(value, str | Path):
                 require_usable(name, Path(value) if name == "store" else value)
         return self

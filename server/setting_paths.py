@@ -1,10 +1,11 @@
-"""Refuses texts that no system call takes, and pipes and devices in place of files that are read."""
+"""Refuses texts that no system call takes, passwords in addresses, and pipes in place of files."""
 
 import errno
 import os
 import stat
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 READ_FILES: Final = frozenset(
     {
@@ -39,3 +40,21 @@ def require_usable(name: str, value: str | Path) -> None:
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
             raise ValueError(f"{name}: a path that is too long") from error
+
+
+def require_no_password(name: str, address: str) -> None:
+    """Checks an address: `--print-config`, command lines and logs would show a password in it to everybody.
+
+    Args:
+        name: of the setting.
+        address: what it holds.
+
+    Raises:
+        ValueError: it is no address, or has a password.
+    """
+    try:
+        password = urlsplit(address).password
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+    if password is not None:
+        raise ValueError(f"{name}: expected no password in the address")

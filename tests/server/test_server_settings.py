@@ -116,3 +116,11 @@ def test_a_host_that_is_no_name_is_refused() -> None:
         pass
     with pytest.raises(PortError, match=r"port: x+:0"), reserve_port("x" * 300, 0):
         pass
+
+
+@pytest.mark.parametrize("setting", ["store", "otlp-endpoint"])
+def test_a_password_in_an_address_is_refused_before_anything_shows_it(setting: str) -> None:
+    scheme = "redis" if setting == "store" else "http"
+    with pytest.raises(SettingsError, match=f"{setting.replace('-', '_')}: .*password") as caught:
+        load_settings(["--bundles", "b", f"--{setting}", f"{scheme}://user:hunter2@host:1/0"])
+    assert "hunter2" not in str(caught.value)
