@@ -10,7 +10,7 @@ import functools
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -19,7 +19,7 @@ from google.protobuf.message import DecodeError
 
 from server.call_metrics import CallMetrics
 from server.current_call import CurrentCall, begin_call, end_call
-from server.errors import MalformedMessageError, NotReadyError, OverloadError
+from server.errors import CallerUnknownError, MalformedMessageError, NotReadyError, OverloadError
 from server.identity.access_log import Access, AccessLog
 from server.identity.admission import ANYBODY, Admission, acting
 from server.identity.callers import Caller
@@ -186,7 +186,7 @@ class DoorInterceptor(Interceptor):
             # It holds no thread, and says itself when it is done.
             @functools.wraps(behave)
             def watch(request: Any, context: grpc.ServicerContext, *send: Any) -> Any:
-                with self._entered(method, context):
+                with self._entered(method, context, watched=True):
                     return behave(require_sound(request), context, *send)
 
             return _Guarded(
@@ -262,7 +262,9 @@ class DoorInterceptor(Interceptor):
             yield message
 
     @contextmanager
-    def _entered(self, method: str, context: grpc.ServicerContext) -> Iterator[Caller]:
+    def _entered(
+        self, method: str, context: grpc.ServicerContext, *, watched: bool = False
+    ) -> Iterator[Caller]:
         """Lets the caller in, accounts for the call, and turns what goes wrong into a row of the table."""
         came, start_s = datetime.now(UTC), time.perf_counter()
         caller, code, reason = ANYBODY, grpc.StatusCode.OK, ""
@@ -282,6 +284,10 @@ class DoorInterceptor(Interceptor):
         except Exception as error:  # noqa: BLE001
             # The last door: whatever it is, the caller gets a row of the table and none of its text.
             failure = describe(error)
+            if watched and isinstance(error, CallerUnknownError):
+                # Clients that follow health take any other code for a server that is not healthy, and never
+                # make the call that would tell them why.
+                failure = replace(failure, row=replace(failure.row, code=grpc.StatusCode.UNIMPLEMENTED))
             code, reason = failure.row.code, failure.row.reason
             context.abort_with_status(to_status(failure, call))
         finally:

@@ -17,6 +17,8 @@ from server.overload.priority import Priority
 ANYBODY: Final = Caller("", frozenset(Role), priority=Priority.HIGH)
 """Who calls where the port asks for no certificate: whoever the network lets through, all alike."""
 
+_HEALTH: Final = "/grpc.health.v1.Health/"
+"""Clients ask for it by themselves; one that is over its quota would take the server for dead."""
 _CERTIFICATE: Final = "x509_pem_cert"
 _thread: Final = threading.local()
 
@@ -57,7 +59,8 @@ class Admission:
         if caller.roles.isdisjoint(wanted):
             names = ", ".join(sorted(wanted)) or "nobody's"
             raise RoleMissingError(f"{method.rpartition('/')[2]} needs the role {names}")
-        self._quotas.take(caller)
+        if not method.startswith(_HEALTH):
+            self._quotas.take(caller)
 
 
 @contextmanager

@@ -13,6 +13,8 @@ import structlog
 from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
+from prudence.client import Client
+from prudence.reasons import CallerUnknownError as ClientUnknownError
 from prudence.v1 import admin_pb2, admin_pb2_grpc, profile_pb2
 from prudence.v1 import recommendation_pb2 as pb
 from prudence.v1 import recommendation_pb2_grpc as pb_grpc
@@ -179,7 +181,20 @@ def test_a_stranger_cannot_even_watch_health(secured: Secured) -> None:
             return next(iter(stub.Watch(health_pb2.HealthCheckRequest(), timeout=TIMEOUT_S))).status
 
     assert watch(OFFICE) == health_pb2.HealthCheckResponse.SERVING
-    assert refusal(lambda: watch("spiffe://t/nobody")) == ("PERMISSION_DENIED", "CALLER_UNKNOWN")
+    assert refusal(lambda: watch("spiffe://t/nobody")) == ("UNIMPLEMENTED", "CALLER_UNKNOWN")
+
+
+def test_a_stranger_with_our_client_is_told_so(secured: Secured) -> None:
+    credentials = secured.authority.credentials("spiffe://t/nobody")
+    with Client(secured.server.target, credentials=credentials) as client, pytest.raises(ClientUnknownError):
+        client.serving_info()
+
+
+def test_health_counts_against_no_quota(secured: Secured) -> None:
+    with secured.channel(SLOW) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        for _ in range(3):
+            assert stub.Check(health_pb2.HealthCheckRequest(), timeout=TIMEOUT_S).status
 
 
 def test_the_access_log_tells_who_called_what_and_how_it_ended(secured: Secured) -> None:
