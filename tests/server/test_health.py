@@ -1,8 +1,10 @@
 """Health: what is told, to whom, and that nobody can have the server hold more than it wants to."""
 
+import threading
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from contextlib import contextmanager
+from typing import Any
 
 import grpc
 import pytest
@@ -48,7 +50,7 @@ def test_a_watch_of_an_unknown_name_ends_and_the_name_is_forgotten() -> None:
     health = Health()
     with serve(health) as stub:
         assert [answer.status for answer in watch(stub, "x" * 1000)] == [UNKNOWN]
-    assert not health._watches
+    assert not any(health._watchers.values())
 
 
 def test_a_watch_too_many_is_told_so_and_one_that_ends_makes_room() -> None:
@@ -72,3 +74,40 @@ def _try(stub: health_pb2_grpc.HealthStub) -> Iterator[health_pb2.HealthCheckRes
         yield next(watch(stub, ""))
     except grpc.RpcError:
         return
+
+
+class Call:
+    """A call that is over by the time its first answer is sent; gRPC says so on a thread of its own."""
+
+    def __init__(self) -> None:
+        self.ends: Callable[[], None] = lambda: None
+        self.stuck = False
+
+    def add_callback(self, ends: Callable[[], None]) -> bool:
+        self.ends = ends
+        return True
+
+    def send(self, response: object) -> None:
+        if response is None:
+            return
+        ending = threading.Thread(target=self.ends, daemon=True)
+        ending.start()
+        ending.join(5.0)
+        self.stuck |= ending.is_alive()
+
+
+def test_a_caller_who_hangs_up_while_being_told_stops_nobody() -> None:
+    health, first, call = Health(), Call(), Call()
+    health.set("", SERVING)
+    context: Any = call
+    health.Watch(health_pb2.HealthCheckRequest(), context, call.send)
+    assert not call.stuck
+    assert health._watch_count == 0
+    context = first
+    health.Watch(health_pb2.HealthCheckRequest(), context, lambda _: None)
+    assert health._watch_count == 1
+    for watcher in health._watchers[""]:
+        watcher.send = first.send
+    health.set("", NOT_SERVING)
+    assert not first.stuck
+    assert health._watch_count == 0
