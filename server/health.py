@@ -7,7 +7,7 @@ stops the server for good.
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -122,8 +122,8 @@ class Health:
         with self._lock:
             self._statuses[service] = status
             watchers = [*self._watchers[service]]
-        for watcher in watchers:
-            watcher.send(health_pb2.HealthCheckResponse(status=status))
+        # A caller who takes nothing more keeps whoever tells it waiting, and must not keep a drain waiting.
+        threading.Thread(target=_tell_all, args=(watchers, status), name="health", daemon=True).start()
 
     def _end(self, service: str, watcher: _Watcher) -> None:
         with self._lock:
@@ -131,6 +131,11 @@ class Health:
             self._watchers[service].discard(watcher)
             self._watch_count -= 1
         watcher.send(None)
+
+
+def _tell_all(watchers: Sequence[_Watcher], status: Any) -> None:
+    for watcher in watchers:
+        watcher.send(health_pb2.HealthCheckResponse(status=status))
 
 
 def register_health(servicer: Health, server: grpc.Server) -> None:

@@ -33,6 +33,7 @@ STREAM_THREAD_COUNT = 16
 REFLECTION_THREAD_COUNT = 4
 URGENT_THREAD_COUNT = 4
 OFFICE_THREAD_COUNT = 4
+WATCH_THREAD_COUNT = 4
 WRITE_THREAD_COUNT = 64
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ class DoorInterceptor(Interceptor):
         if metrics is not None:
             metrics.watch_calls(lambda: self._pool.waiting_count)
         self._urgent = CallPool(URGENT_THREAD_COUNT, "urgent")
+        self._watching = CallPool(WATCH_THREAD_COUNT, "watching")
         self._office = CallPool(OFFICE_THREAD_COUNT, "office")
         self._writing = CallPool(WRITE_THREAD_COUNT, "write")
         self._pools = {office_service: self._office, writing_service: self._writing}
@@ -116,7 +118,9 @@ class DoorInterceptor(Interceptor):
         self._refusals = Refusals(self._admission, access_log, metrics)
         self._streams = StreamPool(STREAM_THREAD_COUNT, "stream")
         self._reflection = StreamPool(REFLECTION_THREAD_COUNT, "reflect")
-        self._beside = (self._streams, self._reflection, self._urgent, self._office, self._writing)
+        self._beside = (
+            *(self._streams, self._reflection, self._watching, self._urgent, self._office, self._writing),
+        )
         self._messages = MessageWatch()
         self._draining = False
 
@@ -183,17 +187,21 @@ class DoorInterceptor(Interceptor):
         if behave is None:
             return None
         if getattr(behave, "experimental_non_blocking", False):
-            # It holds no thread, and says itself when it is done.
+            # It holds no thread once it has answered, and says itself when it is done.
+            pool = self._watching
+
             @functools.wraps(behave)
             def watch(request: Any, context: grpc.ServicerContext, *send: Any) -> Any:
-                with self._entered(method, context, watched=True):
+                # Its caller may take nothing, and a thread that sends waits until what it sends is taken.
+                with self._entered(method, context, watched=True), self._messages.limited(context, pool):
                     return behave(require_sound(request), context, *send)
 
+            watch.experimental_thread_pool = pool  # type: ignore[attr-defined]
             return _Guarded(
                 grpc.unary_stream_rpc_method_handler(
                     watch, _tell_malformed(handler), handler.response_serializer
                 ),
-                self._urgent,
+                pool,
             )
 
         def stream(request: Any, context: grpc.ServicerContext) -> Any:

@@ -187,6 +187,15 @@ class MessageWatch:
                 )
             yield request
 
+    @contextmanager
+    def limited(self, context: grpc.ServicerContext, pool: CallPool) -> Iterator[None]:
+        """Cancels a call whose caller keeps the thread in this block for too long."""
+        self._awaited[context] = _Awaited(time.monotonic(), pool)
+        try:
+            yield
+        finally:
+            del self._awaited[context]
+
     def count_silent(self, pool: CallPool) -> int:
         """Counts the calls on a pool's threads whose messages do not come."""
         # A message that waits for the network thread is not its caller's fault.
@@ -201,11 +210,8 @@ class MessageWatch:
 
     def _next(self, requests: Iterator[Any], context: grpc.ServicerContext, pool: CallPool) -> Any:
         """Waits for a message while the watch is on; None once the caller has sent its last."""
-        self._awaited[context] = _Awaited(time.monotonic(), pool)
-        try:
+        with self.limited(context, pool):
             request = next(requests, None)
-        finally:
-            del self._awaited[context]
         return require_sound(request)
 
     def _watch(self) -> None:

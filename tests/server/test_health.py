@@ -1,5 +1,7 @@
 """Health: what is told, to whom, and that nobody can have the server hold more than it wants to."""
 
+import socket
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from concurrent import futures
@@ -10,7 +12,10 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from server import message_watch
 from server.health import NOT_SERVING, SERVING, Health, register_health
+from server.interceptors import DoorInterceptor
+from server.message_watch import CallPool
 
 WAIT_S = 60.0
 UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
@@ -109,5 +114,56 @@ def test_a_caller_who_hangs_up_while_being_told_stops_nobody() -> None:
     for watcher in health._watchers[""]:
         watcher.send = first.send
     health.set("", NOT_SERVING)
+    while health._watch_count:
+        threading.Event().wait(0.005)
     assert not first.stuck
-    assert health._watch_count == 0
+
+
+def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
+
+
+def _header(name: bytes, value: bytes) -> bytes:
+    return b"\0" + bytes([len(name)]) + name + bytes([len(value)]) + value
+
+
+def watch_and_take_nothing(port: int) -> socket.socket:
+    """Opens a watch on a connection that grants the server no byte to send (RFC 9113, 6.9.2)."""
+    settings = _frame(4, 0, 0, struct.pack(">HI", 4, 0))
+    headers = b"".join(
+        _header(name, value)
+        for name, value in (
+            (b":method", b"POST"),
+            (b":scheme", b"http"),
+            (b":path", b"/grpc.health.v1.Health/Watch"),
+            (b":authority", b"test"),
+            (b"content-type", b"application/grpc"),
+            (b"te", b"trailers"),
+        )
+    )
+    connection = socket.create_connection(("127.0.0.1", port), timeout=WAIT_S)
+    connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + settings)
+    connection.sendall(_frame(1, 4, 1, headers) + _frame(0, 1, 1, b"\0" * 5))
+    return connection
+
+
+def test_who_takes_no_answer_holds_no_thread_of_the_calls_and_none_for_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(message_watch, "WATCH_INTERVAL_S", 0.01)
+    health, door = Health(), DoorInterceptor(CallPool(1, "test"), 1)
+    health.set("", SERVING)
+    server = grpc.server(door._pool, interceptors=[door])
+    register_health(health, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    with watch_and_take_nothing(port), grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        while not door._watching.busy_count:
+            threading.Event().wait(0.005)
+        asked = health_pb2.HealthCheckRequest()
+        assert health_pb2_grpc.HealthStub(channel).Check(asked, timeout=WAIT_S).status == SERVING
+        monkeypatch.setattr(message_watch, "MESSAGE_WAIT_S", 0.02)
+        while door._watching.busy_count:
+            threading.Event().wait(0.005)
+    server.stop(None).wait()
+    door.close()
