@@ -15,6 +15,7 @@ from server.bundles.listing import Entry, list_bundles
 from server.bundles.messages import Finding, Goal, Order, Outcome, Reason, Refusal
 from server.bundles.opener import Opener
 from server.convert import ID_BYTES_MAX, read_context
+from server.deadlines import read_time_left_s
 from server.identity.admission import current_caller
 from server.render import render_instant
 
@@ -131,7 +132,7 @@ class BundleDesk:
             )
         try:
             # A call without a deadline has all the time there is, which no thread can wait for.
-            result = self._keeper.carry_out(order, min(context.time_remaining(), WAIT_S_MAX))
+            result = self._keeper.carry_out(order, min(read_time_left_s(context), WAIT_S_MAX))
         except TimeoutError as error:
             raise errors.DeadlineError("the deadline passed; the order goes on") from error
         if isinstance(result, Refusal):

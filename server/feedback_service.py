@@ -10,6 +10,7 @@ from prudence.v1 import feedback_pb2, feedback_pb2_grpc
 from server.batch_queue import WAIT_S_MAX, Call
 from server.clock import Clock
 from server.columns import to_microseconds
+from server.deadlines import read_time_left_s
 from server.errors import FeedbackOffError, InvalidArgumentError, NotReadyError
 from server.events import EventVerdict
 from server.feedback.recorder import Recorder
@@ -44,7 +45,7 @@ class FeedbackService(feedback_pb2_grpc.FeedbackServiceServicer):
         self, request: feedback_pb2.RecordEventsRequest, context: grpc.ServicerContext
     ) -> feedback_pb2.RecordEventsResponse:
         """Answers RecordEvents."""
-        patience_s = min(context.time_remaining(), WAIT_S_MAX)
+        patience_s = min(read_time_left_s(context), WAIT_S_MAX)
         outcomes = self._record(request.tenant_id, request.events, context, patience_s)
         results = [
             render_result(event.event_id, outcome)
@@ -62,7 +63,7 @@ class FeedbackService(feedback_pb2_grpc.FeedbackServiceServicer):
             count += len(request.events)
             if count > STREAM_EVENT_COUNT_MAX:
                 raise InvalidArgumentError("events", f"expected at most {STREAM_EVENT_COUNT_MAX} in a stream")
-            patience_s = min(context.time_remaining(), WAIT_S_MAX)
+            patience_s = min(read_time_left_s(context), WAIT_S_MAX)
             outcomes = self._record(request.tenant_id, request.events, context, patience_s)
             _add(response, request.events, outcomes)
         return response

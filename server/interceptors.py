@@ -19,6 +19,7 @@ from google.protobuf.message import DecodeError
 
 from server.call_metrics import CallMetrics
 from server.current_call import CurrentCall, begin_call, end_call
+from server.deadlines import read_time_left_s
 from server.errors import CallerUnknownError, MalformedMessageError, NotReadyError, OverloadError
 from server.identity.access_log import Access, AccessLog
 from server.identity.admission import ANYBODY, Admission, acting
@@ -226,7 +227,7 @@ class DoorInterceptor(Interceptor):
                 if pool is not self._pool or self._overload is None:
                     return behave(request, context)
                 # Only now: a call whose message never comes holds a thread, but keeps nobody else out.
-                slot = self._overload.enter(method, caller.priority, context.time_remaining())
+                slot = self._overload.enter(method, caller.priority, read_time_left_s(context))
                 answered = False
                 try:
                     with holding(slot):

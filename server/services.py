@@ -11,6 +11,7 @@ from prudence.v1 import recommendation_pb2, recommendation_pb2_grpc
 
 from server import convert, render
 from server.batch_queue import WAIT_S_MAX, Call
+from server.deadlines import read_time_left_s
 from server.errors import InvalidArgumentError, NotReadyError, RequestError, ServerError
 from server.identity.admission import current_caller
 from server.identity.roles import Role
@@ -176,7 +177,7 @@ def _begin(context: grpc.ServicerContext) -> Call:
         CancelledError: the caller hung up while the call waited for its turn.
         DeadlineError: its time ran out meanwhile.
     """
-    deadline_s = time.monotonic() + min(context.time_remaining(), WAIT_S_MAX)
+    deadline_s = time.monotonic() + min(read_time_left_s(context), WAIT_S_MAX)
     call = Call(deadline_s, context.is_active, current_slot())
     call.check()
     return call
