@@ -25,6 +25,7 @@ from server.chain_lines import (
     write_snapshot,
 )
 from server.errors import ServingError, StartError
+from server.settled_files import settle
 
 _log = structlog.get_logger("server")
 
@@ -230,7 +231,7 @@ class ChainedLog:
                 raise BlockingIOError
             # A server that died before its own fsync may have left a line that is in memory only, and what is
             # read here is in force from now on.
-            os.fsync(descriptor)
+            settle(descriptor)
             for archive in list_archives(self._path):
                 if os.path.samestat(held, archive.stat()):
                     archive.unlink()  # A crash came before the compacted file took its place.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from server.errors import FeedbackStateError
+from server.settled_files import settle
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,14 @@ class Disk:
             os.close(descriptor)
         beside.replace(path)
         self.sync_folder(path.parent)
+
+    def settle(self, path: Path) -> None:
+        """Settles what a killed process may have left of a file. Raises OSError."""
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            settle(descriptor, self.sync)
+        finally:
+            os.close(descriptor)
 
     def sync_folder(self, folder: Path) -> None:
         """Makes what was put into a folder or taken out of it durable. Raises OSError."""

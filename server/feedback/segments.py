@@ -77,8 +77,9 @@ class SegmentWriter:
             if not numbers:
                 self._disk.put(segment_path(folder, 1), write_header(secrets.token_hex(16), 0))
                 numbers = [1]
-            _check_order(folder, numbers)
             self.number = numbers[-1]
+            self._disk.settle(segment_path(folder, self.number))
+            _check_order(folder, numbers)
             content = load_segment(folder, self.number, last=True)
             self.log_id, self.sequence = content.log_id, content.sequence
             self._size = content.size
@@ -133,7 +134,7 @@ class SegmentWriter:
         os.close(self._descriptor)
 
     def _cut_torn_block(self) -> None:
-        """Cuts what follows the last whole block, and makes durable what a killed process may have left."""
+        """Cuts what follows the last whole block, and makes the names of the folder durable."""
         size = os.fstat(self._descriptor).st_size
         if size > self._size:
             _log.warning(
@@ -141,7 +142,6 @@ class SegmentWriter:
             )
             self._clean = False
             self._make_clean()
-        self._disk.sync(self._descriptor)
         self._disk.sync_folder(self._folder)
 
     def _check_place(self) -> None:

@@ -9,7 +9,7 @@ from server.users.directory import Directory
 from server.users.import_tables import ImportCounts, Progress
 from server.users.import_users import import_users
 from server.users.pseudonyms import Pseudonyms, load_pseudonyms, make_key_file
-from server.users.sqlite_place import check_place
+from server.users.sqlite_place import check_place, settle_log
 from server.users.sqlite_schema import create_file
 from server.users.sqlite_store import SqliteStore
 
@@ -87,6 +87,7 @@ def open_directory(address: StoreAddress, *, allow_assumed: bool) -> Directory:
         return Directory(store, pseudonyms)
     path = Path(address.store)
     check_place(path)
+    settle_log(path)
     pseudonyms = load_pseudonyms(address.find_key_file())
     return Directory(SqliteStore(path, pseudonyms, allow_assumed=allow_assumed), pseudonyms)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from server.errors import StoreError
+from server.settled_files import settle
 
 BUSY_S: Final = 10.0
 """How long a transaction waits for another one: the server's, or an import that puts its file in place."""
@@ -55,6 +56,27 @@ def check_place(path: Path) -> None:
         raise StoreError(
             f"store {path}: no such file; `python -m server import-users` or `make-store` writes one"
         )
+
+
+def settle_log(path: Path) -> None:
+    """Settles the log of what was committed last, which a killed process may have left; before it is opened.
+
+    Raises:
+        StoreError: the disk fails.
+    """
+    log, _ = list_companions(path)
+    try:
+        descriptor = os.open(log, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise StoreError(f"store {log} cannot be opened: {error.strerror}") from error
+    try:
+        settle(descriptor)
+    except OSError as error:
+        raise StoreError(f"store {log} cannot be made durable: {error.strerror}") from error
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager
