@@ -5,6 +5,7 @@ from typing import Final
 from benchmarks.faults import (
     arguments,
     attacks,
+    audit,
     clocks,
     corruption,
     disk,
@@ -46,4 +47,5 @@ TESTS: Final[tuple[FaultTest, ...]] = (
     tls_misuse.TEST,
     attacks.TEST,
     mixed.TEST,
+    audit.TEST,
 )
