@@ -1,11 +1,13 @@
-"""Test 4: a disk that takes no more: the log's own, full, or every file of the process."""
+"""Test 4: a disk that takes no more: full, failing, read-only, or no file of the process may grow."""
 
 import contextlib
+import errno
 import resource
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
 
@@ -16,16 +18,25 @@ from benchmarks.faults.checker import Checker
 from benchmarks.faults.crowd import NOTHING_WRONG, crowd
 from benchmarks.faults.figures import FaultTest, Findings, Target, share
 from benchmarks.faults.ground import Ground
+from benchmarks.faults.interposer import FAIL_SYNC, FAIL_WRITE, Interposer
+from benchmarks.faults.records import count_repeated
 from benchmarks.faults.server_process import ServerProcess, run_server
 from benchmarks.faults.shelf import wait_until
 
-FULL_COUNT: Final = 10
-LIMIT_COUNT: Final = 10
+FAULT_COUNT: Final = 10
+"""Of each kind."""
 DISK_MIB: Final = 4
 FAULT_S: Final = 3.0
 RECOVER_S_MAX: Final = 30.0
 CALL_S_MAX: Final = 10.0
 BATCH_COUNT: Final = 50
+EVENT_COUNT: Final = 500
+"""In one call, when all that was acknowledged is looked for."""
+FULL: Final = "full disks"
+WORN: Final = "processes without a writable file"
+BAD_WRITES: Final = "disks that fail writes, EIO"
+BAD_SYNCS: Final = "disks that fail fsyncs, EIO"
+READ_ONLY: Final = "disks turned read-only, EROFS"
 
 
 class Recorder:
@@ -44,7 +55,9 @@ class Recorder:
         events = [
             feedback_pb2.Event(
                 event_id=f"{self._name}-{self._number}-{place}",
-                user_id=self._ground.user_ids[place % len(self._ground.user_ids)],
+                user_id=self._ground.user_ids[
+                    (self._number * BATCH_COUNT + place) % len(self._ground.user_ids)
+                ],
                 product_id=self._ground.product_ids[place % len(self._ground.product_ids)],
                 event_type=profile_pb2.EVENT_TYPE_CLICK,
             )
@@ -108,11 +121,21 @@ def no_file_grows(server: ServerProcess) -> Iterator[None]:
         resource.prlimit(server.pid, resource.RLIMIT_FSIZE, before)
 
 
+@contextlib.contextmanager
+def failing(interposer: Interposer, kinds: int, error: int) -> Iterator[None]:
+    """Lets calls on files under the server's folder fail for the length of the block."""
+    interposer.fail(kinds, error)
+    try:
+        yield
+    finally:
+        interposer.fail(0)
+
+
 def fail_once(
-    ground: Ground, server: ServerProcess, fault: contextlib.AbstractContextManager[None], seed: int
+    ground: Ground, server: ServerProcess, recorder: Recorder, fault: AbstractContextManager[None], seed: int
 ) -> Findings:
-    """Records through a fault and after it, beside other callers; then looks for what was acknowledged."""
-    recorder, checker = Recorder(ground, server.target, f"{server.pid}-{seed}"), Checker(ground.questions)
+    """Records through a fault and after it, beside other callers."""
+    checker = Checker(ground.questions)
     checker.learn(server.target)
     before = recorder.record()
     with crowd(ground, server, seed, duration_s=FAULT_S + 1.0) as others:
@@ -125,49 +148,69 @@ def fail_once(
         from_s = time.monotonic()
         recovered = wait_until(recorder.record, RECOVER_S_MAX)
         elapsed_s = time.monotonic() - from_s
-    verdicts = recorder.send(recorder.acknowledged[:1000]) if recorder.acknowledged else []
-    lost = sum(verdict != feedback_pb2.EVENT_VERDICT_DUPLICATE for verdict in verdicts)
     counts = {
-        "faults": 1,
         "batches acknowledged during a fault": taken,
         "batches refused during a fault": recorder.refused_count,
-        "acknowledged events lost": lost,
         "recordings that never came back": int(not (before and recovered)),
         "crashes": 0 if server.alive else 1,
     }
     return others.judge(checker) + Findings(counts, {"recording again after, s": elapsed_s})
 
 
+def count_lost(server: ServerProcess, ground: Ground, acknowledged: Sequence[feedback_pb2.Event]) -> int:
+    """Records events once more, and counts those that the server does not know."""
+    recorder, lost = Recorder(ground, server.target, "again"), 0
+    for first in range(0, len(acknowledged), EVENT_COUNT):
+        verdicts = recorder.send(list(acknowledged[first : first + EVENT_COUNT]))
+        lost += sum(verdict != feedback_pb2.EVENT_VERDICT_DUPLICATE for verdict in verdicts)
+    return lost
+
+
 def run(ground: Ground, scale: float, seed: int) -> Findings:
-    """Fills the disk of the log, where one may be mounted, and forbids every file to grow."""
+    """Breaks the disk of log and store in every way by turns; at last the server is killed and started."""
     folder, found = ground.make_folder("disk"), Findings()
-    store = ground.copy_store(folder)
+    acknowledged: list[feedback_pb2.Event] = []
     with small_disk(folder / "small") as mounted:
-        log = folder / "small" / "log"
-        settings = ground.settings("--store", store, "--feedback-log", log)
+        small = folder / "small"
+        interposer = Interposer(folder, failing=small)
+        settings = ground.settings("--store", ground.copy_store(small), "--feedback-log", small / "log")
+        with run_server(folder, settings, through=interposer.command) as server:
+            kinds: dict[str, Callable[[], AbstractContextManager[None]]] = {
+                WORN: lambda: no_file_grows(server),
+                BAD_WRITES: lambda: failing(interposer, FAIL_WRITE, errno.EIO),
+                BAD_SYNCS: lambda: failing(interposer, FAIL_SYNC, errno.EIO),
+                READ_ONLY: lambda: failing(interposer, FAIL_WRITE, errno.EROFS),
+            }
+            if mounted:
+                kinds[FULL] = lambda: full(small)
+            for number in range(share(FAULT_COUNT, scale)):
+                for place, (name, fault) in enumerate(kinds.items()):
+                    recorder = Recorder(ground, server.target, f"{seed}-{number}-{place}")
+                    found += fail_once(ground, server, recorder, fault(), seed * 1000 + 10 * number + place)
+                    found += Findings({name: 1})
+                    acknowledged += recorder.acknowledged
         with run_server(folder, settings) as server:
-            for number in range(share(FULL_COUNT, scale) if mounted else 0):
-                found += fail_once(ground, server, full(folder / "small"), seed * 1000 + number)
-                found += Findings({"full disks": 1})
-            for number in range(share(LIMIT_COUNT, scale)):
-                found += fail_once(ground, server, no_file_grows(server), seed * 1000 + 500 + number)
-                found += Findings({"processes without a writable file": 1})
+            lost = {"acknowledged events lost": count_lost(server, ground, acknowledged)}
+            server.stop()
+        repeated = count_repeated(small / "log")
     shutil.rmtree(folder, ignore_errors=True)
-    return found
+    return found + Findings(lost | {"events logged twice": repeated})
 
 
 TEST: Final = FaultTest(
     4,
-    "a full disk under the log, and no file that can be written",
+    "a disk that is full, fails or turns read-only",
     run,
-    {"full disks": FULL_COUNT, "processes without a writable file": LIMIT_COUNT},
+    dict.fromkeys((FULL, WORN, BAD_WRITES, BAD_SYNCS, READ_ONLY), FAULT_COUNT),
     (
         Target("acknowledged events lost", "==", 0),
+        Target("events logged twice", "==", 0),
         Target("recordings that never came back", "==", 0),
+        Target("batches acknowledged during a fault", "==", 0),
         Target("batches refused during a fault", ">=", 1),
         Target("recording again after, s", "<", 5.0, "s"),
         Target("crashes", "==", 0),
         *NOTHING_WRONG,
     ),
-    missing="answers that wait for their record (the server has no strict audit mode), and EIO",
+    missing="strict audit mode: the server writes no decision records that an answer could wait for",
 )

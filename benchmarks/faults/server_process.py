@@ -106,7 +106,12 @@ class ServerProcess:
 
 
 def start_server(
-    folder: Path, arguments: Sequence[str], *, program: Sequence[str] = ("server",), port: int = 0
+    folder: Path,
+    arguments: Sequence[str],
+    *,
+    program: Sequence[str] = ("server",),
+    port: int = 0,
+    through: Sequence[str] = (),
 ) -> ServerProcess:
     """Starts a server and waits until it is ready.
 
@@ -115,6 +120,7 @@ def start_server(
         arguments: the command line after `python -m server`, without a port.
         program: the server's module, or one that breaks something and runs it, with its own arguments.
         port: 0 takes a free one.
+        through: a command that runs the server in its own place.
 
     Raises:
         ServerStartError: the server ended, or was not ready in time.
@@ -123,7 +129,7 @@ def start_server(
     log, port_file = folder / "server.log", folder / "port"
     port_file.unlink(missing_ok=True)
     start_s = time.monotonic()
-    command = [*_command(program, port_file, port), *arguments]
+    command = [*through, *_command(program, port_file, port), *arguments]
     with log.open("ab") as output:
         process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)  # noqa: S603
     try:
@@ -137,10 +143,15 @@ def start_server(
 
 @contextmanager
 def run_server(
-    folder: Path, arguments: Sequence[str], *, program: Sequence[str] = ("server",), port: int = 0
+    folder: Path,
+    arguments: Sequence[str],
+    *,
+    program: Sequence[str] = ("server",),
+    port: int = 0,
+    through: Sequence[str] = (),
 ) -> Iterator[ServerProcess]:
     """Runs a server as `start_server` does for the length of the block; what is left of it then is killed."""
-    server = start_server(folder, arguments, program=program, port=port)
+    server = start_server(folder, arguments, program=program, port=port, through=through)
     try:
         yield server
     finally:
