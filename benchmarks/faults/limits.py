@@ -9,11 +9,13 @@ import grpc
 from benchmarks.faults.crowd import NOTHING_WRONG, beside_others
 from benchmarks.faults.figures import FaultTest, Findings, Target, share
 from benchmarks.faults.ground import Ground
-from benchmarks.faults.server_process import run_server
+from benchmarks.faults.server_process import ServerProcess, run_server
 from benchmarks.load.client import METHOD, read_reason
 from server.ports import MESSAGE_BYTES_MAX, METADATA_BYTES_MAX
 
 CALL_COUNT: Final = 400
+FLOOD_COUNT: Final = 4
+"""Floods without others, one after the other."""
 CALL_S_MAX: Final = 20.0
 MESSAGES: Final = tuple(MESSAGE_BYTES_MAX * times + 1 for times in (1, 2, 4, 16))
 METADATA: Final = tuple(METADATA_BYTES_MAX * times for times in (2, 4, 16, 64))
@@ -71,20 +73,26 @@ def run(ground: Ground, scale: float, seed: int) -> Findings:
     """Sends both kinds beside other callers, and then alone, when what memory grows by is theirs."""
     count = share(CALL_COUNT, scale)
     with run_server(ground.make_folder("limits"), ground.settings()) as server:
-        flood, alone = Flood(server.target), Flood(server.target)
+        flood = Flood(server.target)
 
         def inject(until_s: float) -> bool:
             flood.send(count, until_s)
             return flood.sent_count < count
 
         found = beside_others(ground, server, seed, scale, inject)
-        before = server.read_usage().resident_bytes
-        server.forget_peak()
-        alone.send(count, float("inf"))
-        grown = server.read_peak_bytes() - before
+        # What the allocator takes for its threads when a flood first reaches them it takes once.
+        first, *later = [_measure_growth(server, count) for _ in range(FLOOD_COUNT)]
         crashed = 0 if server.alive else 1
-    memory = {"memory grown, times the limit": grown / MESSAGE_BYTES_MAX}
+    memory = {"memory grown, times the limit": max(later), "memory grown at first, times the limit": first}
     return found + flood.findings() + Findings({"crashes": crashed}, memory)
+
+
+def _measure_growth(server: ServerProcess, count: int) -> float:
+    """Returns how much more memory a server held at most during a flood than before, by the limit."""
+    before = server.read_usage().resident_bytes
+    server.forget_peak()
+    Flood(server.target).send(count, float("inf"))
+    return (server.read_peak_bytes() - before) / MESSAGE_BYTES_MAX
 
 
 TEST: Final = FaultTest(
@@ -100,4 +108,5 @@ TEST: Final = FaultTest(
         Target("crashes", "==", 0),
         *NOTHING_WRONG,
     ),
+    missing="what the first flood takes once, about three times the limit: it is measured and not judged",
 )

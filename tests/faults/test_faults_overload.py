@@ -1,4 +1,4 @@
-"""Overload and short deadlines at a small scale: refused, counted, nothing left over."""
+"""Overload, short deadlines and cancellations at a small scale: refused, counted, nothing left over."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ import pytest
 from benchmarks.faults.crowd import OVERLOADED
 from benchmarks.faults.figures import Findings, Verdict
 from benchmarks.faults.ground import Ground
-from benchmarks.faults.hurried import storm_once
+from benchmarks.faults.hurried import cancel_once, storm_once
 from benchmarks.faults.overload import LATENCY_TARGET_S, SLOWED, TEST, Phases, overload_once
 from benchmarks.faults.rates import read_metrics
 from benchmarks.faults.server_process import ServerProcess, run_server
@@ -41,6 +41,13 @@ def test_a_storm_of_deadlines_is_counted_and_leaves_nothing(ground: Ground, slow
     found = storm_once(ground, slowed, PEAK, 1.0, SEED)
     zeros(found, "others failed", "gauges not back to 0", "crashes", "crossed answers")
     assert found.counts["calls of the storm"] > 10
+    assert found.counts["others answered"] > 0
+
+
+def test_cancelled_calls_leave_their_neighbours_answers(ground: Ground, slowed: ServerProcess) -> None:
+    found = cancel_once(ground, slowed, PEAK, 1.0, SEED)
+    zeros(found, "others failed", "gauges not back to 0", "crashes", "crossed answers")
+    assert found.counts["calls cancelled"] > 0
     assert found.counts["others answered"] > 0
 
 
