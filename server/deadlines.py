@@ -23,16 +23,16 @@ class WallClockWatch:
     """Notices when the wall clock was set, by its distance from the monotonic clock."""
 
     def __init__(
-        self, wall: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic
+        self, wall: Callable[[], float] | None = None, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         """Begins with the distance of now.
 
         Args:
-            wall: reads the wall clock, seconds.
+            wall: reads the wall clock, seconds; by default the machine's.
             monotonic: reads the monotonic clock, seconds.
         """
-        self._wall, self._monotonic = wall, monotonic
-        self._distance_s = wall() - monotonic()
+        self._wall, self._monotonic = wall or _read_wall_s, monotonic
+        self._distance_s = self._wall() - monotonic()
         self._untrusted_until_s = float("-inf")
 
     def was_set(self) -> bool:
@@ -47,6 +47,10 @@ class WallClockWatch:
                 self._untrusted_until_s = now_s + UNTRUSTED_S
             self._distance_s = distance_s
         return now_s < self._untrusted_until_s
+
+
+def _read_wall_s() -> float:
+    return time.time_ns() / 1e9
 
 
 _WATCH: Final = WallClockWatch()

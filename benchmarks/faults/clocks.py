@@ -60,7 +60,7 @@ def run(ground: Ground, scale: float, seed: int) -> Findings:
         with crowd(ground, server, seed, duration_s=JUMP_S * (jumps + 1)) as others:
             for _ in range(jumps):
                 time.sleep(JUMP_S)
-                interposer.set_clock(round(next(instants) - time.time()))
+                interposer.set_clock(round(next(instants) - datetime.now(UTC).timestamp()))
         crashed = 0 if server.alive else 1
     calls = others.ended()
     answers = [pb.RecommendResponse.FromString(answer) for _, answer in calls.answers]
