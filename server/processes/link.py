@@ -66,7 +66,8 @@ class Link:
             with self._append_lock:
                 lost = [self._appends.pop(log) for log in [*self._appends]]
             for future in lost:
-                future.set_exception(OrderUnsureError("the supervisor ended before it answered"))
+                if future.set_running_or_notify_cancel():
+                    future.set_exception(OrderUnsureError("the supervisor ended before it answered"))
             on_end()
 
         threading.Thread(target=listen, name="supervised", daemon=True).start()
@@ -94,15 +95,16 @@ class Link:
         """Has a record written, as `Appender` says."""
         future = Future[Refused | None]()
         with self._append_lock:
+            if log in self._appends:
+                # The answer to one that was given up is to come: it would be taken for this one's.
+                return Refused(True, "the supervisor has not answered for the last change")
             self._appends[log] = future
         try:
             self._tell(Append(log, after, texts))
         except OSError as error:
             raise OrderUnsureError("the supervisor is gone") from error
         wait([future], APPEND_S_MAX)
-        with self._append_lock:
-            given_up = self._appends.pop(log, None) is not None
-        if given_up:
+        if future.cancel():
             # If it is written after all, this process follows it like any other.
             raise OrderUnsureError(f"the supervisor did not answer within {APPEND_S_MAX:.0f} s")
         return future.result()
@@ -114,13 +116,14 @@ class Link:
             return
         with self._append_lock:
             future = self._appends.pop(message.log, None)
-        match message, future:
-            case NotAppended(_, busy, problem), Future():
-                future.set_result(Refused(busy, problem))
-            case Appended(), Future():
-                future.set_result(None)
-            case Appended(log, sequence), None:
+        awaited = future is not None and future.set_running_or_notify_cancel()
+        match message:
+            case Appended(log, sequence) if not awaited:
                 self._follows.put(Follow(log, sequence))
+            case Appended() if future is not None:
+                future.set_result(None)
+            case NotAppended(_, busy, problem) if future is not None and awaited:
+                future.set_result(Refused(busy, problem))
 
     def _follow(self) -> None:
         while True:

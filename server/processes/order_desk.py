@@ -1,4 +1,4 @@
-"""Writes the logs that all processes share, one record at a time, and sees that every process follows.
+"""Writes the logs that all processes share, record by record, and sees that every process follows.
 
 A record that was written is answered for once every process that serves has brought it into force. A process
 that does not within `FOLLOW_S_MAX` is to be ended: what is halted is then shown by nobody, and whoever starts
@@ -29,16 +29,19 @@ class Log(Protocol):
 
 @dataclass(slots=True)
 class _Round:
-    """A record that was written and is not in force everywhere yet."""
+    """A record that was written and is not in force everywhere yet; `by` is None once that process ended."""
 
-    by: int
+    by: int | None
     written: Appended
     waiting: set[int]
     deadline_s: float
 
 
 class OrderDesk:
-    """Takes records from processes. At most one is on its way: another one is refused as worth retrying."""
+    """Takes records from processes. Of each log one is on its way: another is refused as worth retrying.
+
+    A halt waits for no patch: they are in different logs.
+    """
 
     def __init__(self, logs: Mapping[str, Log], clock: Callable[[], float]) -> None:
         """Keeps what it writes.
@@ -49,12 +52,12 @@ class OrderDesk:
         """
         self._logs, self._clock = logs, clock
         self._serving: set[int] = set()
-        self._round: _Round | None = None
+        self._rounds: dict[str, _Round] = {}
 
     @property
     def deadline_s(self) -> float | None:
         """When `list_late` is to be asked again, by the clock; None while nobody is waited for."""
-        return None if self._round is None else self._round.deadline_s
+        return min((each.deadline_s for each in self._rounds.values()), default=None)
 
     def join(self, number: int) -> Said:
         """Counts a process in that is about to serve, and has it follow what came since it read the logs."""
@@ -64,7 +67,7 @@ class OrderDesk:
     def append(self, number: int, asked: Append) -> Said:
         """Writes a record of a process and has all others follow it."""
         log = self._logs[asked.log]
-        if self._round is not None or asked.after != log.count:
+        if asked.log in self._rounds or asked.after != log.count:
             return [(number, NotAppended(asked.log, True, ""))]
         try:
             log.append(asked.texts)
@@ -72,36 +75,38 @@ class OrderDesk:
             return [(number, NotAppended(asked.log, False, str(error)))]
         others = self._serving - {number}
         written = Appended(asked.log, log.count)
-        self._round = _Round(number, written, others, self._clock() + FOLLOW_S_MAX)
+        self._rounds[asked.log] = _Round(number, written, others, self._clock() + FOLLOW_S_MAX)
         follow = Follow(asked.log, log.count)
-        return [(other, follow) for other in sorted(others)] + self._end_round()
+        return [(other, follow) for other in sorted(others)] + self._end_rounds()
 
     def hear(self, number: int, followed: Followed) -> Said:
         """Notes that a process has followed."""
-        if (
-            self._round is not None
-            and followed.log == self._round.written.log
-            and followed.sequence >= self._round.written.sequence
-        ):
-            self._round.waiting.discard(number)
-        return self._end_round()
+        awaited = self._rounds.get(followed.log)
+        if awaited is not None and followed.sequence >= awaited.written.sequence:
+            awaited.waiting.discard(number)
+        return self._end_rounds()
 
     def leave(self, number: int) -> Said:
         """Counts a process out that has ended."""
         self._serving.discard(number)
-        if self._round is not None:
-            self._round.waiting.discard(number)
-        return self._end_round()
+        for each in self._rounds.values():
+            each.waiting.discard(number)
+            if each.by == number:
+                # Whoever starts in its place has asked for nothing yet.
+                each.by = None
+        return self._end_rounds()
 
     def list_late(self) -> list[int]:
         """Returns the processes that are to be ended, because they did not follow in time."""
-        if self._round is None or self._clock() < self._round.deadline_s:
-            return []
-        return sorted(self._round.waiting)
+        now_s = self._clock()
+        late = (each.waiting for each in self._rounds.values() if each.deadline_s <= now_s)
+        return sorted(set[int]().union(*late))
 
-    def _end_round(self) -> Said:
-        """Answers whoever asked once nobody is waited for; if that one has ended, nobody hears it."""
-        if self._round is None or self._round.waiting:
-            return []
-        done, self._round = self._round, None
-        return [(done.by, done.written)] if done.by in self._serving else []
+    def _end_rounds(self) -> Said:
+        """Answers whoever asked once nobody is waited for."""
+        said: Said = []
+        for done in [each for each in self._rounds.values() if not each.waiting]:
+            del self._rounds[done.written.log]
+            if done.by is not None:
+                said.append((done.by, done.written))
+        return said

@@ -180,7 +180,10 @@ class _Supervisor:
     def _hear(self, wait_s: float | None) -> list[tuple[Child, int]]:
         """Waits for a signal or a word; returns the processes that ended, with their status."""
         ended = []
-        for key, _ in self._selector.select(self._shorten(wait_s)):
+        events = self._selector.select(self._shorten(wait_s))
+        # What was said until now is among these. A disk may take long below, and nobody is late by that.
+        late = {*self._desk.list_late()}
+        for key, _ in events:
             if key.fileobj is self._stop:
                 self._stop.hear()
                 continue
@@ -196,11 +199,11 @@ class _Supervisor:
             self._selector.register(child, selectors.EVENT_READ)
             for message in heard:
                 self._say(self._answer(child.number, message))
-        for number in self._desk.list_late():
+        for number in late.intersection(self._desk.list_late()):
             _log.error("process did not follow an order and is ended", process=number)
-            late = self._children[number]
-            self._selector.unregister(late)
-            ended.append((late, late.kill()))
+            child = self._children[number]
+            self._selector.unregister(child)
+            ended.append((child, child.kill()))
             self._say(self._desk.leave(number))
         self._tell_health()
         return ended

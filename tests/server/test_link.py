@@ -112,6 +112,27 @@ def test_an_answer_after_the_wait_is_followed_like_the_record_of_another(
     assert followed == [3, 4]
 
 
+def test_an_answer_after_the_wait_is_not_taken_for_that_of_the_next_record(
+    ends: Ends, followed: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    join(ends, followed)
+    with monkeypatch.context() as patched:
+        patched.setattr(link_module, "APPEND_S_MAX", 0.01)
+        with pytest.raises(OrderUnsureError):
+            ends.link.append(LOG, 3, {"document": "first"})
+        refused = ends.link.append(LOG, 3, {"document": "second"})
+    assert refused is not None
+    assert refused.busy
+    assert ends.hear() == Append(LOG, 3, {"document": "first"})
+    ends.say(Appended(LOG, 4))
+    assert ends.hear() == Followed(LOG, 4)
+    with ThreadPoolExecutor(1) as pool:
+        appended = pool.submit(ends.link.append, LOG, 4, {})
+        assert ends.hear() == Append(LOG, 4, {})
+        ends.say(Appended(LOG, 5))
+        assert appended.result(60) is None
+
+
 def test_a_supervisor_that_ends_leaves_an_order_unsure(ends: Ends) -> None:
     with ThreadPoolExecutor(1) as pool:
         appended = pool.submit(ends.link.append, LOG, 3, {})

@@ -1,4 +1,4 @@
-"""Orders that concern every process: one at a time, answered once all follow, and late ones are ended."""
+"""Orders that concern every process: answered once all follow, one of each log, and late ones are ended."""
 
 from collections.abc import Mapping
 
@@ -71,6 +71,30 @@ def test_a_second_order_and_one_decided_on_old_records_are_refused(desk: OrderDe
     desk.append(0, ask(3))
     assert desk.append(1, ask(4)) == [(1, busy)]
     assert log.count == 4
+
+
+def test_a_halt_waits_for_no_patch(log: Log, clock: Clock) -> None:
+    patches = "catalogue_state"
+    desk = OrderDesk({LOG: log, patches: Log()}, clock)
+    for number in range(3):
+        desk.join(number)
+    desk.append(0, Append(patches, 3, {}))
+    clock.now_s += 1
+    assert desk.append(1, ask(3)) == [(0, Follow(LOG, 4)), (2, Follow(LOG, 4))]
+    desk.hear(0, Followed(LOG, 4))
+    assert desk.hear(2, Followed(LOG, 4)) == [(1, Appended(LOG, 4))]
+    clock.now_s += FOLLOW_S_MAX - 1
+    assert desk.list_late() == [1, 2]
+    desk.leave(1)
+    assert desk.leave(2) == [(0, Appended(patches, 4))]
+
+
+def test_who_starts_in_the_place_of_one_that_asked_is_not_answered_for_it(desk: OrderDesk) -> None:
+    desk.append(0, ask(3))
+    desk.leave(0)
+    desk.join(0)
+    desk.hear(1, Followed(LOG, 4))
+    assert desk.hear(2, Followed(LOG, 4)) == []
 
 
 def test_an_order_that_cannot_be_written_concerns_nobody_else(desk: OrderDesk, log: Log) -> None:
