@@ -8,7 +8,6 @@ stops the server for good.
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import grpc
@@ -25,19 +24,33 @@ NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
 _Send = Callable[[health_pb2.HealthCheckResponse | None], None]
 
 
-@dataclass(slots=True, eq=False)
 class _Watcher:
-    """Who watches a service, and whether the call is over."""
+    """Who watches a service: told in order, by one thread at a time, and of nothing twice."""
 
-    send: _Send
-    ended: bool = False
+    def __init__(self, read: Callable[[], Any], send: _Send) -> None:
+        """Keeps how the status of now is read and sent; nothing is sent before `tell`."""
+        self.read, self.send = read, send
+        self._sending = threading.Lock()
+        self._told: Any = None
+
+    def tell(self) -> None:
+        """Sends the status of now if it is another than was sent last."""
+        # Whoever sends meanwhile looks again afterwards: a caller who takes nothing keeps one thread at most.
+        while self._told != self.read() and self._sending.acquire(blocking=False):
+            try:
+                status = self.read()
+                if status != self._told:
+                    self._told = status
+                    self.send(health_pb2.HealthCheckResponse(status=status))
+            finally:
+                self._sending.release()
 
 
 class Health:
     """Knows the status of the services that it was told of; all are NOT_SERVING once the server drains.
 
-    One thread sets statuses. The lock is never held while something is sent: gRPC waits there for its own
-    thread, which ends other calls and needs the lock for that.
+    The lock is never held while something is sent: gRPC waits there for its own thread, which ends other
+    calls and needs the lock for that.
     """
 
     def __init__(self, watch_count_max: int = WATCH_COUNT_MAX) -> None:
@@ -47,7 +60,6 @@ class Health:
             watch_count_max: watches that may be held at once.
         """
         self._watch_count_max = watch_count_max
-        self._watch_count = 0
         self._lock = threading.Lock()
         self._statuses: dict[str, Any] = {}
         self._watchers: defaultdict[str, set[_Watcher]] = defaultdict(set)
@@ -80,62 +92,59 @@ class Health:
             send(health_pb2.HealthCheckResponse(status=unknown))
             send(None)
             return
-        with self._lock:
-            full = self._watch_count >= self._watch_count_max
-            self._watch_count += not full
-        if full:
+        watcher = _Watcher(lambda: self._statuses[service], send)
+        if not self._takes_in(service, watcher):
             # Clients take this code for a healthy server that tells nothing; any other keeps them away.
             context.set_code(grpc.StatusCode.UNIMPLEMENTED)
             context.set_details("too many watches; use Check")
             send(None)
             return
-        watcher = _Watcher(send)
         if not context.add_callback(lambda: self._end(service, watcher)):
             self._end(service, watcher)
             return
-        sent: Any = None
-        while not self._joins(service, watcher, sent):
-            sent = self._statuses[service]
-            send(health_pb2.HealthCheckResponse(status=sent))
+        watcher.tell()
 
     Watch.experimental_non_blocking = True  # type: ignore[attr-defined]
 
     def set(self, service: str, status: Any) -> None:
         """Sets the status of a service, and tells those who watch it."""
-        if not self._draining:
-            self._tell(service, status)
+        with self._lock:
+            if self._draining or self._statuses.get(service) == status:
+                return
+            self._statuses[service] = status
+            told = [*self._watchers[service]]
+        _tell_all(told)
 
     def enter_graceful_shutdown(self) -> None:
         """Sets every service NOT_SERVING for good."""
-        self._draining = True
-        for service in [*self._statuses]:
-            self._tell(service, NOT_SERVING)
-
-    def _joins(self, service: str, watcher: _Watcher, sent: Any) -> bool:
-        """Has a watcher told of every change from now on if it knows the status of now, or is gone."""
         with self._lock:
-            if not watcher.ended and sent == self._statuses[service]:
-                self._watchers[service].add(watcher)
-            return watcher.ended or watcher in self._watchers[service]
+            self._draining = True
+            self._statuses = dict.fromkeys(self._statuses, NOT_SERVING)
+            told = [watcher for watchers in self._watchers.values() for watcher in watchers]
+        _tell_all(told)
 
-    def _tell(self, service: str, status: Any) -> None:
+    def _takes_in(self, service: str, watcher: _Watcher) -> bool:
         with self._lock:
-            self._statuses[service] = status
-            watchers = [*self._watchers[service]]
-        # A caller who takes nothing more keeps whoever tells it waiting, and must not keep a drain waiting.
-        threading.Thread(target=_tell_all, args=(watchers, status), name="health", daemon=True).start()
+            if sum(map(len, self._watchers.values())) >= self._watch_count_max:
+                return False
+            self._watchers[service].add(watcher)
+            return True
 
     def _end(self, service: str, watcher: _Watcher) -> None:
         with self._lock:
-            watcher.ended = True
             self._watchers[service].discard(watcher)
-            self._watch_count -= 1
         watcher.send(None)
 
 
-def _tell_all(watchers: Sequence[_Watcher], status: Any) -> None:
-    for watcher in watchers:
-        watcher.send(health_pb2.HealthCheckResponse(status=status))
+def _tell_all(watchers: Sequence[_Watcher]) -> None:
+    """Tells watchers, and returns at once: one who takes nothing would keep a drain waiting."""
+
+    def tell() -> None:
+        for watcher in watchers:
+            watcher.tell()
+
+    if watchers:
+        threading.Thread(target=tell, name="health", daemon=True).start()
 
 
 def register_health(servicer: Health, server: grpc.Server) -> None:

@@ -3,6 +3,7 @@
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from contextlib import contextmanager
@@ -107,16 +108,44 @@ def test_a_caller_who_hangs_up_while_being_told_stops_nobody() -> None:
     context: Any = call
     health.Watch(health_pb2.HealthCheckRequest(), context, call.send)
     assert not call.stuck
-    assert health._watch_count == 0
+    assert len(health._watchers[""]) == 0
     context = first
     health.Watch(health_pb2.HealthCheckRequest(), context, lambda _: None)
-    assert health._watch_count == 1
+    assert len(health._watchers[""]) == 1
     for watcher in health._watchers[""]:
         watcher.send = first.send
     health.set("", NOT_SERVING)
-    while health._watch_count:
+    while len(health._watchers[""]):
         threading.Event().wait(0.005)
     assert not first.stuck
+
+
+def test_a_watcher_who_takes_nothing_is_told_by_one_thread_and_then_in_order() -> None:
+    health, told, taken = Health(), list[int](), threading.Event()
+    health.set("", SERVING)
+    context: Any = Call()
+
+    def send(response: Any) -> None:
+        told.append(response.status)
+        if len(told) > 1:
+            assert taken.wait(WAIT_S)
+
+    health.Watch(health_pb2.HealthCheckRequest(), context, send)
+    before = threading.active_count()
+    for status in (SERVING, NOT_SERVING, SERVING, NOT_SERVING, SERVING):
+        health.set("", status)
+        if status == NOT_SERVING:
+            assert eventually(lambda: len(told) == 2)
+    assert eventually(lambda: threading.active_count() <= before + 1)
+    taken.set()
+    assert eventually(lambda: told == [SERVING, NOT_SERVING, SERVING])
+
+
+def eventually(holds: Callable[[], bool]) -> bool:
+    end_s = time.monotonic() + WAIT_S
+    while not holds() and time.monotonic() < end_s:
+        time.sleep(0.005)
+    return holds()
 
 
 def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
