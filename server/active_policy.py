@@ -54,6 +54,7 @@ from server.policy_changes import (
 )
 from server.policy_log import ChangeKind
 from server.snapshot import CURRENT, Snapshot, all_patched, all_under_policy
+from server.status import find_row
 from suitability.errors import OverlayError
 from suitability.overlay import Overlay, tighten
 from suitability.policy import Policy
@@ -389,7 +390,7 @@ def _refusals_logged(kind: ChangeKind, request_id: str) -> Iterator[None]:
         _log.warning(
             "change refused",
             kind=kind.value,
-            reason=type(error).__name__,
+            reason=find_row(error).reason,
             problem=str(error),
             request_id=request_id,
         )

@@ -105,9 +105,14 @@ class Failure:
     more: tuple[tuple[str, str], ...] = ()
 
 
+def find_row(error: BaseException) -> ErrorRow:
+    """Returns the error's row; that of an unexpected error where it has none."""
+    return TABLE.get(type(error), _UNKNOWN) if isinstance(error, errors.ServerError) else _UNKNOWN
+
+
 def describe(error: BaseException) -> Failure:
     """Finds the error's row; logs what the caller may not read under an opaque id."""
-    row = TABLE.get(type(error), _UNKNOWN) if isinstance(error, errors.ServerError) else _UNKNOWN
+    row = find_row(error)
     if row.shows_text:
         violations = _list_violations(error) or (("", str(error)),)
         (field, problem), more = violations[0], violations[1:VIOLATION_COUNT_MAX]

@@ -16,6 +16,7 @@ from server.family import live_policies
 from server.messages import ChangeQuery
 from server.row_bits import unpack
 from server.snapshot import Snapshot, under_policy
+from server.status import TABLE
 from suitability.policy import Policy, load_policy
 from suitability.signatures import Purpose
 from tests.server.cases import CHANNEL, NOW, eligible_user
@@ -129,7 +130,7 @@ def test_a_refused_change_says_why_and_leaves_everything_as_it_was(desk: Desk, n
         change(desk)
     assert desk.state() == before
     assert [(line["event"], line["log_level"]) for line in logs] == [("change refused", "warning")]
-    assert (logs[0]["reason"], logs[0]["request_id"]) == (kind.__name__, "test")
+    assert (logs[0]["reason"], logs[0]["request_id"]) == (TABLE[kind].reason, "test")
 
 
 def test_a_signature_of_another_document_or_of_a_year_ago_authorises_nothing(desk: Desk) -> None:

@@ -229,7 +229,7 @@ def test_changes_and_refusals_are_logged_with_who_signed(start_office: Callable[
     assert (accepted["level"], accepted["kind"], accepted["request_id"]) == ("info", "overlay", "the halt")
     assert (accepted["signers"], len(accepted["hash"])) == (["anna-1"], 64)
     refused = next(line for line in lines if line["event"] == "change refused")
-    assert (refused["level"], refused["reason"]) == ("warning", "OverlaySequenceOldError")
+    assert (refused["level"], refused["reason"]) == ("warning", "OVERLAY_SEQUENCE_OLD")
 
 
 def test_a_folder_in_use_and_a_changed_log_refuse_to_start(start_office: Callable[[], Office]) -> None:
