@@ -130,6 +130,7 @@ def _describe_entry(entry: admin_pb2.BundleEntry) -> str:
 
 def _describe_findings(findings: Iterable[admin_pb2.BundleFinding]) -> list[str]:
     return [
-        f"{'ok  ' if each.passed else 'BAD '} {each.gate} {each.figure:.6g}, expected {each.limit:.6g}"
+        f"{'ok  ' if each.passed else 'BAD '} {each.gate} {each.figure:.6g}, "
+        f"expected {'at least ' if each.comparative else ''}{each.limit:.6g}"
         for each in findings
     ]

@@ -307,6 +307,6 @@ def _judge(task: _Task, findings: tuple[Finding, ...]) -> Refusal | None:
     failed = [each for each in findings if not (each.passed or (each.comparative and allow_worse))]
     if not failed:
         return None
-    told = "; ".join(f"{each.name} is {each.figure:.6g}, expected {each.limit:.6g}" for each in failed)
+    told = "; ".join(map(str, failed))
     reason = Reason.WORSE if all(each.comparative for each in failed) else Reason.UNFIT
     return Refusal(reason, f"bundle {task.version}: {told}")

@@ -81,7 +81,7 @@ class Finding:
         figure: what was measured.
         limit: what it had to reach.
         passed: whether it does.
-        comparative: whether it only says that the bundle is worse than the one that serves.
+        comparative: whether it only says that the bundle is worse than the one that serves, below `limit`.
     """
 
     name: str
@@ -89,6 +89,10 @@ class Finding:
     limit: float
     passed: bool
     comparative: bool
+
+    def __str__(self) -> str:
+        bound = "at least " if self.comparative else ""
+        return f"{self.name} is {self.figure:.6g}, expected {bound}{self.limit:.6g}"
 
 
 class Goal(StrEnum):
