@@ -176,9 +176,14 @@ def show_speed(scene: Scene, target: str, *, duration_s: float) -> None:
         f"  latency p50 {found.latency_ms_p50:.2f} ms, p95 {found.latency_ms_p95:.2f} ms, "
         f"p99 {found.latency_ms_p99:.2f} ms; "
         f"server CPU {found.server_cpu_us_per_request:,.0f} us per request, "
-        f"{found.error_count} errors\n"
+        f"{_describe_errors(found.error_counts)}\n"
         f"  closed loop, 8 callers in 2 client processes beside the server on {describe_machine().line}",
     )
+
+
+def _describe_errors(counts: Mapping[str, int]) -> str:
+    """Names the failed requests; a busy machine refuses some as OVERLOADED."""
+    return ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items())) or "0 errors"
 
 
 def show_coverage(scene: Scene, user_ids: list[str]) -> None:
