@@ -17,6 +17,7 @@ from typing import Any, Final
 import grpc
 
 from server.errors import DeadlineError, MalformedMessageError, OverloadError
+from server.processor_share import ProcessorShare
 
 MESSAGE_WAIT_S: Final = 5.0
 """How long a call may hold a thread before its request message is there."""
@@ -138,8 +139,13 @@ class _Awaited:
 class MessageWatch:
     """Waits for messages on the calls' threads; a thread of its own cancels those that keep them too long."""
 
-    def __init__(self) -> None:
-        """Starts the thread."""
+    def __init__(self, is_busy: Callable[[], bool] | None = None) -> None:
+        """Starts the thread.
+
+        Args:
+            is_busy: tells whether this process is; by default its share of a processor does.
+        """
+        self._is_busy = is_busy or ProcessorShare().is_busy
         self._awaited: dict[grpc.ServicerContext, _Awaited] = {}
         self._waits_s: deque[float] = deque((0.0,), maxlen=BEHIND_COUNT)
         self._closed = threading.Event()
@@ -160,7 +166,13 @@ class MessageWatch:
 
     @property
     def behind_s(self) -> float:
-        """How long three of four messages wait at least for the thread that takes them from the network."""
+        """How long three of four messages wait at least for the thread that takes them from the network.
+
+        Nothing where the process is not busy: messages that come late are their callers' doing then, and who
+        sent slowly on purpose would have others refused.
+        """
+        if not self._is_busy():
+            return 0.0
         waits_s = sorted(self._waits_s)
         return min(waits_s[len(waits_s) // 4], BEHIND_S_MAX)
 

@@ -17,7 +17,8 @@ class Desk:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now_s = 100.0
         monkeypatch.setattr(message_watch, "time", SimpleNamespace(monotonic=lambda: self.now_s))
-        self.watch, self.pool = MessageWatch(), CallPool(1, "desk")
+        self.busy = True
+        self.watch, self.pool = MessageWatch(lambda: self.busy), CallPool(1, "desk")
         self.silent_count = 0
 
     def receive(self, wait_s: float) -> None:
@@ -51,6 +52,14 @@ def test_messages_that_come_at_once_say_that_others_were_their_callers_fault(des
     for _ in range(BEHIND_COUNT // 2):
         desk.receive(0.001)
     assert desk.watch.behind_s == pytest.approx(0.001)
+
+
+def test_callers_who_send_late_to_an_idle_process_are_silent_and_nobody_is_behind(desk: Desk) -> None:
+    desk.busy = False
+    for _ in range(BEHIND_COUNT):
+        desk.receive(0.2)
+    assert desk.watch.behind_s == 0
+    assert desk.silent_count == 1
 
 
 def test_callers_cannot_make_it_seem_further_behind_than_the_most(desk: Desk) -> None:
