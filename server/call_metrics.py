@@ -1,13 +1,14 @@
 """Metrics of calls and answers: how many came, how they ended and how long they took; what rules withheld."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from server.messages import ListAnswer
+from server.deferred_counts import DeferredCounts
+from server.messages import ListAnswer, ResponseReason, Withheld
 
 _SECONDS: Final = (
     *(0.001, 0.0015, 0.002, 0.003, 0.004, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075),
@@ -21,12 +22,14 @@ _LISTED: Final = (0.0, 1.0, 5.0, 10.0, 20.0, 50.0, 100.0, 1000.0)
 class CallMetrics:
     """Counts calls by method, which are those of the wire contract alone, and by how they ended."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, later: DeferredCounts) -> None:
         """Registers the metrics.
 
         Args:
             registry: where.
+            later: has calls counted.
         """
+        self._later = later
         self._calls = Counter(
             "prudence_calls",
             "Calls by method, gRPC code and reason; the reason is empty where the code is OK.",
@@ -67,6 +70,9 @@ class CallMetrics:
             elapsed_s: what it took.
         """
         self._in_flight.dec()
+        self._later.add(self._count, method, code, reason, elapsed_s)
+
+    def _count(self, method: str, code: str, reason: str, elapsed_s: float) -> None:
         self._calls_of(method, code, reason).inc()
         self._seconds_of(method).observe(elapsed_s)
 
@@ -86,12 +92,14 @@ class CallMetrics:
 class AnswerMetrics:
     """Counts lists by bundle, how long they are, and what the rules took from them."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, later: DeferredCounts) -> None:
         """Registers the metrics.
 
         Args:
             registry: where.
+            later: has lists counted.
         """
+        self._later = later
         self._answers = Counter(
             "prudence_answers",
             "Lists by the bundle that they are from.",
@@ -120,13 +128,22 @@ class AnswerMetrics:
 
     def observe(self, answer: ListAnswer) -> None:
         """Counts one list."""
-        version = answer.decision.bundle_version
+        version, product_count = answer.decision.bundle_version, len(answer.products)
+        self._later.add(self._count, version, product_count, answer.reasons, answer.withheld)
+
+    def _count(
+        self,
+        version: str,
+        product_count: int,
+        reasons: Sequence[ResponseReason],
+        withheld: Sequence[Withheld],
+    ) -> None:
         (self._answers_of.get(version) or self._add_bundle(version)).inc()
-        self._listed.observe(len(answer.products))
-        for reason in answer.reasons:
+        self._listed.observe(product_count)
+        for reason in reasons:
             self._reasons_of(reason.name).inc()
-        for withheld in answer.withheld:
-            self._withheld_of(withheld.code).inc(withheld.product_count)
+        for each in withheld:
+            self._withheld_of(each.code).inc(each.product_count)
 
     def _add_bundle(self, version: str) -> Counter:
         """Begins to count a bundle's lists; beyond BUNDLE_COUNT_MAX the one that began first goes."""

@@ -175,9 +175,11 @@ class DoorInterceptor(Interceptor):
         """Tells whether one more call may have a thread; calls that keep silent keep nobody else out."""
         if self._overload is None:
             return True
-        return self._overload.has_room(
-            method, max(0, self._pool.busy_count - self._messages.count_silent(self._pool))
-        )
+
+        def count_talking() -> int:
+            return max(0, self._pool.busy_count - self._messages.count_silent(self._pool))
+
+        return self._overload.has_room(method, self._pool.busy_count, count_talking)
 
     def _guard(self, method: str, handler: Handler, pool: CallPool) -> _Guarded | None:
         if handler.unary_unary is not None:

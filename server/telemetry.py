@@ -6,7 +6,9 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 
 from server.call_metrics import AnswerMetrics, CallMetrics
+from server.deferred_counts import DeferredCounts
 from server.experiments.metrics import ExperimentMetrics
+from server.messages import StageTime
 from server.overload.metrics import OverloadMetrics
 from server.search import Found
 
@@ -18,12 +20,14 @@ _COUNTS: Final = (100.0, 200.0, 500.0, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5
 class SearchMetrics:
     """What searches looked at and how long their stages took; labels name ways to search and stages."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, later: DeferredCounts) -> None:
         """Registers the metrics.
 
         Args:
             registry: where.
+            later: has searches counted.
         """
+        self._later = later
         self._searches = Counter(
             "prudence_searches",
             "Searches by each way that the planner chose for at least one of their rounds.",
@@ -71,15 +75,27 @@ class SearchMetrics:
 
     def observe(self, found: Found) -> None:
         """Counts one search."""
-        for name in found.retrievers:
+        counts = (found.batch_count, found.round_count, found.rows_scanned_count, found.candidate_count)
+        self._later.add(self._count, counts, found.retrievers, found.segment_id, found.stood_in, found.stages)
+
+    def _count(
+        self,
+        counts: tuple[int, int, int, int],
+        retrievers: tuple[str, ...],
+        segment_id: str,
+        stood_in: bool,
+        stages: tuple[StageTime, ...],
+    ) -> None:
+        batch_count, round_count, rows_scanned_count, candidate_count = counts
+        for name in retrievers:
             self._searches_of(name).inc()
-        self._batches.observe(found.batch_count)
-        self._rounds.inc(found.round_count)
-        self._scanned.observe(found.rows_scanned_count)
-        self._candidates.observe(found.candidate_count)
-        self._stand_ins.inc(found.stood_in)
-        self._segments_of(found.segment_id or "none").inc()
-        for stage in found.stages:
+        self._batches.observe(batch_count)
+        self._rounds.inc(round_count)
+        self._scanned.observe(rows_scanned_count)
+        self._candidates.observe(candidate_count)
+        self._stand_ins.inc(stood_in)
+        self._segments_of(segment_id or "none").inc()
+        for stage in stages:
             self._stages_of(stage.stage).observe(stage.seconds)
 
 
@@ -94,9 +110,10 @@ class Metrics:
             address: where they are served.
         """
         self.address = address
-        self.calls = CallMetrics(registry)
-        self.answers = AnswerMetrics(registry)
-        self.searches = SearchMetrics(registry)
+        later = DeferredCounts(registry)
+        self.calls = CallMetrics(registry, later)
+        self.answers = AnswerMetrics(registry, later)
+        self.searches = SearchMetrics(registry, later)
         self.experiments = ExperimentMetrics(registry)
         self.overload = OverloadMetrics(registry)
         ProcessCollector(registry=registry)

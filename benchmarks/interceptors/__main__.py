@@ -47,8 +47,8 @@ def _parser() -> argparse.ArgumentParser:
         "--artifacts", type=Path, default=Path("artifacts/simulated"), help="what the demonstration made"
     )
     parser.add_argument("--out", type=Path, default=Path("artifacts/interceptors"), help="for the results")
-    parser.add_argument("--rounds", type=int, default=25, help="blocks of each variant")
-    parser.add_argument("--calls", type=int, default=200, help="calls of a block")
+    parser.add_argument("--rounds", type=int, default=120, help="blocks of each variant")
+    parser.add_argument("--calls", type=int, default=25, help="calls of a block")
     return parser
 
 

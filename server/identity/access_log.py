@@ -11,24 +11,22 @@ import os
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from json.encoder import encode_basestring_ascii as quote
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 
 from server.errors import AccessLogError
 
 LINE_COUNT_MAX: Final = 10_000
-INTERVAL_S: Final = 0.05
+INTERVAL_S: Final = 0.2
 
 _log = structlog.get_logger("server")
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
+class Access(NamedTuple):
     """One call: when it came, who made it, the method, its id, gRPC code, reason, and how long it took."""
 
     came: datetime

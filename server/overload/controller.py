@@ -66,15 +66,19 @@ class OverloadController:
         """Has `expect` asked how long a search would take now."""
         self._expect = expect
 
-    def has_room(self, method: str, count: int) -> bool:
+    def has_room(self, method: str, most: int, count: Callable[[], int] | None = None) -> bool:
         """Tells whether a call may come as far as to a thread, where its caller and its message are known.
 
         Args:
             method: full name.
-            count: calls that are that far already.
+            most: calls that are that far already, at most.
+            count: counts them; takes longer, and is asked only where `most` are too many. None where `most`
+                is the count.
         """
         priority = of_method(method)
-        if self._limit.has_room(priority, count):
+        if self._limit.has_room(priority, most):
+            return True
+        if count is not None and self._limit.has_room(priority, count()):
             return True
         self._reject("limit", priority)
         return False
@@ -110,12 +114,14 @@ class OverloadController:
 
     def _check_time(self, slot: Slot, remaining_s: float) -> None:
         rest_s = self._rest.read(slot.entered_s)
+        # Nearly every call has time for all that waits.
+        if remaining_s >= rest_s + self._expect(slot.priority):
+            return
         if remaining_s < rest_s + self._expect(None):
             self._reject("deadline", slot.priority)
             raise DeadlineError("less time is left than an answer takes")
-        if remaining_s < rest_s + self._expect(slot.priority):
-            self._reject("wait", slot.priority)
-            raise OverloadError("more calls wait than can be answered in the time left; retry later")
+        self._reject("wait", slot.priority)
+        raise OverloadError("more calls wait than can be answered in the time left; retry later")
 
     def leave(self, slot: Slot, *, answered: bool, behind_s: float = 0.0) -> None:
         """Counts a call as gone.

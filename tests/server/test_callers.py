@@ -1,6 +1,5 @@
 """The callers' file, roles by method, quotas and the access log."""
 
-import dataclasses
 import errno
 import importlib
 import json
@@ -261,7 +260,7 @@ def test_every_line_is_json_whatever_a_name_holds(tmp_path: Path) -> None:
     log = AccessLog(tmp_path / "access.jsonl")
     names = ['"', "\\", "\n{}", "汉字", "\x00\x7f", "\ud800"]
     for name in names:
-        log.write(dataclasses.replace(access(name), caller=name, peer=name, request_id=name))
+        log.write(access(name)._replace(caller=name, peer=name, request_id=name))
     log.close()
     lines = [json.loads(line) for line in (tmp_path / "access.jsonl").read_text().split("\n")[:-1]]
     assert [(line["caller"], line["peer"], line["method"], line["request_id"]) for line in lines] == [

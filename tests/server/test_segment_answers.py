@@ -14,6 +14,7 @@ from index.segments import Segments
 from server.active_policy import ActivePolicy
 from server.batch_queue import Call
 from server.clock import Clock
+from server.deferred_counts import DeferredCounts
 from server.encoder import Encoder
 from server.errors import ModelOutputError
 from server.gate import find_eligible
@@ -89,7 +90,7 @@ def test_segments_change_no_list(plain: Snapshot, grouped: Snapshot, searcher: S
 
 def test_searches_are_counted_by_segment(grouped: Snapshot, searcher: Searcher) -> None:
     registry = CollectorRegistry()
-    metrics = SearchMetrics(registry)
+    metrics = SearchMetrics(registry, DeferredCounts(registry))
     jobs = [make_job(grouped, *names) for names in (("c001",), ("c001",), ("c002",), ())]
     for outcome in searcher.run(jobs):
         metrics.observe(found_of(outcome))

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 from server import call_metrics
 from server.call_metrics import AnswerMetrics
 from server.clock import Clock
+from server.deferred_counts import DeferredCounts
 from server.messages import DecisionStamp, ListAnswer
 from server.search import Searcher
 from server.snapshot import load_fit_policy, open_snapshot
@@ -26,7 +27,7 @@ def test_a_search_counts_its_way_rounds_rows_candidates_and_stages(tiny_bundles:
         allow_assumed=False,
     )
     registry = CollectorRegistry()
-    metrics = SearchMetrics(registry)
+    metrics = SearchMetrics(registry, DeferredCounts(registry))
     searcher = Searcher(Clock(NOW), CHANNEL)
     found = [found_of(outcome) for outcome in searcher.run([make_job(snapshot), make_job(snapshot, k=1)])]
     for each in found:
@@ -48,7 +49,7 @@ def test_a_search_counts_its_way_rounds_rows_candidates_and_stages(tiny_bundles:
 def test_bundles_of_the_past_are_counted_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(call_metrics, "BUNDLE_COUNT_MAX", 2)
     registry = CollectorRegistry()
-    metrics = AnswerMetrics(registry)
+    metrics = AnswerMetrics(registry, DeferredCounts(registry))
     for version in ("a", "b", "b", "c"):
         stamp = DecisionStamp(NOW, True, version, "", None, "", 0, "")
         metrics.observe(ListAnswer((), (), (), stamp, None, ""))
