@@ -55,7 +55,7 @@ def _describe(fault: CallFault) -> str:
     if fault.retry_delay_s is not None:
         lines.append(f"  retry after {fault.retry_delay_s:g} s")
     if fault.code == "UNIMPLEMENTED":
-        where = "administration has a port of its own with --admin-port, and none with --processes"
+        where = "administration has a port of its own with --admin-port"
         lines.append(f"  this port does not answer that call; {where}")
     if fault.request_id:
         lines.append(f"  request id {fault.request_id}")
