@@ -64,11 +64,12 @@ class BundleDesk:
         except OSError as error:
             raise errors.BundleReadError(f"the folder of bundles cannot be read: {error.strerror}") from error
         state, trouble = machine.state, machine.trouble
+        unreadable = trouble is not None and trouble.reason is Reason.POINTER
         return admin_pb2.ListBundlesResponse(
             bundles=[_write_entry(entry) for entry in entries],
             serving_bundle_version=state.serving.version,
             pinned=state.pinned,
-            current_bundle_version=machine.current,
+            current_bundle_version="" if unreadable else machine.current,
             current_refusal_reason="" if trouble is None else trouble.reason.value,
             current_refusal_message="" if trouble is None else trouble.problem,
             bundle_sequence=state.sequence,
