@@ -57,8 +57,8 @@ class Supervision(Appender, Protocol):
     def join(self, followers: Mapping[str, Callable[[int], None]]) -> None:
         """Returns once this process follows the logs that all share, each by what brings it into force."""
 
-    def tell_ready(self, metrics_address: str) -> None:
-        """Says that everything is served; the address is empty where no metrics are."""
+    def tell_ready(self, metrics_address: str, find_batch: Callable[[], int | None]) -> None:
+        """Says that everything is served, where metrics are (or empty), and what tells that calls go on."""
 
 
 def serve(settings: Settings, supervision: Supervision | None = None) -> None:
@@ -128,7 +128,7 @@ def _serve(settings: Settings, held: contextlib.ExitStack, supervision: Supervis
         door.set_ready()
         _announce(settings, active, door, assumed_data)
         if supervision is not None:
-            supervision.tell_ready("" if metrics is None else metrics.address)
+            supervision.tell_ready("" if metrics is None else metrics.address, pipeline.batcher.find_batch)
         held.callback(keeper.close)
         keeper.start()
         stop.wait()

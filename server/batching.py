@@ -48,6 +48,7 @@ class Batcher(Generic[Job, Outcome]):
         )
         self._changed = threading.Condition()
         self._open = True
+        self._batch, self._computing = 0, False
         self._thread = threading.Thread(target=self._loop, name="compute", daemon=True)
         self._thread.start()
 
@@ -74,6 +75,13 @@ class Batcher(Generic[Job, Outcome]):
         """Jobs that wait to be computed."""
         return len(self._queue)
 
+    def find_batch(self) -> int | None:
+        """Returns the number of the batch that is due or being computed, None while no job waits.
+
+        Whoever reads the same number for long knows that nobody is answered any more. It takes no lock.
+        """
+        return self._batch if self._computing or len(self._queue) else None
+
     def close(self) -> None:
         """Refuses new jobs, computes those that wait, and ends the thread."""
         with self._changed:
@@ -90,10 +98,11 @@ class Batcher(Generic[Job, Outcome]):
                         self._changed.wait()
                     if not len(self._queue):
                         return
-                    taken = self._queue.take()
+                    taken, self._computing = self._queue.take(), True
                 self._queue.run(taken, self._compute)
             except BaseException as error:  # noqa: BLE001 - without this thread nobody is answered any more.
                 _log.error("batch failed", exc_info=error)
                 for ticket in taken:
                     if not ticket.future.done():
                         ticket.fail(RuntimeError("the batch could not be settled"))
+            self._batch, self._computing = self._batch + 1, False

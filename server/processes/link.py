@@ -20,6 +20,8 @@ from server.processes.wire import (
     FromProcess,
     Joining,
     NotAppended,
+    Ping,
+    Pong,
     Ready,
     read_to_process,
     write,
@@ -46,6 +48,7 @@ class Link:
         self._followers: Mapping[str, Callable[[int], None]] = {}
         self._behind: set[str] = set()
         self._joined = threading.Event()
+        self._find_batch: Callable[[], int | None] = lambda: None
 
     def read_line(self) -> bytes:
         """Waits for the next line, past Python's buffer; empty once the supervisor is gone."""
@@ -87,8 +90,14 @@ class Link:
         if followers and not self._joined.wait(JOIN_S_MAX):
             raise ProcessError(f"processes: the supervisor did not answer within {JOIN_S_MAX:.0f} s")
 
-    def tell_ready(self, metrics_address: str) -> None:
-        """Says that this process serves."""
+    def tell_ready(self, metrics_address: str, find_batch: Callable[[], int | None]) -> None:
+        """Says that this process serves.
+
+        Args:
+            metrics_address: where its metrics are read, empty for nowhere.
+            find_batch: tells which batch of calls is being computed; the supervisor asks for it ever again.
+        """
+        self._find_batch = find_batch
         self._tell(Ready(metrics_address))
 
     def append(self, log: str, after: int, texts: Mapping[str, str]) -> Refused | None:
@@ -113,6 +122,11 @@ class Link:
         message = read_to_process(line)
         if isinstance(message, Follow):
             self._follows.put(message)
+            return
+        if isinstance(message, Ping):
+            # This thread waits for nothing but the supervisor. If that is gone, the next line says so.
+            with contextlib.suppress(OSError):
+                self._tell(Pong(self._find_batch()))
             return
         with self._append_lock:
             future = self._appends.pop(message.log, None)

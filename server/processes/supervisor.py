@@ -1,4 +1,4 @@
-"""Runs several processes on one port: starts them, starts a dead one again, and drains them all on SIGTERM.
+"""Runs several processes on one port: starts them, replaces those that die or hang, drains all on SIGTERM.
 
 The kernel spreads connections over the processes (SO_REUSEPORT). Files of the bundle are mapped, so they are
 in memory once. One thread does everything: it waits for a signal, for a word from a process, or for the
@@ -24,9 +24,10 @@ from server.policy_start import open_control
 from server.port_file import write_port
 from server.ports import LOOPBACK, Probes, reserve_port
 from server.processes.child import Child
+from server.processes.heartbeat import Heartbeat
 from server.processes.order_desk import OrderDesk, Said
 from server.processes.pages import Pages, register_pages
-from server.processes.wire import Append, Followed, FromProcess, Joining, Orders
+from server.processes.wire import Append, Followed, FromProcess, Joining, Orders, Pong, Ready
 from server.signals import StopSignals
 
 START_S_MAX: Final = 600.0
@@ -104,6 +105,7 @@ class _Supervisor:
         """Keeps the settings of the whole and of each process; nothing runs before `start`."""
         self._settings, self._stop = settings, stop
         self._desk = OrderDesk(logs, time.monotonic)
+        self._heartbeat = Heartbeat(time.monotonic)
         # A log stays locked until the last process that may serve by it has ended.
         locked = [log.fileno() for log in logs.values()]
         self._children = [Child(Orders(number, theirs), locked) for number in range(settings.processes)]
@@ -137,9 +139,10 @@ class _Supervisor:
                 raise ProcessError("processes: stopped before all of them served")
 
     def watch(self) -> None:
-        """Starts processes that end again, until a signal to stop comes."""
+        """Starts processes again that end, or hang and are ended, until a signal to stop comes."""
         while not self._stop.heard:
-            for child, status in self._hear(self._next_start_s()):
+            ended = self._hear(self._next_wait_s())
+            for child, status in [*ended, *self._end_hanging()]:
                 assert child.start_s is not None
                 delay_s = round(child.start_s - time.monotonic(), 1)
                 _log.error("process ended", process=child.number, status=status, again_in_s=delay_s)
@@ -194,24 +197,46 @@ class _Supervisor:
             heard = child.hear()
             if isinstance(heard, int):
                 ended.append((child, heard))
-                self._say(self._desk.leave(child.number))
+                self._leave(child.number)
                 continue
             self._selector.register(child, selectors.EVENT_READ)
             for message in heard:
                 self._say(self._answer(child.number, message))
         for number in late.intersection(self._desk.list_late()):
             _log.error("process did not follow an order and is ended", process=number)
-            child = self._children[number]
-            self._selector.unregister(child)
-            ended.append((child, child.kill()))
-            self._say(self._desk.leave(number))
+            ended.append(self._end(number))
         self._tell_health()
         return ended
+
+    def _end_hanging(self) -> list[tuple[Child, int]]:
+        """Asks processes whether they live; ends those that hang, and returns them with their status."""
+        self._say(self._heartbeat.beat())
+        ended = []
+        for number, reason in self._heartbeat.list_hanging():
+            _log.error("process hangs and is ended", process=number, reason=reason)
+            ended.append(self._end(number))
+        self._tell_health()
+        return ended
+
+    def _end(self, number: int) -> tuple[Child, int]:
+        child = self._children[number]
+        self._selector.unregister(child)
+        status = child.kill()
+        self._leave(number)
+        return child, status
+
+    def _leave(self, number: int) -> None:
+        self._heartbeat.leave(number)
+        self._say(self._desk.leave(number))
 
     def _answer(self, number: int, message: FromProcess) -> Said:
         match message:
             case Joining():
                 return self._desk.join(number)
+            case Ready():
+                self._heartbeat.join(number)
+            case Pong():
+                self._heartbeat.hear(number, message)
             case Append():
                 return self._desk.append(number, message)
             case Followed():
@@ -230,9 +255,11 @@ class _Supervisor:
         left_s = max(0.0, self._desk.deadline_s - time.monotonic())
         return left_s if wait_s is None else min(wait_s, left_s)
 
-    def _next_start_s(self) -> float | None:
-        starts = [child.start_s for child in self._children if child.start_s is not None]
-        return max(0.0, min(starts) - time.monotonic()) if starts else None
+    def _next_wait_s(self) -> float | None:
+        """Returns how long until a process is started again or asked whether it lives."""
+        instants = [self._heartbeat.next_s, *(child.start_s for child in self._children)]
+        known = [instant for instant in instants if instant is not None]
+        return max(0.0, min(known) - time.monotonic()) if known else None
 
     def _tell_health(self) -> None:
         """Alive is alive; a service is served while any process serves it."""

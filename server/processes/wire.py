@@ -3,7 +3,8 @@
 The supervisor begins with the settings, and leaves the pipe open: its end means that the supervisor is gone.
 A process says that it is about to serve and that it serves. Between the two, and for as long as it serves,
 it follows the logs that all processes share: whoever has a record to write sends it to the supervisor, which
-alone writes, has all others follow, and only then answers (`order_desk.py`).
+alone writes, has all others follow, and only then answers (`order_desk.py`). Whoever serves is asked every
+second whether it lives (`heartbeat.py`).
 """
 
 import json
@@ -104,8 +105,23 @@ class NotAppended:
     kind: Literal["not_appended"] = "not_appended"
 
 
-FromProcess = Joining | Ready | Append | Followed
-ToProcess = Follow | Appended | NotAppended
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Asks a process that serves whether it lives."""
+
+    kind: Literal["ping"] = "ping"
+
+
+@dataclass(frozen=True, slots=True)
+class Pong:
+    """That a process lives; and which batch of calls it is at, none while no call waits to be computed."""
+
+    batch: int | None
+    kind: Literal["pong"] = "pong"
+
+
+FromProcess = Joining | Ready | Append | Followed | Pong
+ToProcess = Follow | Appended | NotAppended | Ping
 _FROM_PROCESS: Final = TypeAdapter[FromProcess](Annotated[FromProcess, Field(discriminator="kind")])
 _TO_PROCESS: Final = TypeAdapter[ToProcess](Annotated[ToProcess, Field(discriminator="kind")])
 

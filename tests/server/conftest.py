@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -101,11 +101,11 @@ def _unsigned(arguments: tuple[str, ...]) -> tuple[str, ...]:
     return (*arguments, "--allow-unsigned") if serves and "--bundle-keys" not in arguments else arguments
 
 
-def start_server(directory: Path, *arguments: str) -> Server:
-    """Starts a server on a free port and waits until it is ready."""
+def start_server(directory: Path, *arguments: str, program: Sequence[str] = ("-m", "server")) -> Server:
+    """Starts a server on a free port and waits until it is ready; `program` is what Python is to run."""
     directory.mkdir(parents=True, exist_ok=True)
     log, port_file = directory / "log", directory / "port"
-    command = [sys.executable, "-m", "server", "--port", "0", "--port-file", str(port_file)]
+    command = [sys.executable, *program, "--port", "0", "--port-file", str(port_file)]
     if "--latency-target-s" not in arguments:
         # A busy machine is slow; fewer calls at once would be let in by the server's own target and threads.
         command += ["--latency-target-s", "60"]

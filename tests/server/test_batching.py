@@ -83,6 +83,22 @@ def test_jobs_that_arrive_during_a_batch_are_computed_together(
     assert recorder.batches == [[1], [2, 3, 4]]
 
 
+def test_a_batch_that_lasts_shows_as_the_same_number_and_rest_as_none(
+    queue_behind: Queue, recorder: Recorder, batcher: Batcher[int, int]
+) -> None:
+    assert batcher.find_batch() is None
+    ticket = queue_behind(2)[0]
+    stuck = batcher.find_batch()
+    assert stuck == batcher.find_batch() == 0
+    recorder.may_run.set()
+    wait_for(ticket)
+    while batcher.find_batch() is not None:
+        assert batcher.find_batch() != stuck
+        time.sleep(0.001)
+    queue_behind(3)
+    assert batcher.find_batch() == 2
+
+
 def test_a_batch_has_a_limit(queue_behind: Queue, recorder: Recorder) -> None:
     tickets = queue_behind(2, 3, 4, 5, 6, 7, 8)
     recorder.may_run.set()

@@ -21,6 +21,8 @@ from server.processes.wire import (
     FromProcess,
     Joining,
     NotAppended,
+    Ping,
+    Pong,
     Ready,
     ToProcess,
     read_from_process,
@@ -78,10 +80,31 @@ def join(ends: Ends, followed: list[int]) -> None:
 
 def test_a_process_serves_once_it_follows_and_goes_on_following(ends: Ends, followed: list[int]) -> None:
     join(ends, followed)
-    ends.link.tell_ready("127.0.0.1:9")
+    ends.link.tell_ready("127.0.0.1:9", lambda: None)
     ends.say(Follow(LOG, 4), Follow(LOG, 5))
     assert [ends.hear() for _ in range(3)] == [Ready("127.0.0.1:9"), Followed(LOG, 4), Followed(LOG, 5)]
     assert followed == [3, 4, 5]
+
+
+def test_a_process_that_is_asked_says_at_which_batch_it_is_while_an_order_keeps_it(ends: Ends) -> None:
+    may_follow = Event()
+
+    def follow(sequence: int) -> None:
+        if sequence == 4:
+            assert may_follow.wait(60)
+
+    batches = iter([None, 7])
+    with ThreadPoolExecutor(1) as pool:
+        joined = pool.submit(ends.link.join, {LOG: follow})
+        assert ends.hear() == Joining()
+        ends.say(Follow(LOG, 3))
+        joined.result(60)
+    assert ends.hear() == Followed(LOG, 3)
+    ends.link.tell_ready("", lambda: next(batches))
+    ends.say(Follow(LOG, 4), Ping(), Ping())
+    assert [ends.hear() for _ in range(3)] == [Ready(""), Pong(None), Pong(7)]
+    may_follow.set()
+    assert ends.hear() == Followed(LOG, 4)
 
 
 def test_a_record_is_told_and_its_answer_heard(ends: Ends) -> None:

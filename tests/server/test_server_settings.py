@@ -124,3 +124,18 @@ def test_a_password_in_an_address_is_refused_before_anything_shows_it(setting: s
     with pytest.raises(SettingsError, match=f"{setting.replace('-', '_')}: .*password") as caught:
         load_settings(["--bundles", "b", f"--{setting}", f"{scheme}://user:hunter2@host:1/0"])
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        (("--bundle-state", "s"), "bundle_state is set with processes 2: one process holds the log"),
+        (("--feedback-log", "l", "--store", "u"), "feedback_log is set with processes 2: one process holds"),
+        (("--device", "cuda"), "device cuda with processes 2"),
+        (("--experiments", "e"), "experiments with processes 2 need store or pseudonym_keys"),
+    ],
+)
+def test_what_one_process_alone_can_hold_is_refused(setting: tuple[str, ...], words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        load_settings(["--bundles", "b", "--processes", "2", *setting])
+    load_settings(["--bundles", "b", "--processes", "1", *setting])

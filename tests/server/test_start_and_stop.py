@@ -262,3 +262,12 @@ def test_a_log_that_cannot_be_written_stops_nothing(
             stub = recommendation_pb2_grpc.RecommendationServiceStub(channel)
             assert stub.Recommend(recommend(to_user("a", eligible_user()), 5), timeout=30).products
         assert running.stop() == 0
+
+
+def test_a_process_that_cannot_start_stops_the_program(platform: Platform, tmp_path: Path) -> None:
+    done = run_command(
+        "--bundles", str(tmp_path), "--port", "0", "--processes", "2", "--port-file", str(tmp_path / "port")
+    )
+    assert done.returncode == 1
+    assert "error: processes: process " in done.stderr
+    assert not (tmp_path / "port").exists()
