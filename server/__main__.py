@@ -15,6 +15,7 @@ from server import store_commands
 from server.config import load_settings
 from server.current_call import add_call
 from server.errors import StartError
+from server.heap import keep_in_one_piece
 
 
 def main(arguments: list[str]) -> int:
@@ -47,6 +48,7 @@ def _serve(arguments: list[str]) -> int:
 
         supervise(settings)
         return 0
+    keep_in_one_piece()
     # Only a process that serves loads the towers, the index and gRPC.
     from server.app import serve
 
@@ -56,6 +58,7 @@ def _serve(arguments: list[str]) -> int:
 
 def _work(arguments: list[str]) -> int:
     argparse.ArgumentParser(prog="python -m server worker", allow_abbrev=False).parse_args(arguments)
+    keep_in_one_piece()
     from server.processes.worker import run_worker
 
     return run_worker()
