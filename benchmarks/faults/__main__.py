@@ -16,7 +16,7 @@ from rich.console import Console
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.faults.figures import FaultTest, Findings, Verdict
-from benchmarks.faults.ground import make_ground
+from benchmarks.faults.ground import Ground, make_ground
 from benchmarks.faults.picture import draw
 from benchmarks.faults.rates import calibrate
 from benchmarks.faults.record import Kept, Record
@@ -57,14 +57,18 @@ def _run(options: argparse.Namespace, record: Record, console: Console) -> None:
     for test in TESTS:
         if options.test and test.number not in options.test:
             continue
-        kept = record.read(test.number)
-        seed = 1 if kept is None else max(kept.seeds) + 1
-        rate = calibrate(ground)
-        head = f"{test.number}: {test.title}; seed {seed}, scale {options.scale:g}"
-        console.print(f"{head}, others at most {rate:.0f} calls/s", highlight=False)
-        found = test.run(replace(ground, rate_max=rate), options.scale, seed)
-        found += Findings(samples={"others at most, calls/s": (rate,)})
-        console.print(f"   {test.judge(record.add(test.number, found, seed).findings)}", highlight=False)
+        # Each part has a seed of its own, and what it found is kept before the next begins.
+        for part in test.split(options.scale):
+            _run_part(test, replace(ground, rate_max=calibrate(ground)), part, record, console)
+
+
+def _run_part(test: FaultTest, ground: Ground, scale: float, record: Record, console: Console) -> None:
+    kept = record.read(test.number)
+    seed = 1 if kept is None else max(kept.seeds) + 1
+    head = f"{test.number}: {test.title}; seed {seed}, scale {scale:g}"
+    console.print(f"{head}, others at most {ground.rate_max:.0f} calls/s", highlight=False)
+    found = test.run(ground, scale, seed) + Findings(samples={"others at most, calls/s": (ground.rate_max,)})
+    console.print(f"   {test.judge(record.add(test.number, found, seed).findings)}", highlight=False)
 
 
 def _report(out: Path, record: Record, console: Console) -> int:

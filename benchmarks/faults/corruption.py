@@ -114,4 +114,5 @@ TEST: Final = FaultTest(
         Target("live ones not refused", "==", 0),
         *NOTHING_WRONG,
     ),
+    part=0.2,
 )

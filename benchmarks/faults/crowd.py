@@ -84,12 +84,12 @@ def beside_others(
         ground: what the others ask.
         server: whom.
         seed: of the first round; each further one has the next.
-        scale: share of the full length of a round, which is at least a second.
+        scale: of the counts; below a fifth rounds are shorter than in full, and last at least a second.
         inject: injects until an instant of time.monotonic() at most; returns whether anything is left.
     """
     checker, found, left = Checker(ground.questions), Findings(), True
     checker.learn(server.target)
-    round_s = max(1.0, ROUND_S * min(scale, 1.0))
+    round_s = max(1.0, ROUND_S * min(5 * scale, 1.0))
     while left:
         with crowd(ground, server, seed, duration_s=round_s) as others:
             left = inject(others.running.start_s + round_s)

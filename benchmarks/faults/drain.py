@@ -165,4 +165,5 @@ TEST: Final = FaultTest(
         Target("suitability violations", "==", 0),
         Target("crossed answers", "==", 0),
     ),
+    part=0.2,
 )

@@ -1,5 +1,6 @@
 """What a fault test found, how runs add up, and whether that reaches what was asked."""
 
+import math
 import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -96,6 +97,7 @@ class FaultTest:
         asked: counts that a full run reaches.
         targets: what the figures must reach.
         missing: what the table asks for and this test does not do; empty if nothing.
+        part: the largest share of the full counts that is done before what was found is kept.
     """
 
     number: int
@@ -104,6 +106,12 @@ class FaultTest:
     asked: Mapping[str, int]
     targets: tuple[Target, ...]
     missing: str = ""
+    part: float = 1.0
+
+    def split(self, scale: float) -> tuple[float, ...]:
+        """Returns the shares that are done one after the other, so that a run that is stopped keeps most."""
+        count = math.ceil(round(scale / self.part, 6))
+        return (scale / count,) * count
 
     def judge(self, findings: Findings | None) -> Verdict:
         """Says what became of the test; a figure that was not found is missed."""

@@ -222,4 +222,5 @@ TEST: Final = FaultTest(
         Target("texts leaked", "==", 0),
         *NOTHING_WRONG,
     ),
+    part=0.2,
 )

@@ -153,4 +153,5 @@ TEST: Final = FaultTest(
         Target("crashes", "==", 0),
         *NOTHING_WRONG,
     ),
+    part=0.1,
 )

@@ -106,4 +106,5 @@ TEST: Final = FaultTest(
         Target("crossed answers", "==", 0),
         Target("ready after, s", "<", 5.0, "s"),
     ),
+    part=0.25,
 )

@@ -169,4 +169,5 @@ TEST: Final = FaultTest(
         Target("changes made twice", "==", 0),
         Target("events logged twice", "==", 0),
     ),
+    part=0.25,
 )

@@ -18,7 +18,7 @@ from benchmarks.faults.shelf import Shelf, wait_until_told
 SWAP_COUNT: Final = 100
 REQUEST_COUNT: Final = 1_000_000
 RATE: Final = 150.0
-PAIR_COUNT: Final = 8
+PAIR_COUNT: Final = 10
 """Rounds of the open loop, each with a p99 during swaps and one between."""
 ROUND_S: Final = 30.0
 SWAPS_OF_BATCHES: Final = 2
@@ -26,6 +26,7 @@ SWAPS_OF_BATCHES: Final = 2
 PAUSE_S: Final = 2.0
 BAD_EVERY: Final = 4
 CALM_CALLS_MIN: Final = 100
+PART: Final = 1 / PAIR_COUNT
 
 
 class Publisher:
@@ -83,8 +84,9 @@ def run(ground: Ground, scale: float, seed: int) -> Findings:
     """
     folder = ground.make_folder("swaps")
     shelf, checker, found = Shelf(ground, folder), learn_both(ground), Findings()
-    # At a small scale swaps come as often, for less long.
-    round_s, pause_s = max(4.0, ROUND_S * min(scale, 1.0)), PAUSE_S if scale >= 1 else PAUSE_S / 4
+    # At a scale smaller than a part swaps come as often, for less long.
+    round_s = max(4.0, ROUND_S * min(scale / PART, 1.0))
+    pause_s = PAUSE_S if scale >= PART else PAUSE_S / 4
     with run_server(folder, ground.settings("--bundle-poll-s", 0.1, bundles=shelf.bundles)) as server:
         publisher = Publisher(shelf, server, seed)
         for number in range(share(PAIR_COUNT, scale)):
@@ -129,4 +131,5 @@ TEST: Final = FaultTest(
         Target("crashes", "==", 0),
         *NOTHING_WRONG,
     ),
+    part=PART,
 )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.faults.figures import FaultTest, Findings, Target, Verdict
+from benchmarks.faults.figures import FaultTest, Findings, Target, Verdict, share
 from benchmarks.faults.picture import draw
 from benchmarks.faults.record import Kept, Record
 from benchmarks.faults.report import WIDTH, describe, write_report
@@ -111,3 +111,11 @@ def test_programs_and_the_picture_name_the_figures_that_missed(tmp_path: Path) -
     assert (described["code"], described["commit"]) == ("c0de123", "abc1234")
     draw(tmp_path / "faults.png", [KILLED], kept, "here")
     assert (tmp_path / "faults.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("test", TESTS, ids=lambda test: str(test.number))
+def test_the_parts_of_a_long_test_add_up_to_what_is_asked(test: FaultTest) -> None:
+    parts = test.split(1.0)
+    assert max(parts) <= test.part
+    for count in test.asked.values():
+        assert sum(share(count, part) for part in parts) >= count
