@@ -22,6 +22,8 @@ class Checker:
         """Knows no answer yet."""
         self._questions = questions
         self._alone: dict[tuple[int, str], bytes] = {}
+        # Whether an answer suits does not hang on its id: a log gives each one another.
+        self._suits: dict[tuple[int, bytes], bool] = {}
 
     def learn(self, target: str) -> None:
         """Asks a calm server every question, one after the other, and keeps the answers as right.
@@ -40,13 +42,16 @@ class Checker:
         for number, content in answers:
             question, answer = self._questions[number], pb.RecommendResponse.FromString(content)
             judged += 1
-            violations += bool(check_list(answer, question.asked))
+            canonical = _canonical(answer)
+            if (number, canonical) not in self._suits:
+                self._suits[number, canonical] = not check_list(answer, question.asked)
+            violations += not self._suits[number, canonical]
             foreign = answer.decision.request_id != f"question-{number}" or any(
                 product.product_id not in question.own_ids for product in answer.products
             )
             crossed += foreign
             alone = self._alone.get((number, _kind(answer)))
-            mixed += not foreign and alone is not None and alone != _canonical(answer)
+            mixed += not foreign and alone is not None and alone != canonical
         return Findings(
             {
                 "distinct answers checked": judged,
