@@ -9,8 +9,7 @@ gate that some request may still hold; no compilation and no other change delays
 
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -32,12 +31,15 @@ from server.errors import (
     CatalogueOffError,
     OverloadError,
     PolicyKeysMissingError,
-    PolicyUnfitError,
-    ServerError,
-    SeveralProcessesError,
 )
 from server.experiments.assignment import Experiments
-from server.family import Family, Version, effective_from, live_policies, policy_of
+from server.family import (
+    Family,
+    Version,
+    check_schedule,
+    live_policies,
+    policy_of,
+)
 from server.gate import Gate
 from server.messages import ActivateAnswer, ChangeQuery, OverlayAnswer, PolicyAnswer
 from server.policy_changes import (
@@ -53,15 +55,9 @@ from server.policy_changes import (
     signature_bytes,
 )
 from server.policy_log import ChangeKind
+from server.policy_orders import answer_activated, check_tightens, find_unknown, log_accepted, refusals_logged
 from server.snapshot import CURRENT, Snapshot, all_patched, all_under_policy
-from server.status import find_row
-from suitability.errors import OverlayError
-from suitability.overlay import Overlay, tighten
 from suitability.policy import Policy
-from suitability.policy_schema import parse_instant
-
-SCHEDULED_COUNT_MAX: Final = 8
-"""Each scheduled version holds a compiled catalogue."""
 
 LOGGED_COUNT_MAX: Final = 20
 """A log line names so many patched products."""
@@ -107,6 +103,8 @@ class ActivePolicy:
         self._version_lock = threading.Lock()
         # A request may hold a version that was replaced meanwhile, and a halt must reach it there.
         self._gates: weakref.WeakSet[Gate] = weakref.WeakSet()
+        # What was compiled for an order of another process that is on its way.
+        self._prepared: Version = ()
         for version in self.family.versions:
             self._watch(version)
 
@@ -149,7 +147,7 @@ class ActivePolicy:
         with self._change_lock:
             now = self._clock.now()
             in_force = policy_of(self._in_force(now))
-            later = tuple(policy for policy in self.family.policies if effective_from(policy) > now)
+            later = self.family.list_waiting(now)
             return PolicyAnswer(
                 policy=in_force,
                 overlay=None if self._control is None else self._control.history.overlay,
@@ -166,18 +164,18 @@ class ActivePolicy:
             ChangeRefusedError: the change is not authorised; nothing changed.
             PolicyLogError: the change could not be stored; nothing changed.
         """
-        with _refusals_logged(ChangeKind.OVERLAY, query.request_id):
+        with refusals_logged(ChangeKind.OVERLAY, query.request_id):
             control = self._require_control()
             change = read_overlay_change(query.document, query.signatures)
             with self._change_lock:
                 check_overlay_change(change, control.history, control.authority, self._system_clock.now())
-                _check_tightens(self.pin().policy, change)
+                check_tightens(self.pin().policy, change)
                 self._accept(control, ChangeKind.OVERLAY, change, query.request_id)
                 for gate in self._gates:
                     gate.set_overlay(change.overlay)
             now = self._clock.now()
             # The halt holds by now: looking names up may take its time.
-            products, issuers = _find_unknown(change.overlay, self._in_force(now)[CURRENT])
+            products, issuers = find_unknown(change.overlay, self._in_force(now)[CURRENT])
             if products or issuers:
                 _log.warning(
                     "the overlay halts what the bundle does not have",
@@ -187,6 +185,17 @@ class ActivePolicy:
                 )
             return OverlayAnswer(change.overlay, now, query.request_id, products, issuers)
 
+    def prepare_policy(self, proposed: Mapping[str, str] | None) -> None:
+        """Compiles a version that is about to be activated in every process, or lets go of it.
+
+        Raises:
+            PolicyStateError: it cannot be read.
+        """
+        self._prepared = ()
+        if proposed is not None:
+            policy = self._require_control().log.read_proposal(proposed["sha256"])
+            self._prepared = all_under_policy(self.family.versions[0], policy)
+
     def follow_policy(self, sequence: int) -> None:
         """Brings into force what other processes wrote into the policy log, up to a sequence.
 
@@ -195,9 +204,13 @@ class ActivePolicy:
         """
         control = self._require_control()
         with self._change_lock:
+            known_count = len(control.history.policies)
             control.history = replay(control.log.follow(sequence), control.authority, control.history)
             for gate in self._gates:
                 gate.set_overlay(control.history.overlay)
+        for policy in control.history.policies[known_count:]:
+            with self._activation_lock:
+                self._bring_in(self._take_prepared(policy))
 
     def activate(self, query: ChangeQuery) -> ActivateAnswer:
         """Activates a version of the policy, at once or from its effective_from.
@@ -206,14 +219,11 @@ class ActivePolicy:
             OverloadError: another version is being activated.
             ServerError: as `set_overlay`.
         """
-        with _refusals_logged(ChangeKind.ACTIVATE, query.request_id):
+        with refusals_logged(ChangeKind.ACTIVATE, query.request_id):
             control = self._require_control()
-            if control.log.shared:
-                raise SeveralProcessesError(
-                    "a version is compiled by each process for itself, so that they would not take it over "
-                    "together; activate it with processes 1 and start anew"
-                )
             change = read_policy_change(query.document, query.signatures)
+            if control.log.shared:
+                return self._activate_everywhere(control, change, query.request_id)
             # Compiling takes seconds for a large catalogue. Calls that waited for it here would hold the few
             # threads that orders come in by, and patches would wait behind them.
             if not self._activation_lock.acquire(blocking=False):
@@ -224,30 +234,64 @@ class ActivePolicy:
                 self._activation_lock.release()
 
     def _activate(self, control: Control, change: PolicyChange, request_id: str) -> ActivateAnswer:
-        check_policy_change(change, control.history, control.authority, self._system_clock.now())
         now = self._clock.now()
-        self._check_future(change.policy, now)
+        self._check_activation(control, change, now)
+        waiting = self.family.list_waiting(now)
         compiled = all_under_policy(self.family.versions[0], change.policy)
+        self._bring_in(compiled, lambda: self._accept(control, ChangeKind.ACTIVATE, change, request_id))
+        return answer_activated(change.policy, now, waiting, self.family.policies, request_id)
+
+    def _activate_everywhere(self, control: Control, change: PolicyChange, request_id: str) -> ActivateAnswer:
+        """Has every process of this server compile a version, and then all bring it into force."""
+        policy, now = change.policy, self._clock.now()
+        self._check_activation(control, change, now)
+        with control.log.prepared(policy):
+            with self._change_lock:
+                # By what other processes wrote meanwhile, too.
+                self._check_activation(control, change, now)
+                after, waiting = control.log.chain.count, self.family.list_waiting(now)
+            control.log.request(
+                self._system_clock.now(),
+                ChangeKind.ACTIVATE,
+                policy.canonical,
+                signature_bytes(change.signatures),
+                after=after,
+            )
+        log_accepted(ChangeKind.ACTIVATE, change, request_id)
+        return answer_activated(policy, now, waiting, self.family.policies, request_id)
+
+    def _check_activation(self, control: Control, change: PolicyChange, now: datetime) -> None:
+        check_policy_change(change, control.history, control.authority, self._system_clock.now())
+        check_schedule(change.policy, self.family.policies, now)
+
+    def _take_prepared(self, policy: Policy) -> Version:
+        """Returns a version as it was prepared; compiles it where it was not, or for another bundle."""
+        prepared, self._prepared = self._prepared, ()
+        served = self.family.versions[0]
+        same = len(prepared) == len(served) and all(
+            made.bundle is each.bundle for made, each in zip(prepared, served, strict=True)
+        )
+        if same and policy_of(prepared).sha256 == policy.sha256:
+            return prepared
+        return all_under_policy(served, policy)
+
+    def _bring_in(self, compiled: Version, accept: Callable[[], None] = lambda: None) -> None:
+        """Serves a version of the policy beside or after those that are in force.
+
+        Args:
+            compiled: the version.
+            accept: called when nothing else is left to do; if it raises, nothing changed.
+        """
         # Only now the lock that an overlay takes.
         with self._version_lock:
             # Patches that came while it was compiled, too.
             compiled = self._patch(compiled)
             with self._change_lock:
                 self._watch(compiled)
-                self._accept(control, ChangeKind.ACTIVATE, change, request_id)
-                waiting = [policy.version for policy in self.family.policies if effective_from(policy) > now]
-                self.family.versions = (*self._live_before(change.policy, now), compiled)
-                kept = {policy.version for policy in self.family.policies}
-                replaced = tuple(version for version in waiting if version not in kept)
-        if replaced:
-            _log.warning(
-                "versions that waited were replaced",
-                versions=replaced,
-                by=change.policy.version,
-                request_id=request_id,
-            )
-        start = effective_from(change.policy)
-        return ActivateAnswer(change.policy, max(start, now), start > now, request_id, replaced)
+                accept()
+                live = live_policies([*self.family.policies, policy_of(compiled)], self._clock.now())
+                kept = (each for each in self.family.versions if policy_of(each) in live)
+                self.family.versions = (*kept, compiled)
 
     def patch_products(self, query: PatchQuery) -> PatchAnswer:
         """Brings patches into force for every request that begins after this returns.
@@ -334,20 +378,6 @@ class ActivePolicy:
             )
         return self._control
 
-    def _check_future(self, policy: Policy, now: datetime) -> None:
-        end = policy.values["effective_to"]
-        if end is not None and parse_instant(end) <= now:
-            raise PolicyUnfitError(f"effective_to: expected an instant to come, got {end}")
-        kept = self._live_before(policy, now)
-        waiting_count = sum(effective_from(policy_of(version)) > now for version in kept)
-        if waiting_count >= SCHEDULED_COUNT_MAX:
-            raise PolicyUnfitError(f"expected at most {SCHEDULED_COUNT_MAX} scheduled versions, got one more")
-
-    def _live_before(self, policy: Policy, now: datetime) -> tuple[Version, ...]:
-        """Returns the versions that stay beside a newer one."""
-        live = live_policies([*self.family.policies, policy], now)
-        return tuple(version for version in self.family.versions if policy_of(version) in live)
-
     def _accept(
         self, control: Control, kind: ChangeKind, change: OverlayChange | PolicyChange, request_id: str
     ) -> None:
@@ -357,41 +387,4 @@ class ActivePolicy:
             self._system_clock.now(), kind, document.canonical, signature_bytes(change.signatures)
         )
         control.history = follow(control.history, change)
-        _log.info(
-            "change accepted",
-            kind=kind.value,
-            hash=document.sha256,
-            signers=[each.key_id for each in change.signatures.signatures],
-            request_id=request_id,
-        )
-
-
-def _check_tightens(policy: Policy, change: OverlayChange) -> None:
-    try:
-        tighten(policy, change.overlay)
-    except OverlayError as error:
-        raise PolicyUnfitError(str(error)) from error
-
-
-def _find_unknown(overlay: Overlay, snapshot: Snapshot) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Returns the halted products and issuers that the bundle does not have, each sorted."""
-    products = overlay.halted_products - snapshot.row_of.keys()
-    issuers = set(overlay.halted_issuers)
-    if issuers:
-        issuers.difference_update(snapshot.bundle.products.rows.distinct("issuer").values)
-    return tuple(sorted(products)), tuple(sorted(issuers))
-
-
-@contextmanager
-def _refusals_logged(kind: ChangeKind, request_id: str) -> Iterator[None]:
-    try:
-        yield
-    except ServerError as error:
-        _log.warning(
-            "change refused",
-            kind=kind.value,
-            reason=find_row(error).reason,
-            problem=str(error),
-            request_id=request_id,
-        )
-        raise
+        log_accepted(kind, change, request_id)

@@ -54,8 +54,15 @@ _log = structlog.get_logger("server")
 class Supervision(Appender, Protocol):
     """What one process of several has of its supervisor."""
 
-    def join(self, followers: Mapping[str, Callable[[int], None]]) -> None:
-        """Returns once this process follows the logs that all share, each by what brings it into force."""
+    def join(
+        self,
+        followers: Mapping[str, Callable[[int], None]],
+        preparers: Mapping[str, Callable[[Mapping[str, str] | None], None]],
+    ) -> None:
+        """Returns once this process follows the logs that all share, each by what brings it into force.
+
+        What a preparer is given is about to be written there; None lets go of what was kept for it.
+        """
 
     def tell_ready(self, metrics_address: str, find_batch: Callable[[], int | None]) -> None:
         """Says that everything is served, where metrics are (or empty), and what tells that calls go on."""
@@ -145,7 +152,7 @@ def _join(settings: Settings, active: ActivePolicy, door: Door, supervision: Sup
         followers["policy_state"] = active.follow_policy
     if settings.catalogue_state is not None:
         followers["catalogue_state"] = active.follow_catalogue
-    supervision.join(followers)
+    supervision.join(followers, {"policy_state": active.prepare_policy})
     door.start()
 
 

@@ -28,7 +28,7 @@ ServerError
 |   |   |-- BundleWorseError         the bundle is worse than the one that serves
 |   |   |-- BundleMismatchError      another bundle serves than the caller expected
 |   |   |-- NoOtherBundleError       no other bundle served before
-|   |   |-- SeveralProcessesError    one process of several cannot take this order for all
+|   |   |-- SeveralProcessesError    not every process of several can carry out this order
 |   |   |-- CatalogueOffError        this server has no folder to keep patches of products in
 |   |   `-- CatalogueSequenceError   the catalogue has another sequence than the caller expected
 |   |-- FeedbackOffError      this server keeps no feedback log
@@ -169,7 +169,7 @@ class OverlayLooserError(ChangeRefusedError):
 
 
 class SeveralProcessesError(ChangeRefusedError):
-    """One process of several cannot take this order for all of them."""
+    """Not every process of several can carry out this order."""
 
 
 class FeedbackOffError(RequestError):

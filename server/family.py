@@ -6,11 +6,16 @@ wholly of one family, decided by the version in force.
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
+from server.errors import PolicyUnfitError
 from server.experiments.assignment import Experiments
 from server.snapshot import CURRENT, Snapshot
 from suitability.policy import Policy
 from suitability.policy_schema import parse_instant
+
+SCHEDULED_COUNT_MAX: Final = 8
+"""Each scheduled version holds a compiled catalogue."""
 
 Version = tuple[Snapshot, ...]
 """All that is served, under one version of the policy; each snapshot stands at its place."""
@@ -43,6 +48,10 @@ class Family:
     def policies(self) -> list[Policy]:
         """The policy of each version."""
         return [policy_of(version) for version in self.versions]
+
+    def list_waiting(self, now: datetime) -> list[Policy]:
+        """Returns the policies that take over after an instant."""
+        return [policy for policy in self.policies if effective_from(policy) > now]
 
     def find_version(self, now: datetime) -> Version:
         """Returns the version in force at an instant."""
@@ -78,6 +87,25 @@ def live_policies(policies: Sequence[Policy], now: datetime) -> tuple[Policy, ..
         live = [each for each in live if max(effective_from(each), now) < start]
         live.append(policy)
     return tuple(live)
+
+
+def check_schedule(policy: Policy, known: Sequence[Policy], now: datetime) -> None:
+    """Checks that a version can ever be in force, and that few enough wait beside it.
+
+    Args:
+        policy: the version.
+        known: those that are or will be in force.
+        now: the instant of decisions.
+
+    Raises:
+        PolicyUnfitError: it has ended already, or is one too many.
+    """
+    end = policy.values["effective_to"]
+    if end is not None and parse_instant(end) <= now:
+        raise PolicyUnfitError(f"effective_to: expected an instant to come, got {end}")
+    kept = [each for each in live_policies([*known, policy], now) if each is not policy]
+    if sum(effective_from(each) > now for each in kept) >= SCHEDULED_COUNT_MAX:
+        raise PolicyUnfitError(f"expected at most {SCHEDULED_COUNT_MAX} scheduled versions, got one more")
 
 
 def effective_from(policy: Policy) -> datetime:

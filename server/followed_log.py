@@ -1,18 +1,19 @@
 """A chained log that several processes of one server share: each reads it, and one writes it for all.
 
 A process never writes the file itself. It asks whoever does, and that answers once the record is on disk and
-every other process has brought it into force.
+every other process has brought it into force. What would take long is prepared by all beforehand.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from server.chain_lines import read_content
 from server.chained_log import LogKind
-from server.errors import OverloadError, ProcessError
+from server.errors import OverloadError, ProcessError, SeveralProcessesError
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +27,32 @@ class Refused:
 class Appender(Protocol):
     """Writes records for all processes of this server."""
 
-    def append(self, log: str, after: int, texts: Mapping[str, str]) -> Refused | None:
+    def append(
+        self, log: str, after: int, texts: Mapping[str, str], *, follows: bool = False
+    ) -> Refused | None:
         """Writes a record as the next one after a sequence, and waits until all others follow it.
 
         Args:
             log: the setting that names the log's folder.
             after: the last sequence that the caller has followed; the record was decided on by that.
             texts: what the record says.
+            follows: whether this process follows it meanwhile, too, as it follows those of others.
 
         Raises:
             OrderUnsureError: what became of it is not known.
         """
+
+    def prepare(self, log: str, texts: Mapping[str, str]) -> Refused | None:
+        """Has every process, this one too, prepare for a record that takes long to bring into force.
+
+        One of each log is under way until it is released, which is to be done where this returned None.
+
+        Raises:
+            OrderUnsureError: the supervisor did not answer.
+        """
+
+    def release(self, log: str) -> None:
+        """Has every process let go of what it still keeps for a record."""
 
 
 class FollowedLog:
@@ -84,12 +100,45 @@ class FollowedLog:
             ServingError: as the kind says: it could not be written, and must not take effect.
             OrderUnsureError: what became of it is not known.
         """
-        refused = self._appender.append(self._kind.setting, self.count, texts)
+        self._ask(texts, self.count, follows=False)
+        self.follow(self.count + 1)
+
+    def request(self, texts: Mapping[str, str], after: int) -> None:
+        """Has a change written; returns once it is on disk and in force in every process, this one too.
+
+        The caller holds no lock that following takes. For the errors see `append`.
+
+        Args:
+            texts: what the record says.
+            after: the sequence of the last record that it was decided on by.
+        """
+        self._ask(texts, after, follows=True)
+
+    @contextmanager
+    def prepared(self, texts: Mapping[str, str]) -> Iterator[None]:
+        """Has every process prepare for a record and keep what it needs for it, for the length of the block.
+
+        Raises:
+            OverloadError: another record is prepared for.
+            SeveralProcessesError: not every process can.
+            OrderUnsureError: the supervisor did not answer; nothing was changed.
+        """
+        refused = self._appender.prepare(self._kind.setting, texts)
+        if refused is not None:
+            if refused.busy:
+                raise OverloadError("another change is being prepared; retry later")
+            raise SeveralProcessesError(f"nothing was changed: {refused.problem}")
+        try:
+            yield
+        finally:
+            self._appender.release(self._kind.setting)
+
+    def _ask(self, texts: Mapping[str, str], after: int, *, follows: bool) -> None:
+        refused = self._appender.append(self._kind.setting, after, texts, follows=follows)
         if refused is not None:
             if refused.busy:
                 raise OverloadError("another change is being made in another process; retry later")
             raise self._kind.write_error(refused.problem)
-        self.follow(self.count + 1)
 
     def follow(self, sequence: int) -> Sequence[Mapping[str, str]]:
         """Returns the records after what was followed here, up to a sequence.

@@ -1,6 +1,7 @@
 """The policy log: every accepted change of policy and overlay, in order, on disk before it takes effect."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -11,8 +12,11 @@ from typing import Final, Self
 from server.chained_log import ChainedLog, LogKind
 from server.errors import PolicyLogError, PolicyStateError
 from server.followed_log import Appender, FollowedLog
+from suitability.errors import DocumentError
+from suitability.policy import Policy, load_policy
 
 FILE_NAME: Final = "policy-log.jsonl"
+_PROPOSAL: Final = "proposed-{}.json"
 _KIND: Final = LogKind(
     name="the policy log",
     setting="policy_state",
@@ -67,9 +71,13 @@ class PolicyLog:
         Raises:
             PolicyStateError: it cannot be read or locked, or a line is wrong; the message names it.
         """
+        self._folder = folder
         self.chain: ChainedLog | FollowedLog
         self.chain = ChainedLog(folder, _KIND) if appender is None else FollowedLog(folder, _KIND, appender)
         self.records: tuple[Record, ...] = ()
+        if appender is None:
+            for left in folder.glob(_PROPOSAL.format("*")):
+                left.unlink()
         try:
             self.records = tuple(_read_records(self.chain.take_records(), 1))
         except PolicyStateError:
@@ -87,15 +95,62 @@ class PolicyLog:
         Raises:
             PolicyLogError: it could not be written; the change must not take effect.
         """
-        texts = {
-            "time": time.isoformat(),
-            "kind": kind.value,
-            "document": document.decode("utf-8"),
-            "signatures": signatures.decode("utf-8"),
-        }
+        texts = _write_texts(time, kind, document, signatures)
         self.chain.append(texts)
         record = Record(self.chain.count, texts["time"], kind, texts["document"], texts["signatures"])
         self.records = (*self.records, record)
+
+    def request(
+        self, time: datetime, kind: ChangeKind, document: bytes, signatures: bytes, *, after: int
+    ) -> None:
+        """Has a change written that every process, this one too, brings into force before this returns.
+
+        Args:
+            time: when it was accepted.
+            kind: what it changes.
+            document: canonical bytes of the overlay or policy.
+            signatures: canonical bytes of the signatures on it.
+            after: the sequence of the last record that it was decided on by.
+
+        Raises:
+            ServingError: as `FollowedLog.append`.
+        """
+        self._shared_chain().request(_write_texts(time, kind, document, signatures), after)
+
+    @contextmanager
+    def prepared(self, policy: Policy) -> Iterator[None]:
+        """Has every process compile a version and keep it, for the length of the block.
+
+        Raises:
+            PolicyLogError: it could not be handed to them.
+            ServingError: as `FollowedLog.prepared`.
+        """
+        chain, path = self._shared_chain(), self._proposal_path(policy.sha256)
+        try:
+            # A pipe that nobody reads would not take as much, and whoever writes to it would hang.
+            try:
+                path.write_bytes(policy.canonical)
+            except OSError as error:
+                raise PolicyLogError(f"{path.name} cannot be written: {error.strerror}") from error
+            with chain.prepared({"sha256": policy.sha256}):
+                yield
+        finally:
+            path.unlink(missing_ok=True)
+
+    def read_proposal(self, sha256: str) -> Policy:
+        """Reads the version that is being prepared; its signatures are verified when it is followed.
+
+        Raises:
+            PolicyStateError: it is not there, or is another one.
+        """
+        path = self._proposal_path(sha256)
+        try:
+            policy = load_policy(path)
+            if policy.sha256 != sha256:
+                raise PolicyStateError(f"policy_state: {path.name}: expected the policy {sha256}")
+        except DocumentError as error:
+            raise PolicyStateError(f"policy_state: {path.name}: {error}") from error
+        return policy
 
     def follow(self, sequence: int) -> tuple[Record, ...]:
         """Returns what other processes of this server wrote after what was read here, up to a sequence.
@@ -103,13 +158,20 @@ class PolicyLog:
         Raises:
             StartError: the file does not go on as it should.
         """
-        assert isinstance(self.chain, FollowedLog), "nobody else writes the log of a single process"
-        first = self.chain.count + 1
-        return tuple(_read_records(self.chain.follow(sequence), first))
+        chain = self._shared_chain()
+        first = chain.count + 1
+        return tuple(_read_records(chain.follow(sequence), first))
 
     def close(self) -> None:
         """Closes the file, which frees it for another server."""
         self.chain.close()
+
+    def _shared_chain(self) -> FollowedLog:
+        assert isinstance(self.chain, FollowedLog), "nobody else reads or writes the log of a single process"
+        return self.chain
+
+    def _proposal_path(self, sha256: str) -> Path:
+        return self._folder / _PROPOSAL.format(sha256)
 
     def __enter__(self) -> Self:
         return self
@@ -118,6 +180,15 @@ class PolicyLog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _write_texts(time: datetime, kind: ChangeKind, document: bytes, signatures: bytes) -> Mapping[str, str]:
+    return {
+        "time": time.isoformat(),
+        "kind": kind.value,
+        "document": document.decode("utf-8"),
+        "signatures": signatures.decode("utf-8"),
+    }
 
 
 def _read_records(found: Iterable[Mapping[str, str]], first: int) -> Iterator[Record]:

@@ -65,7 +65,7 @@ class OrderDesk:
         return [(number, Follow(name, log.count)) for name, log in self._logs.items()]
 
     def append(self, number: int, asked: Append) -> Said:
-        """Writes a record of a process and has all others follow it."""
+        """Writes a record of a process and has all others follow it, and that process where it says so."""
         log = self._logs[asked.log]
         if asked.log in self._rounds or asked.after != log.count:
             return [(number, NotAppended(asked.log, True, ""))]
@@ -73,7 +73,7 @@ class OrderDesk:
             log.append(asked.texts)
         except ServerError as error:
             return [(number, NotAppended(asked.log, False, str(error)))]
-        others = self._serving - {number}
+        others = self._serving - (set() if asked.follows else {number})
         written = Appended(asked.log, log.count)
         self._rounds[asked.log] = _Round(number, written, others, self._clock() + FOLLOW_S_MAX)
         follow = Follow(asked.log, log.count)

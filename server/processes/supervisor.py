@@ -27,7 +27,19 @@ from server.processes.child import Child
 from server.processes.heartbeat import Heartbeat
 from server.processes.order_desk import OrderDesk, Said
 from server.processes.pages import Pages, register_pages
-from server.processes.wire import Append, Followed, FromProcess, Joining, Orders, Pong, Ready
+from server.processes.preparations import Preparations
+from server.processes.wire import (
+    Append,
+    Followed,
+    FromProcess,
+    Joining,
+    Orders,
+    Pong,
+    Prepare,
+    Prepared,
+    Ready,
+    Release,
+)
 from server.signals import StopSignals
 
 START_S_MAX: Final = 600.0
@@ -105,6 +117,7 @@ class _Supervisor:
         """Keeps the settings of the whole and of each process; nothing runs before `start`."""
         self._settings, self._stop = settings, stop
         self._desk = OrderDesk(logs, time.monotonic)
+        self._preparations = Preparations(time.monotonic)
         self._heartbeat = Heartbeat(time.monotonic)
         # A log stays locked until the last process that may serve by it has ended.
         locked = [log.fileno() for log in logs.values()]
@@ -205,6 +218,7 @@ class _Supervisor:
         for number in late.intersection(self._desk.list_late()):
             _log.error("process did not follow an order and is ended", process=number)
             ended.append(self._end(number))
+        self._say(self._preparations.expire())
         self._tell_health()
         return ended
 
@@ -227,21 +241,28 @@ class _Supervisor:
 
     def _leave(self, number: int) -> None:
         self._heartbeat.leave(number)
-        self._say(self._desk.leave(number))
+        self._say(self._desk.leave(number) + self._preparations.leave(number))
 
     def _answer(self, number: int, message: FromProcess) -> Said:
+        said: Said = []
         match message:
             case Joining():
-                return self._desk.join(number)
+                said = self._desk.join(number) + self._preparations.join(number)
             case Ready():
                 self._heartbeat.join(number)
             case Pong():
                 self._heartbeat.hear(number, message)
             case Append():
-                return self._desk.append(number, message)
+                said = self._desk.append(number, message)
             case Followed():
-                return self._desk.hear(number, message)
-        return []
+                said = self._desk.hear(number, message)
+            case Prepare():
+                said = self._preparations.begin(number, message)
+            case Prepared():
+                said = self._preparations.hear(number, message)
+            case Release():
+                said = self._preparations.release(number, message)
+        return said
 
     def _say(self, said: Said) -> None:
         for number, message in said:
@@ -249,10 +270,13 @@ class _Supervisor:
                 self._children[number].say(message)
 
     def _shorten(self, wait_s: float | None) -> float | None:
-        """Returns how long to wait where processes have until then to follow an order."""
-        if self._desk.deadline_s is None:
+        """Returns how long to wait where processes have until then to follow an order or prepare for it."""
+        deadlines = [
+            each for each in (self._desk.deadline_s, self._preparations.deadline_s) if each is not None
+        ]
+        if not deadlines:
             return wait_s
-        left_s = max(0.0, self._desk.deadline_s - time.monotonic())
+        left_s = max(0.0, min(deadlines) - time.monotonic())
         return left_s if wait_s is None else min(wait_s, left_s)
 
     def _next_wait_s(self) -> float | None:

@@ -3,8 +3,9 @@
 The supervisor begins with the settings, and leaves the pipe open: its end means that the supervisor is gone.
 A process says that it is about to serve and that it serves. Between the two, and for as long as it serves,
 it follows the logs that all processes share: whoever has a record to write sends it to the supervisor, which
-alone writes, has all others follow, and only then answers (`order_desk.py`). Whoever serves is asked every
-second whether it lives (`heartbeat.py`).
+alone writes, has all others follow, and only then answers (`order_desk.py`). What takes long to bring into
+force is prepared by all before it is written (`preparations.py`). Whoever serves is asked every second
+whether it lives (`heartbeat.py`).
 """
 
 import json
@@ -60,11 +61,15 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Append:
-    """Asks for a record to be written after the last one that the process has followed."""
+    """Asks for a record to be written after the last one that the process has followed.
+
+    Where it `follows`, it is told to bring the record into force like all others, and is waited for.
+    """
 
     log: str
     after: int
     texts: Mapping[str, str]
+    follows: bool = False
     kind: Literal["append"] = "append"
 
 
@@ -88,7 +93,7 @@ class Follow:
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """That a record is on disk and in force in every process but the one that asked for it."""
+    """That a record is on disk and in force in every process that was to follow it."""
 
     log: str
     sequence: int
@@ -106,6 +111,35 @@ class NotAppended:
 
 
 @dataclass(frozen=True, slots=True)
+class Prepare:
+    """Asks all to prepare for a record, and then each: the supervisor gives it a number."""
+
+    log: str
+    texts: Mapping[str, str]
+    number: int = 0
+    kind: Literal["prepare"] = "prepare"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """That a process is prepared, then that all are; or why not, or that another is under way (`busy`)."""
+
+    log: str
+    number: int = 0
+    busy: bool = False
+    problem: str = ""
+    kind: Literal["prepared"] = "prepared"
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """That what was prepared for is over: asked by whoever began it, then told to each."""
+
+    log: str
+    kind: Literal["release"] = "release"
+
+
+@dataclass(frozen=True, slots=True)
 class Ping:
     """Asks a process that serves whether it lives."""
 
@@ -120,8 +154,8 @@ class Pong:
     kind: Literal["pong"] = "pong"
 
 
-FromProcess = Joining | Ready | Append | Followed | Pong
-ToProcess = Follow | Appended | NotAppended | Ping
+FromProcess = Joining | Ready | Append | Followed | Prepare | Prepared | Release | Pong
+ToProcess = Follow | Appended | NotAppended | Prepare | Prepared | Release | Ping
 _FROM_PROCESS: Final = TypeAdapter[FromProcess](Annotated[FromProcess, Field(discriminator="kind")])
 _TO_PROCESS: Final = TypeAdapter[ToProcess](Annotated[ToProcess, Field(discriminator="kind")])
 

@@ -6,9 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from server.errors import OverloadError, PolicyLogError, PolicyStateError, ProcessError
+from server.errors import (
+    OverloadError,
+    PolicyLogError,
+    PolicyStateError,
+    ProcessError,
+    SeveralProcessesError,
+)
 from server.followed_log import Refused
 from server.policy_log import FILE_NAME, ChangeKind, PolicyLog
+from suitability.policy import load_policy
+from tests.server.officers import make_policy
 
 TIME = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 
@@ -19,17 +27,28 @@ class Supervisor:
     def __init__(self, folder: Path) -> None:
         self.log = PolicyLog(folder)
         self.refused: Refused | None = None
+        self.kept: Mapping[str, str] = {}
 
     def write(self, *documents: str) -> None:
         for document in documents:
             self.log.append(TIME, ChangeKind.OVERLAY, document.encode(), b"{}")
 
-    def append(self, log: str, after: int, texts: Mapping[str, str]) -> Refused | None:
-        assert log == "policy_state"
+    def append(
+        self, log: str, after: int, texts: Mapping[str, str], *, follows: bool = False
+    ) -> Refused | None:
+        assert (log, follows) == ("policy_state", False)
         if self.refused is None:
             assert after == self.log.chain.count
             self.log.chain.append(texts)
         return self.refused
+
+    def prepare(self, log: str, texts: Mapping[str, str]) -> Refused | None:
+        assert log == "policy_state"
+        self.kept = texts
+        return self.refused
+
+    def release(self, log: str) -> None:
+        self.kept = {}
 
 
 @pytest.fixture
@@ -68,6 +87,36 @@ def test_a_refused_record_is_not_kept(
     with pytest.raises(error, match=refused.problem):
         log.append(TIME, ChangeKind.OVERLAY, b"a", b"{}")
     assert (log.records, log.chain.count) == ((), 0)
+
+
+def test_a_version_is_handed_to_all_for_the_length_of_its_order(
+    supervisor: Supervisor, tmp_path: Path
+) -> None:
+    log, policy = PolicyLog(tmp_path, supervisor), load_policy(make_policy(version="2027.1"))
+    with log.prepared(policy):
+        assert supervisor.kept == {"sha256": policy.sha256}
+        assert log.read_proposal(policy.sha256) == policy
+        # Whatever lies there is compiled only if it is what was announced.
+        (tmp_path / f"proposed-{policy.sha256}.json").write_bytes(make_policy())
+        with pytest.raises(PolicyStateError, match="expected the policy"):
+            log.read_proposal(policy.sha256)
+    assert supervisor.kept == {}
+    with pytest.raises(PolicyStateError, match="proposed"):
+        log.read_proposal(policy.sha256)
+    for refused, error in (
+        (Refused(True, ""), OverloadError),
+        (Refused(False, "process 1: it hangs"), SeveralProcessesError),
+    ):
+        supervisor.refused = refused
+        with pytest.raises(error), log.prepared(policy):
+            raise AssertionError
+    assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
+
+
+def test_what_a_dead_process_had_handed_to_all_is_removed_at_the_next_start(tmp_path: Path) -> None:
+    (tmp_path / "proposed-0.json").write_bytes(make_policy())
+    Supervisor(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
 
 
 def test_a_line_without_its_end_is_left_until_it_has_one(supervisor: Supervisor, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """A process's end of the pipes: it follows what it is told, and hears what became of its own records."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Event
@@ -23,7 +23,10 @@ from server.processes.wire import (
     NotAppended,
     Ping,
     Pong,
+    Prepare,
+    Prepared,
     Ready,
+    Release,
     ToProcess,
     read_from_process,
     write,
@@ -68,10 +71,14 @@ def followed() -> list[int]:
     return []
 
 
-def join(ends: Ends, followed: list[int]) -> None:
+def join(
+    ends: Ends,
+    followed: list[int],
+    prepare: Callable[[Mapping[str, str] | None], None] = lambda texts: None,
+) -> None:
     """Joins a supervisor that has three records."""
     with ThreadPoolExecutor(1) as pool:
-        joined = pool.submit(ends.link.join, {LOG: followed.append})
+        joined = pool.submit(ends.link.join, {LOG: followed.append}, {LOG: prepare})
         assert ends.hear() == Joining()
         ends.say(Follow(LOG, 3))
         joined.result(60)
@@ -95,7 +102,7 @@ def test_a_process_that_is_asked_says_at_which_batch_it_is_while_an_order_keeps_
 
     batches = iter([None, 7])
     with ThreadPoolExecutor(1) as pool:
-        joined = pool.submit(ends.link.join, {LOG: follow})
+        joined = pool.submit(ends.link.join, {LOG: follow}, {})
         assert ends.hear() == Joining()
         ends.say(Follow(LOG, 3))
         joined.result(60)
@@ -120,6 +127,53 @@ def test_a_record_is_told_and_its_answer_heard(ends: Ends) -> None:
             assert ends.hear() == Append(LOG, 3, texts)
             ends.say(answer)
             assert appended.result(60) == result
+
+
+def test_a_process_prepares_while_it_follows_and_says_if_it_cannot(ends: Ends, followed: list[int]) -> None:
+    may_end, kept = Event(), []
+
+    def prepare(texts: Mapping[str, str] | None) -> None:
+        kept.append(texts)
+        if texts == {"sha256": "slow"}:
+            assert may_end.wait(60)
+        if texts == {"sha256": "bad"}:
+            raise MemoryError("none left")
+
+    join(ends, followed, prepare)
+    ends.say(Prepare(LOG, {"sha256": "slow"}, 1), Follow(LOG, 4))
+    # A halt waits for no compilation.
+    assert ends.hear() == Followed(LOG, 4)
+    may_end.set()
+    assert ends.hear() == Prepared(LOG, 1)
+    ends.say(Release(LOG), Prepare(LOG, {"sha256": "bad"}, 2))
+    assert ends.hear() == Prepared(LOG, 2, problem="MemoryError: none left")
+    assert kept == [{"sha256": "slow"}, None, {"sha256": "bad"}]
+
+
+def test_what_became_of_a_preparation_is_heard_and_it_is_released(ends: Ends) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        for answer, result in (
+            (Prepared(LOG), None),
+            (Prepared(LOG, busy=True), Refused(True, "")),
+            (Prepared(LOG, problem="process 1: no"), Refused(False, "process 1: no")),
+        ):
+            prepared = pool.submit(ends.link.prepare, LOG, {"sha256": "a"})
+            assert ends.hear() == Prepare(LOG, {"sha256": "a"})
+            ends.say(answer)
+            assert prepared.result(60) == result
+    ends.link.release(LOG)
+    assert ends.hear() == Release(LOG)
+
+
+def test_a_preparation_that_was_given_up_is_released_once_it_is_there(
+    ends: Ends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link_module, "PREPARE_S_MAX", 0.01)
+    with pytest.raises(OrderUnsureError):
+        ends.link.prepare(LOG, {})
+    assert ends.hear() == Prepare(LOG, {})
+    ends.say(Prepared(LOG))
+    assert ends.hear() == Release(LOG)
 
 
 def test_an_answer_after_the_wait_is_followed_like_the_record_of_another(

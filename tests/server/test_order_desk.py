@@ -65,6 +65,18 @@ def test_an_order_is_answered_once_every_other_process_follows(desk: OrderDesk, 
     assert desk.deadline_s is None
 
 
+def test_an_order_that_its_process_follows_like_all_others_waits_for_it_too(
+    desk: OrderDesk, clock: Clock
+) -> None:
+    asked = Append(LOG, 3, {"kind": "activate"}, follows=True)
+    assert desk.append(1, asked) == [(number, Follow(LOG, 4)) for number in range(3)]
+    desk.hear(0, Followed(LOG, 4))
+    desk.hear(2, Followed(LOG, 4))
+    clock.now_s += FOLLOW_S_MAX
+    assert desk.list_late() == [1]
+    assert desk.hear(1, Followed(LOG, 4)) == [(1, Appended(LOG, 4))]
+
+
 def test_a_second_order_and_one_decided_on_old_records_are_refused(desk: OrderDesk, log: Log) -> None:
     busy = NotAppended(LOG, True, "")
     assert desk.append(0, ask(2)) == [(0, busy)]
