@@ -20,6 +20,7 @@ SINGLES_A_TURN: Final = 32
 BATCHES_A_TURN: Final = 6
 BATCH_COUNT: Final = 64
 UNDER_WAY_MAX: Final = 4
+THREAD_COUNT: Final = 128
 NAMED_COUNT: Final = 20
 CALL_S_MAX: Final = 30.0
 SERVICE: Final = "/prudence.v1.RecommendationService/"
@@ -122,7 +123,9 @@ class Mixture:
 def run(ground: Ground, scale: float, seed: int) -> Findings:
     """Sends the mixture beside other callers; what was answered alone is judged as every answer is."""
     count = share(REQUEST_COUNT, scale)
-    with run_server(ground.make_folder("mixed"), ground.settings()) as server:
+    # Batches may take half of the threads, and are refused before other calls: here nothing shall be refused.
+    settings = ground.settings("--rpc-thread-count", THREAD_COUNT)
+    with run_server(ground.make_folder("mixed"), settings) as server:
         mixture = Mixture(server.target, ask_of_all_kinds(ground, seed), seed)
 
         def inject(until_s: float) -> bool:
