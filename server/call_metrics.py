@@ -56,10 +56,6 @@ class CallMetrics:
             "prudence_searches_waiting", "Searches that wait for the compute thread.", registry=registry
         )
 
-    def begin(self) -> None:
-        """Counts a call as in flight."""
-        self._in_flight.inc()
-
     def end(self, method: str, code: str, reason: str, elapsed_s: float) -> None:
         """Counts how a call ended.
 
@@ -69,7 +65,6 @@ class CallMetrics:
             reason: as in google.rpc.ErrorInfo; empty if it ended well.
             elapsed_s: what it took.
         """
-        self._in_flight.dec()
         self._later.add(self._count, method, code, reason, elapsed_s)
 
     def _count(self, method: str, code: str, reason: str, elapsed_s: float) -> None:
@@ -80,9 +75,10 @@ class CallMetrics:
         """Counts a call that was refused before it took a thread; arguments as for `end`."""
         self._calls.labels(method, code, reason).inc()
 
-    def watch_calls(self, count: Callable[[], int]) -> None:
-        """Has `count` asked for the calls that wait, whenever metrics are read."""
-        self._calls_waiting.set_function(count)
+    def watch_calls(self, waiting: Callable[[], int], answered: Callable[[], int]) -> None:
+        """Has both asked whenever metrics are read: the calls that wait, and those that threads answer."""
+        self._calls_waiting.set_function(waiting)
+        self._in_flight.set_function(answered)
 
     def watch_searches(self, count: Callable[[], int]) -> None:
         """Has `count` asked for the searches that wait, whenever metrics are read."""

@@ -14,12 +14,13 @@ from grpc_health.v1 import health
 from grpc_reflection.v1alpha import reflection
 
 from server import admin, feedback_service
+from server.accounting import Traces
 from server.call_metrics import CallMetrics
 from server.config import Settings
 from server.health import NOT_SERVING, PROBE_WATCH_COUNT_MAX, SERVING, Health, register_health
 from server.identity.access_log import AccessLog
 from server.identity.admission import Admission
-from server.interceptors import DoorInterceptor, Traces
+from server.interceptors import DoorInterceptor
 from server.message_watch import CallPool
 from server.overload.controller import OverloadController
 from server.ports import KEEPALIVE, LIMITS, LOOPBACK, MakeCredentials, Probes, bind

@@ -7,28 +7,22 @@ watch, and streams, which last as long as their callers like, have threads of th
 
 import copy
 import functools
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
 
 import grpc
 from google.protobuf.message import DecodeError
 
+from server.accounting import Accounting, EnteredCall, Traces
 from server.call_metrics import CallMetrics
-from server.current_call import CurrentCall, begin_call, end_call
 from server.deadlines import read_time_left_s
-from server.errors import CallerUnknownError, MalformedMessageError, NotReadyError, OverloadError
-from server.identity.access_log import Access, AccessLog
-from server.identity.admission import ANYBODY, Admission, acting
-from server.identity.callers import Caller
+from server.errors import MalformedMessageError, NotReadyError, OverloadError
+from server.identity.access_log import AccessLog
+from server.identity.admission import Admission
 from server.message_watch import CallPool, MessageWatch, StreamPool, require_sound
 from server.overload.controller import TOO_MANY, OverloadController
-from server.overload.slot import holding
 from server.refusals import Refusals
-from server.status import describe, to_status
 
 STREAM_THREAD_COUNT = 16
 REFLECTION_THREAD_COUNT = 4
@@ -44,21 +38,6 @@ if TYPE_CHECKING:
 else:
     Handler = grpc.RpcMethodHandler
     Interceptor = grpc.ServerInterceptor
-
-
-class Traces(Protocol):
-    """What records calls; `server.tracing` does."""
-
-    def record(
-        self,
-        method: str,
-        metadata: Iterable[tuple[str, str | bytes]],
-        came: datetime,
-        elapsed_s: float,
-        code: grpc.StatusCode,
-        call: CurrentCall,
-    ) -> None:
-        """Records one call that has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +81,7 @@ class DoorInterceptor(Interceptor):
         """
         self._pool = pool
         self._admission = admission or Admission(None)
-        self._access_log = access_log
-        self._metrics = metrics
-        self._traces = traces
-        if metrics is not None:
-            metrics.watch_calls(lambda: self._pool.waiting_count)
+        self._accounting = Accounting(self._admission, access_log, metrics, traces)
         self._urgent = CallPool(URGENT_THREAD_COUNT, "urgent")
         self._watching = CallPool(WATCH_THREAD_COUNT, "watching")
         self._office = CallPool(OFFICE_THREAD_COUNT, "office")
@@ -122,6 +97,8 @@ class DoorInterceptor(Interceptor):
         self._beside = (
             *(self._streams, self._reflection, self._watching, self._urgent, self._office, self._writing),
         )
+        if metrics is not None:
+            metrics.watch_calls(lambda: self._pool.waiting_count, self._count_answered)
         self._messages = MessageWatch()
         self._draining = False
 
@@ -171,6 +148,10 @@ class DoorInterceptor(Interceptor):
         for pool in self._beside:
             pool.shutdown(wait=False, cancel_futures=True)
 
+    def _count_answered(self) -> int:
+        """Counts the calls that threads answer now."""
+        return sum(pool.busy_count - pool.waiting_count for pool in (self._pool, *self._beside))
+
     def _has_room(self, method: str) -> bool:
         """Tells whether one more call may have a thread; calls that keep silent keep nobody else out."""
         if self._overload is None:
@@ -196,7 +177,10 @@ class DoorInterceptor(Interceptor):
             @functools.wraps(behave)
             def watch(request: Any, context: grpc.ServicerContext, *send: Any) -> Any:
                 # Its caller may take nothing, and a thread that sends waits until what it sends is taken.
-                with self._entered(method, context, watched=True), self._messages.limited(context, pool):
+                with (
+                    EnteredCall(self._accounting, method, context, watched=True),
+                    self._messages.limited(context, pool),
+                ):
                     return behave(require_sound(request), context, *send)
 
             watch.experimental_thread_pool = pool  # type: ignore[attr-defined]
@@ -208,7 +192,7 @@ class DoorInterceptor(Interceptor):
             )
 
         def stream(request: Any, context: grpc.ServicerContext) -> Any:
-            with self._entered(method, context):
+            with EnteredCall(self._accounting, method, context):
                 sound = map(require_sound, request) if handler.request_streaming else require_sound(request)
                 yield from behave(sound, context)
 
@@ -222,22 +206,23 @@ class DoorInterceptor(Interceptor):
     def _guard_unary(self, method: str, handler: Handler, pool: CallPool) -> Handler:
         behave = handler.unary_unary
         assert behave is not None
+        overload = self._overload if pool is self._pool else None
 
         def answer(requests: Iterator[Any], context: grpc.ServicerContext) -> Any:
-            with self._entered(method, context) as caller:
+            with EnteredCall(self._accounting, method, context) as caller:
                 request = self._messages.receive(requests, context, pool)
-                if pool is not self._pool or self._overload is None:
+                if overload is None:
                     return behave(request, context)
                 # Only now: a call whose message never comes holds a thread, but keeps nobody else out.
-                slot = self._overload.enter(method, caller.priority, read_time_left_s(context))
+                slot = overload.enter(method, caller.priority, read_time_left_s(context))
                 answered = False
                 try:
-                    with holding(slot):
+                    with slot:
                         response = behave(request, context)
                     answered = True
                     return response
                 finally:
-                    self._overload.leave(slot, answered=answered, behind_s=self._messages.behind_s)
+                    overload.leave(slot, answered=answered, behind_s=self._messages.behind_s)
 
         answer.experimental_thread_pool = pool  # type: ignore[attr-defined]
         # A stream of one message is the same on the wire, and only it lets us watch for the message.
@@ -251,7 +236,10 @@ class DoorInterceptor(Interceptor):
         assert behave is not None
 
         def answer(requests: Iterator[Any], context: grpc.ServicerContext) -> Any:
-            with self._entered(method, context) as caller, self._streams.held_by(caller.name):
+            with (
+                EnteredCall(self._accounting, method, context) as caller,
+                self._streams.held_by(caller.name),
+            ):
                 messages = self._messages.receive_all(requests, context, self._streams)
                 return behave(self._admit_each(messages, method, context), context)
 
@@ -271,56 +259,6 @@ class DoorInterceptor(Interceptor):
             if number:
                 self._admission.admit(self._admission.identify(context), method)
             yield message
-
-    @contextmanager
-    def _entered(
-        self, method: str, context: grpc.ServicerContext, *, watched: bool = False
-    ) -> Iterator[Caller]:
-        """Lets the caller in, accounts for the call, and turns what goes wrong into a row of the table."""
-        came, start_s = datetime.now(UTC), time.perf_counter()
-        caller, code, reason = ANYBODY, grpc.StatusCode.OK, ""
-        call = begin_call(context.invocation_metadata())
-        if self._metrics is not None:
-            self._metrics.begin()
-        try:
-            caller = self._admission.identify(context)
-            self._admission.admit(caller, method)
-            with acting(caller):
-                yield caller
-            context.set_trailing_metadata(call.to_metadata())
-        except grpc.RpcError:
-            # The caller is gone; gRPC raised this and wants it back.
-            code, reason = grpc.StatusCode.CANCELLED, "CALL_CANCELLED"
-            raise
-        except Exception as error:  # noqa: BLE001
-            # The last door: whatever it is, the caller gets a row of the table and none of its text.
-            failure = describe(error)
-            if watched and isinstance(error, CallerUnknownError):
-                # Clients that follow health take any other code for a server that is not healthy, and never
-                # make the call that would tell them why.
-                failure = replace(failure, row=replace(failure.row, code=grpc.StatusCode.UNIMPLEMENTED))
-            code, reason = failure.row.code, failure.row.reason
-            context.abort_with_status(to_status(failure, call))
-        finally:
-            elapsed_s = time.perf_counter() - start_s
-            if self._metrics is not None:
-                self._metrics.end(method, code.name, reason, elapsed_s)
-            if self._traces is not None:
-                self._traces.record(method, context.invocation_metadata(), came, elapsed_s, code, call)
-            if self._access_log is not None:
-                self._access_log.write(
-                    Access(
-                        came,
-                        caller.name,
-                        context.peer(),
-                        method,
-                        call.request_id,
-                        code.name,
-                        reason,
-                        elapsed_s,
-                    )
-                )
-            end_call()
 
 
 def _tell_malformed(handler: Handler) -> Callable[[bytes], Any]:

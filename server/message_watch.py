@@ -11,8 +11,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import grpc
 
@@ -128,8 +127,7 @@ class StreamPool(CallPool):
                 self._counts[caller] -= 1
 
 
-@dataclass(frozen=True, slots=True)
-class _Awaited:
+class _Awaited(NamedTuple):
     """Since when a call's message is awaited, and whose threads wait."""
 
     start_s: float
@@ -222,9 +220,11 @@ class MessageWatch:
 
     def _next(self, requests: Iterator[Any], context: grpc.ServicerContext, pool: CallPool) -> Any:
         """Waits for a message while the watch is on; None once the caller has sent its last."""
-        with self.limited(context, pool):
-            request = next(requests, None)
-        return require_sound(request)
+        self._awaited[context] = _Awaited(time.monotonic(), pool)
+        try:
+            return require_sound(next(requests, None))
+        finally:
+            del self._awaited[context]
 
     def _watch(self) -> None:
         while not self._closed.wait(WATCH_INTERVAL_S):

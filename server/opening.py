@@ -7,6 +7,7 @@ import grpc
 import structlog
 from prometheus_client import CollectorRegistry
 
+from server.accounting import Traces
 from server.active_policy import ActivePolicy
 from server.bundles.keeper import Keeper
 from server.bundles.log import BundleLog
@@ -30,7 +31,6 @@ from server.identity.access_log import AccessLog
 from server.identity.admission import Admission
 from server.identity.callers import Callers
 from server.identity.tls import Certificates, TlsFiles
-from server.interceptors import Traces
 from server.metrics_port import serve_metrics
 from server.overload.controller import OverloadController
 from server.overload.limit import AdaptiveLimit

@@ -13,7 +13,8 @@ from server.call_metrics import CallMetrics
 from server.current_call import REQUEST_ID_KEY, CurrentCall, begin_call, end_call
 from server.errors import CallerUnknownError, ServingError
 from server.identity.access_log import Access, AccessLog
-from server.identity.admission import ANYBODY, Admission
+from server.identity.admission import Admission
+from server.identity.callers import ANYBODY
 from server.overload.inline_pool import InlinePool
 from server.status import describe, to_status
 

@@ -1,21 +1,15 @@
 """Admits calls: the caller by the certificate's names, the role that the method asks for, and the quota."""
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final
 
 import grpc
 
 from server.errors import RoleMissingError
-from server.identity.callers import Caller, Callers
+from server.identity.callers import ANYBODY, Caller, Callers
 from server.identity.certificates import read_names
 from server.identity.quotas import Quotas
-from server.identity.roles import Role, find_roles
-from server.overload.priority import Priority
-
-ANYBODY: Final = Caller("", frozenset(Role), priority=Priority.HIGH)
-"""Who calls where the port asks for no certificate: whoever the network lets through, all alike."""
+from server.identity.roles import find_roles
 
 _HEALTH: Final = "/grpc.health.v1.Health/"
 """Clients ask for it by themselves; one that is over its quota would take the server for dead."""
@@ -44,7 +38,7 @@ class Admission:
         if self._callers is None:
             return ANYBODY
         certificates = context.auth_context().get(_CERTIFICATE, ())
-        return self._callers.find(name for pem in certificates for name in read_names(bytes(pem)))
+        return self._callers.find([name for pem in certificates for name in read_names(bytes(pem))])
 
     def admit(self, caller: Caller, method: str) -> None:
         """Lets the call in.
@@ -63,14 +57,9 @@ class Admission:
             self._quotas.take(caller)
 
 
-@contextmanager
-def acting(caller: Caller) -> Iterator[None]:
-    """Makes the caller the one that `current_caller` returns in this thread."""
+def act_for(caller: Caller) -> None:
+    """Makes the caller the one that `current_caller` returns in this thread, until another is named."""
     _thread.caller = caller
-    try:
-        yield
-    finally:
-        _thread.caller = ANYBODY
 
 
 def current_caller() -> Caller:

@@ -49,6 +49,10 @@ class Caller:
     priority: Priority = Priority.NORMAL
 
 
+ANYBODY: Final = Caller("", frozenset(Role), priority=Priority.HIGH)
+"""Who calls where the port asks for no certificate: whoever the network lets through, all alike."""
+
+
 class _Entry(BaseModel):
     """One caller as the file writes it."""
 

@@ -40,7 +40,9 @@ class Quotas:
             return
         with self._lock:
             now_s = self._clock()
-            bucket = self._buckets.setdefault(caller.name, _Bucket(caller.burst, now_s))
+            bucket = self._buckets.get(caller.name)
+            if bucket is None:
+                bucket = self._buckets[caller.name] = _Bucket(caller.burst, now_s)
             filled = bucket.tokens + (now_s - bucket.at_s) * caller.calls_per_s
             bucket.tokens, bucket.at_s = min(filled, float(caller.burst)), now_s
             if bucket.tokens < 1:

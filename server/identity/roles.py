@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 
@@ -51,6 +52,7 @@ METHOD_ROLES: Final[Mapping[str, frozenset[Role]]] = {
 """The same for methods that differ from their service."""
 
 
+@lru_cache(maxsize=256)
 def find_roles(method: str) -> frozenset[Role]:
     """Returns the roles of which one is needed; none where nobody may call the method.
 

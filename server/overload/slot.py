@@ -1,8 +1,7 @@
 """A call's place among those under way, and what is known of its time; the thread it runs on finds it."""
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -10,6 +9,7 @@ from server.overload.priority import Priority
 
 _Asked = TypeVar("_Asked")
 _Answer = TypeVar("_Answer")
+_thread: Final = threading.local()
 
 
 @dataclass(slots=True, eq=False)
@@ -31,6 +31,14 @@ class Slot:
     searching_s: float = 0.0
     turn: "threading.Lock | None" = None
 
+    def __enter__(self) -> None:
+        """Makes it the one that `current_slot` returns in this thread."""
+        _thread.slot = self
+
+    def __exit__(self, *error: object) -> None:
+        """Leaves the thread without a slot."""
+        del _thread.slot
+
     def take_turn(self) -> None:
         """Waits until no other thread works."""
         if self.turn is not None:
@@ -48,19 +56,6 @@ class Slot:
             return ask(asked)
         finally:
             self.take_turn()
-
-
-_thread: Final = threading.local()
-
-
-@contextmanager
-def holding(slot: Slot) -> Iterator[None]:
-    """Makes a slot the one that `current_slot` returns in this thread."""
-    _thread.slot = slot
-    try:
-        yield
-    finally:
-        del _thread.slot
 
 
 def current_slot() -> Slot:

@@ -13,7 +13,7 @@ from server.overload.controller import (
 from server.overload.limit import AdaptiveLimit
 from server.overload.metrics import OverloadMetrics
 from server.overload.priority import Priority
-from server.overload.slot import Slot, current_slot, holding
+from server.overload.slot import Slot, current_slot
 
 RECOMMEND = "/prudence.v1.RecommendationService/Recommend"
 BATCH = "/prudence.v1.RecommendationService/BatchRecommend"
@@ -136,7 +136,7 @@ def test_time_that_a_call_waited_for_the_network_thread_counts_twice(desk: Desk)
 
 def test_a_thread_finds_the_slot_of_its_call_and_no_other(desk: Desk) -> None:
     slot = desk.enter()
-    with holding(slot):
+    with slot:
         assert current_slot() is slot
     assert current_slot() is not slot
 
