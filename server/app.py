@@ -121,7 +121,7 @@ def _serve(settings: Settings, held: contextlib.ExitStack, supervision: Supervis
         )
         if metrics is not None:
             metrics.calls.watch_searches(lambda: 0 if pipeline is None else pipeline.batcher.waiting_count)
-        entrance.overload.watch_searches(pipeline.batcher.expect)
+        pipeline.searcher.take_turn = entrance.overload.watch_searches(pipeline.batcher.expect)
         recommendation.open(pipeline)
         if event_log is not None:
             feedback.open(Recorder(event_log, users.pseudonyms.derive_all, _knows_product(active)))

@@ -95,9 +95,9 @@ class Pipeline:
         self._monitor = monitor
         self._metrics = metrics
         self._answers = answers
-        searcher = Searcher(clock, channel)
+        self.searcher = Searcher(clock, channel)
         self.batcher: Batcher[Job, Found] = Batcher(
-            searcher.run,
+            self.searcher.run,
             queue_limit=queue_limit,
             observe=None if metrics is None else metrics.overload.observe,
         )

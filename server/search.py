@@ -19,6 +19,7 @@ from server.errors import ModelOutputError
 from server.family import Family
 from server.gate import GateUser, Masks, find_eligible
 from server.messages import StageTime, Subject
+from server.overload.slot import NO_TURN, TakeTurn
 from server.retrieval import Round, Rows
 from server.row_bits import RowSet, all_rows, some_rows
 from server.segments import name_segments, stand_in
@@ -155,8 +156,8 @@ class Searcher:
             clock: the decision clock.
             channel: the sales channel of jobs that name none.
         """
-        self._clock = clock
-        self._channel = channel
+        self._clock, self._channel = clock, channel
+        self.take_turn: TakeTurn = NO_TURN
 
     def run(self, jobs: Sequence[Job]) -> list[Found | Exception]:
         """Searches for every job; all of them are decided for one instant.
@@ -178,18 +179,17 @@ class Searcher:
 
     def _run_group(self, snapshot: Snapshot, jobs: Sequence[Job], now: datetime) -> list[Found | Exception]:
         """Searches for jobs over one snapshot."""
-        embedded = _embed(snapshot, jobs, now)
         searches: dict[int, _Progress] = {}
-        for position, (job, query) in enumerate(zip(jobs, embedded.queries, strict=True)):
-            if isinstance(query, ModelOutputError):
-                continue
-            user = snapshot.gate.admit(
-                job.subject.profile, now, job.channel or self._channel, job.risk_score_limit
-            )
-            suggested = None
-            if job.like_row is None and job.subject.personalised and not embedded.stood_in[position]:
-                suggested = suggest(snapshot, job.subject.history)
-            searches[position] = _begin(job, user, query, suggested, snapshot.bundle.products.count)
+        with self.take_turn():
+            embedded = _embed(snapshot, jobs, now)
+            for position, (job, query) in enumerate(zip(jobs, embedded.queries, strict=True)):
+                if isinstance(query, ModelOutputError):
+                    continue
+                channel = job.channel or self._channel
+                user = snapshot.gate.admit(job.subject.profile, now, channel, job.risk_score_limit)
+                known = job.like_row is None and job.subject.personalised and not embedded.stood_in[position]
+                suggested = suggest(snapshot, job.subject.history) if known else None
+                searches[position] = _begin(job, user, query, suggested, snapshot.bundle.products.count)
         _search(snapshot, searches, embedded.on_device)
         return [
             query

@@ -20,8 +20,8 @@ ROUND_S: Final = 10.0
 STORM_TIMEOUT_S: Final = (0.001, 0.05)
 NORMAL_SHARE: Final = 0.25
 """Of what a closed loop reaches; the storm of deadlines comes at all of it."""
-CANCEL_PAIR_COUNT: Final = 8
-CANCEL_ROUND_S: Final = 5.0
+CANCEL_PAIR_COUNT: Final = 5
+CANCEL_ROUND_S: Final = 4.0
 WAITING_SHARE: Final = 0.9
 """Of what a closed loop of a slowed server reaches: a call waits for most of its life."""
 ALONE_SHARE: Final = 0.2

@@ -8,6 +8,7 @@ chapter 22).
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
 from server.errors import DeadlineError, OverloadError
@@ -15,14 +16,14 @@ from server.overload.limit import AdaptiveLimit
 from server.overload.metrics import OverloadMetrics
 from server.overload.priority import TIMED_METHODS, Priority, of_method
 from server.overload.quantile import RecentQuantile
-from server.overload.slot import Slot
+from server.overload.slot import Slot, TakeTurn
 
 TOO_MANY: Final = "too many calls are under way; retry later"
 
 PRESSED_S: Final = 1.0
 """For so long after a refusal the server is under pressure."""
 SWITCH_INTERVAL_S: Final = 5e-3
-PRESSED_SWITCH_INTERVAL_S: Final = 2e-4
+PRESSED_SWITCH_INTERVAL_S: Final = 1e-4
 """How long a thread may keep Python's lock while another waits for it: Python's own, and under pressure. The
 thread that takes calls from the network needs it several times for each call, and falls behind otherwise;
 with nothing to refuse, handing over that often would only cost."""
@@ -62,9 +63,10 @@ class OverloadController:
         if metrics is not None:
             metrics.watch(lambda: limit.limit, lambda: limit.under_way)
 
-    def watch_searches(self, expect: Expect) -> None:
-        """Has `expect` asked how long a search would take now."""
+    def watch_searches(self, expect: Expect) -> TakeTurn:
+        """Has `expect` asked how long a search would take now; returns what gives searches a turn."""
         self._expect = expect
+        return self.take_turn
 
     def has_room(self, method: str, most: int, count: Callable[[], int] | None = None) -> bool:
         """Tells whether a call may come as far as to a thread, where its caller and its message are known.
@@ -122,6 +124,10 @@ class OverloadController:
             raise DeadlineError("less time is left than an answer takes")
         self._reject("wait", slot.priority)
         raise OverloadError("more calls wait than can be answered in the time left; retry later")
+
+    def take_turn(self) -> AbstractContextManager[object]:
+        """Returns what the compute thread holds while it works in Python: under pressure the calls' turn."""
+        return self._turn if self._is_pressed(self._clock()) else nullcontext()
 
     def leave(self, slot: Slot, *, answered: bool, behind_s: float = 0.0) -> None:
         """Counts a call as gone.

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -10,6 +11,10 @@ from server.overload.priority import Priority
 _Asked = TypeVar("_Asked")
 _Answer = TypeVar("_Answer")
 _thread: Final = threading.local()
+
+TakeTurn = Callable[[], AbstractContextManager[object]]
+"""Gives what a thread holds while it works in Python and others shall not."""
+NO_TURN: Final[TakeTurn] = nullcontext
 
 
 @dataclass(slots=True, eq=False)

@@ -163,3 +163,16 @@ def test_one_thread_works_at_a_time_and_none_while_it_waits(desk: Desk) -> None:
     assert turn.locked()
     desk.controller.leave(slot, answered=True)
     assert not turn.locked()
+
+
+def test_the_compute_thread_takes_the_turn_of_calls_under_pressure_alone(desk: Desk) -> None:
+    with desk.controller.take_turn() as unpressed:
+        assert unpressed is None
+    desk.controller.has_room(RECOMMEND, 10)
+    slot = desk.controller.enter(RECOMMEND, Priority.HIGH, AEON_S)
+    turn = slot.turn
+    assert turn is not None
+    slot.give_turn()
+    with desk.controller.take_turn():
+        assert turn.locked()
+    assert not turn.locked()
