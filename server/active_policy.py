@@ -193,7 +193,7 @@ class ActivePolicy:
         """
         self._prepared = ()
         if proposed is not None:
-            policy = self._require_control().log.read_proposal(proposed["sha256"])
+            policy = self._require_control().log.read_proposal(proposed)
             self._prepared = all_under_policy(self.family.versions[0], policy)
 
     def follow_policy(self, sequence: int) -> None:

@@ -141,13 +141,15 @@ class FollowedLog:
             raise self._kind.write_error(refused.problem)
 
     def follow(self, sequence: int) -> Sequence[Mapping[str, str]]:
-        """Returns the records after what was followed here, up to a sequence.
+        """Returns the records after what was followed here, up to a sequence; none where it went further.
 
         Raises:
             ProcessError: they are not there, or are not what follows.
         """
+        if sequence <= self.count:
+            return ()
         data = os.pread(self._descriptor, os.fstat(self._descriptor).st_size - self.size, self.size)
-        lines = data.splitlines(keepends=True)[: max(0, sequence - self.count)]
+        lines = data.splitlines(keepends=True)[: sequence - self.count]
         size = sum(map(len, lines))
         try:
             content = read_content(data[:size], self._kind.keys, self._end)

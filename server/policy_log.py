@@ -1,13 +1,14 @@
 """The policy log: every accepted change of policy and overlay, in order, on disk before it takes effect."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
+from uuid import uuid4
 
 from server.chained_log import ChainedLog, LogKind
 from server.errors import PolicyLogError, PolicyStateError
@@ -125,25 +126,32 @@ class PolicyLog:
             PolicyLogError: it could not be handed to them.
             ServingError: as `FollowedLog.prepared`.
         """
-        chain, path = self._shared_chain(), self._proposal_path(policy.sha256)
+        # Of each order its own: one that is repeated meanwhile must not take the first one's file away.
+        chain, name = self._shared_chain(), uuid4().hex
+        path = self._proposal_path(name)
         try:
             # A pipe that nobody reads would not take as much, and whoever writes to it would hang.
             try:
                 path.write_bytes(policy.canonical)
             except OSError as error:
                 raise PolicyLogError(f"{path.name} cannot be written: {error.strerror}") from error
-            with chain.prepared({"sha256": policy.sha256}):
+            with chain.prepared({"name": name, "sha256": policy.sha256}):
                 yield
         finally:
-            path.unlink(missing_ok=True)
+            # What is left behind goes with the next start.
+            with suppress(OSError):
+                path.unlink()
 
-    def read_proposal(self, sha256: str) -> Policy:
+    def read_proposal(self, proposed: Mapping[str, str]) -> Policy:
         """Reads the version that is being prepared; its signatures are verified when it is followed.
+
+        Args:
+            proposed: `name` and `sha256`, as `prepared` hands them over.
 
         Raises:
             PolicyStateError: it is not there, or is another one.
         """
-        path = self._proposal_path(sha256)
+        path, sha256 = self._proposal_path(proposed["name"]), proposed["sha256"]
         try:
             policy = load_policy(path)
             if policy.sha256 != sha256:
@@ -170,8 +178,8 @@ class PolicyLog:
         assert isinstance(self.chain, FollowedLog), "nobody else reads or writes the log of a single process"
         return self.chain
 
-    def _proposal_path(self, sha256: str) -> Path:
-        return self._folder / _PROPOSAL.format(sha256)
+    def _proposal_path(self, name: str) -> Path:
+        return self._folder / _PROPOSAL.format(name)
 
     def __enter__(self) -> Self:
         return self

@@ -8,6 +8,9 @@ from typing import Final, TypeVar
 
 from server.overload.priority import Priority
 
+TURN_S_MAX: Final = 1.0
+"""So long a call waits for its turn: whoever has it for longer hangs, and must not hold all others."""
+
 _Asked = TypeVar("_Asked")
 _Answer = TypeVar("_Answer")
 _thread: Final = threading.local()
@@ -45,9 +48,9 @@ class Slot:
         del _thread.slot
 
     def take_turn(self) -> None:
-        """Waits until no other thread works."""
-        if self.turn is not None:
-            self.turn.acquire()
+        """Waits until no other thread works, for a while; then this call goes on without turns."""
+        if self.turn is not None and not self.turn.acquire(timeout=TURN_S_MAX):
+            self.turn = None
 
     def give_turn(self) -> None:
         """Lets another thread work: this one waits for something, or is done."""

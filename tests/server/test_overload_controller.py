@@ -165,6 +165,19 @@ def test_one_thread_works_at_a_time_and_none_while_it_waits(desk: Desk) -> None:
     assert not turn.locked()
 
 
+def test_a_call_goes_on_without_its_turn_where_whoever_has_it_hangs(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.overload.slot.TURN_S_MAX", 0.001)
+    desk.controller.has_room(RECOMMEND, 10)
+    hung = desk.controller.enter(RECOMMEND, Priority.HIGH, AEON_S)
+    other = desk.controller.enter(RECOMMEND, Priority.HIGH, AEON_S)
+    assert other.turn is None
+    desk.controller.leave(other, answered=True)
+    assert hung.turn is not None
+    assert hung.turn.locked()
+
+
 def test_the_compute_thread_takes_the_turn_of_calls_under_pressure_alone(desk: Desk) -> None:
     with desk.controller.take_turn() as unpressed:
         assert unpressed is None
