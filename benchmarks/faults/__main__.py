@@ -22,7 +22,7 @@ from benchmarks.faults.rates import calibrate
 from benchmarks.faults.record import Kept, Record
 from benchmarks.faults.report import describe, write_report
 from benchmarks.faults.state import read_state
-from benchmarks.faults.table import TESTS
+from benchmarks.faults.table import TESTS, list_other_files
 from benchmarks.machine import describe_machine
 from benchmarks.report_files import write_tables
 
@@ -42,21 +42,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="where the table is written; by default the artifacts")
     options = parser.parse_args(arguments)
     console = Console()
-    record = Record(options.artifacts / "findings", read_state())
     try:
         if not options.report:
-            _run(options, record, console)
+            _run(options, console)
     except BenchmarkError as error:
         Console(stderr=True).print(f"error: {error}", style="bold red", highlight=False, markup=False)
         return 1
-    return _report(options.out or options.artifacts, record, console)
+    return _report(options.out or options.artifacts, Record(_folder(options), read_state()), console)
 
 
-def _run(options: argparse.Namespace, record: Record, console: Console) -> None:
+def _folder(options: argparse.Namespace) -> Path:
+    return Path(options.artifacts) / "findings"
+
+
+def _run(options: argparse.Namespace, console: Console) -> None:
     ground = make_ground(options.artifacts, console)
     for test in TESTS:
         if options.test and test.number not in options.test:
             continue
+        record = Record(_folder(options), read_state(without=list_other_files(test)))
         # Each part has a seed of its own, and what it found is kept before the next begins.
         for part in test.split(options.scale):
             _run_part(test, replace(ground, rate_max=calibrate(ground)), part, record, console)

@@ -2,7 +2,7 @@
 
 import hashlib
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -37,13 +37,22 @@ class State:
     commit: str
 
 
-def read_state(root: Path = ROOT, paths: Sequence[str] = TESTED) -> State:
-    """Reads the state of a checkout's files and folders; both names are "unknown" without git."""
+def read_state(
+    root: Path = ROOT, paths: Sequence[str] = TESTED, without: Collection[str] = frozenset()
+) -> State:
+    """Reads the state of a checkout's files; both names are "unknown" without git.
+
+    Args:
+        root: the checkout.
+        paths: files and folders.
+        without: files of these folders that do not count.
+    """
     try:
-        trees = run_git("ls-tree", "HEAD", "--", *paths, root=root)
+        files = run_git("ls-tree", "-r", "HEAD", "--", *paths, root=root).splitlines()
         commit = run_git("rev-parse", "--short", "HEAD", root=root)
-        changed = run_git("status", "--porcelain", "--untracked-files=no", "--", *paths, root=root)
+        changed = run_git("diff", "--name-only", "HEAD", "--", *paths, root=root).splitlines()
     except (OSError, subprocess.CalledProcessError):
         return State("unknown", "unknown")
-    mark = "+" if changed else ""
-    return State(hashlib.sha256(trees.encode()).hexdigest()[:7] + mark, commit + mark)
+    kept = [line for line in files if line.partition("\t")[2] not in without]
+    mark = "+" if set(changed) - set(without) else ""
+    return State(hashlib.sha256("\n".join(kept).encode()).hexdigest()[:7] + mark, commit + mark)

@@ -1,5 +1,7 @@
 """The fault table: what adds up, what is shown of it, and that every line can be read."""
 
+import inspect
+import re
 import subprocess
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from benchmarks.faults.picture import draw
 from benchmarks.faults.record import Kept, Record
 from benchmarks.faults.report import WIDTH, describe, write_report
 from benchmarks.faults.state import State, read_state
-from benchmarks.faults.table import TESTS
+from benchmarks.faults.table import TESTS, list_other_files
 
 TARGETS = (Target("records lost", "==", 0), Target("ready after", "<", 5.0, "s"))
 KILLED = FaultTest(2, "kill -9", lambda ground, scale, seed: Findings(), {"kills": 200}, TARGETS)
@@ -72,6 +74,28 @@ def test_a_change_of_documents_alone_leaves_no_mark(checkout: Path) -> None:
     before = read_state(checkout, ["server"])
     change(checkout, "docs")
     assert read_state(checkout, ["server"]) == before
+
+
+def test_a_change_of_what_another_test_does_empties_nothing(checkout: Path) -> None:
+    before = read_state(checkout, ["server", "docs"], {"docs/text"})
+    change(checkout, "docs")
+    assert read_state(checkout, ["server", "docs"], {"docs/text"}) == before
+    commit(checkout)
+    assert read_state(checkout, ["server", "docs"], {"docs/text"}).code == before.code
+    change(checkout, "server")
+    assert read_state(checkout, ["server", "docs"], {"docs/text"}).code != before.code
+
+
+def test_a_test_depends_on_the_tests_that_it_takes_from_and_on_no_other() -> None:
+    files = {test.number: list_other_files(test) for test in TESTS}
+    assert {"benchmarks/faults/hurried.py", "benchmarks/faults/swaps.py"} <= files[12]
+    assert "benchmarks/faults/overload.py" not in files[12] | files[13]
+    # What the tests share takes from none of them.
+    modules = {Path(inspect.getfile(test.run)) for test in TESTS}
+    table = Path(inspect.getfile(list_other_files))
+    shared = set(table.parent.glob("*.py")) - modules - {table}
+    taken = re.compile(rf"faults(\.| import .*)\b({'|'.join(path.stem for path in modules)})\b")
+    assert [path.name for path in shared if taken.search(path.read_text(encoding="utf-8"))] == []
 
 
 def test_a_folder_without_git_has_no_name(tmp_path: Path) -> None:
