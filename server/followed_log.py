@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from server.chain_lines import read_content
+from server.chain_lines import hash_line, read_content
 from server.chained_log import LogKind
 from server.errors import OverloadError, ProcessError, SeveralProcessesError
 
@@ -80,7 +80,7 @@ class FollowedLog:
         except (OSError, ValueError) as error:
             raise kind.state_error(f"{kind.setting}: {self._path}: {error}") from error
         self.snapshot, self._records = content.snapshot, content.records
-        self._end = content.end()
+        self._end, self._last_size = content.end(), _measure_last(data[: self.size])
 
     @property
     def count(self) -> int:
@@ -141,25 +141,35 @@ class FollowedLog:
             raise self._kind.write_error(refused.problem)
 
     def follow(self, sequence: int) -> Sequence[Mapping[str, str]]:
-        """Returns the records after what was followed here, up to a sequence; none where it went further.
+        """Returns the records after what was followed here, up to a sequence.
 
         Raises:
             ProcessError: they are not there, or are not what follows.
         """
-        if sequence <= self.count:
-            return ()
-        data = os.pread(self._descriptor, os.fstat(self._descriptor).st_size - self.size, self.size)
-        lines = data.splitlines(keepends=True)[: sequence - self.count]
+        first = self.size - self._last_size
+        data = os.pread(self._descriptor, os.fstat(self._descriptor).st_size - first, first)
+        last, data = data[: self._last_size], data[self._last_size :]
+        lines = data.splitlines(keepends=True)[: max(0, sequence - self.count)]
         size = sum(map(len, lines))
         try:
+            # A line that was whole when this process read it, and that the disk then refused, was cut off, and
+            # another one may be in its place: what it said is in force here and nowhere else.
+            if last and hash_line(last) != self._end.link:
+                raise ValueError(f"its record {self.count} is another one than was read")
             content = read_content(data[:size], self._kind.keys, self._end)
             if content.sequence != sequence:
                 raise ValueError(f"expected {sequence} records, got {content.sequence}")
         except ValueError as error:
             raise ProcessError(f"{self._kind.setting}: {self._path} does not go on: {error}") from error
         self._end, self.size = content.end(), self.size + size
+        self._last_size = len(lines[-1]) if lines else self._last_size
         return content.records
 
     def close(self) -> None:
         """Closes the file."""
         os.close(self._descriptor)
+
+
+def _measure_last(data: bytes) -> int:
+    """Returns the bytes of the last line; 0 where there is none."""
+    return len(data) - (data.rfind(b"\n", 0, -1) + 1)

@@ -76,14 +76,22 @@ class PolicyLog:
         self.chain: ChainedLog | FollowedLog
         self.chain = ChainedLog(folder, _KIND) if appender is None else FollowedLog(folder, _KIND, appender)
         self.records: tuple[Record, ...] = ()
-        if appender is None:
-            for left in folder.glob(_PROPOSAL.format("*")):
-                left.unlink()
         try:
+            if appender is None:
+                self._remove_proposals()
             self.records = tuple(_read_records(self.chain.take_records(), 1))
         except PolicyStateError:
             self.close()
             raise
+
+    def _remove_proposals(self) -> None:
+        for left in self._folder.glob(_PROPOSAL.format("*")):
+            try:
+                left.unlink()
+            except OSError as error:
+                raise PolicyStateError(
+                    f"policy_state: {left.name} cannot be removed: {error.strerror}"
+                ) from error
 
     @property
     def shared(self) -> bool:
