@@ -126,11 +126,16 @@ class ActivePolicy:
             made: the bundles under the versions that were in force when they were opened.
             commit: called when nothing but the exchange itself is left to do; if it raises, nothing changed.
         """
+        # What an order prepared is compiled for these bundles before the lock: that order waits for it.
+        prepared = self._prepared
+        again = all_under_policy(made.versions[0], policy_of(prepared)) if prepared else ()
         # No version is activated meanwhile: what is compiled here is what is in force then.
         with self._activation_lock:
             compiled = {
                 policy.sha256: version for policy, version in zip(made.policies, made.versions, strict=True)
             }
+            if again:
+                compiled.setdefault(policy_of(again).sha256, again)
             for policy in self.family.policies:
                 if policy.sha256 not in compiled:
                     compiled[policy.sha256] = all_under_policy(made.versions[0], policy)
@@ -141,6 +146,8 @@ class ActivePolicy:
                         self._watch(version)
                 commit()
                 self.family = Family(versions, made.experiments)
+            if self._prepared is prepared:
+                self._prepared = again
 
     def describe(self) -> PolicyAnswer:
         """Says what is in force and what is scheduled."""
@@ -192,9 +199,15 @@ class ActivePolicy:
             PolicyStateError: it cannot be read.
         """
         self._prepared = ()
-        if proposed is not None:
-            policy = self._require_control().log.read_proposal(proposed)
-            self._prepared = all_under_policy(self.family.versions[0], policy)
+        if proposed is None:
+            return
+        policy = self._require_control().log.read_proposal(proposed)
+        while not self._prepared:
+            compiled = all_under_policy(self.family.versions[0], policy)
+            with self._activation_lock:
+                # Other bundles may be served by now.
+                if self.family.holds(compiled):
+                    self._prepared = compiled
 
     def follow_policy(self, sequence: int) -> None:
         """Brings into force what other processes wrote into the policy log, up to a sequence.
@@ -267,13 +280,9 @@ class ActivePolicy:
     def _take_prepared(self, policy: Policy) -> Version:
         """Returns a version as it was prepared; compiles it where it was not, or for another bundle."""
         prepared, self._prepared = self._prepared, ()
-        served = self.family.versions[0]
-        same = len(prepared) == len(served) and all(
-            made.bundle is each.bundle for made, each in zip(prepared, served, strict=True)
-        )
-        if same and policy_of(prepared).sha256 == policy.sha256:
+        if self.family.holds(prepared) and policy_of(prepared).sha256 == policy.sha256:
             return prepared
-        return all_under_policy(served, policy)
+        return all_under_policy(self.family.versions[0], policy)
 
     def _bring_in(self, compiled: Version, accept: Callable[[], None] = lambda: None) -> None:
         """Serves a version of the policy beside or after those that are in force.

@@ -49,6 +49,13 @@ class Family:
         """The policy of each version."""
         return [policy_of(version) for version in self.versions]
 
+    def holds(self, version: Version) -> bool:
+        """Tells whether a version was compiled for the bundles that are served."""
+        served = self.versions[0]
+        return len(version) == len(served) and all(
+            made.bundle is each.bundle for made, each in zip(version, served, strict=True)
+        )
+
     def list_waiting(self, now: datetime) -> list[Policy]:
         """Returns the policies that take over after an instant."""
         return [policy for policy in self.policies if effective_from(policy) > now]

@@ -152,7 +152,7 @@ class FollowedLog:
         lines = data.splitlines(keepends=True)[: max(0, sequence - self.count)]
         size = sum(map(len, lines))
         try:
-            # A line that was whole when this process read it, and that the disk then refused, was cut off, and
+            # A line that was whole when it was read, and that the disk then refused, was cut off, and
             # another one may be in its place: what it said is in force here and nowhere else.
             if last and hash_line(last) != self._end.link:
                 raise ValueError(f"its record {self.count} is another one than was read")

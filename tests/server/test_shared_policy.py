@@ -9,7 +9,7 @@ import pytest
 from server import active_policy as active_module
 from server import errors
 from server.active_policy import ActivePolicy
-from server.family import Version
+from server.family import Family, Version
 from server.followed_log import Refused
 from server.messages import ChangeQuery
 from server.policy_log import PolicyLog
@@ -134,6 +134,48 @@ def test_a_process_that_came_too_late_to_prepare_compiles_it_when_it_follows(
     supervisor.activate(version="2027.1")
     assert supervisor.versions() == ["2027.1"] * 2
     assert len(compiled) == 3
+
+
+def test_bundles_that_are_replaced_meanwhile_are_compiled_for_before_the_version_is_followed(
+    supervisor: Supervisor, compiled: list[str], tiny_bundles: Path
+) -> None:
+    other, seen = open_tiny(tiny_bundles), list[int]()
+
+    def replace() -> None:
+        for process in supervisor.processes:
+            made = [under_policy(other, policy) for policy in process.family.policies]
+            process.replace_bundles(Family([(version,) for version in made]), lambda: None)
+        seen.append(len(compiled))
+
+    supervisor.before_append = replace
+    supervisor.activate(version="2027.1")
+    assert supervisor.versions() == ["2027.1"] * 2
+    assert all(process.pin().bundle is other.bundle for process in supervisor.processes)
+    # Nobody compiles while all wait for it.
+    assert seen == [len(compiled)] == [4]
+
+
+def test_bundles_that_are_replaced_while_a_version_is_compiled_have_it_compiled_again(
+    supervisor: Supervisor, tiny_bundles: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process, other, found = supervisor.processes[1], open_tiny(tiny_bundles), list[Version]()
+
+    def compile_all(snapshots: Version, policy: Policy) -> Version:
+        if not found:
+            found.append(snapshots)
+            made = [(under_policy(other, each),) for each in process.family.policies]
+            process.replace_bundles(Family(made), lambda: None)
+        found.append(snapshots)
+        return all_under_policy(snapshots, policy)
+
+    supervisor.prepares[0] = lambda texts: None
+    monkeypatch.setattr(active_module, "all_under_policy", compile_all)
+    supervisor.before_append = lambda: monkeypatch.setattr(
+        active_module, "all_under_policy", all_under_policy
+    )
+    supervisor.activate(version="2027.1")
+    assert [snapshots[0].bundle is other.bundle for snapshots in found[1:]] == [False, True]
+    assert process.pin().bundle is other.bundle
 
 
 def test_a_halt_that_comes_while_all_compile_is_taken_and_holds_under_the_version(
